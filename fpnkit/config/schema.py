@@ -1,0 +1,254 @@
+"""Every setting of a run: frozen, strict, with its default, range and meaning."""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue
+
+
+class Section(BaseModel):
+    """Base of all sections: unknown keys are errors, nothing is converted silently."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, validate_default=True, populate_by_name=True)
+
+
+def _expanded(text: str) -> str:
+    """`~` and `$NAME` replaced by what they stand for."""
+
+    def value(match: re.Match[str]) -> str:
+        name = match[1] or match[2]
+        if name not in os.environ:
+            raise ValueError(f'the environment variable {name} is not set, found "{text}"')
+        return os.environ[name]
+
+    return os.path.expanduser(re.sub(r"\$(?:(\w+)|\{(\w+)\})", value, text))
+
+
+def _path(text: str) -> str:
+    return os.path.abspath(_expanded(text))
+
+
+def _weights(text: str) -> str:
+    """A file becomes an absolute path; the name of a run or of torchvision's weights stays what it is."""
+    text = _expanded(text)
+    return os.path.abspath(text) if "/" in text or text.endswith((".pth", ".pt", ".safetensors")) else text
+
+
+# Absolute once loaded, so that the config kept with a run finds its data from any working directory.
+FilePath = Annotated[str, AfterValidator(_path)]
+Weights = Annotated[str, AfterValidator(_weights)]
+
+
+# --- data ---------------------------------------------------------------------------------------------------------
+
+
+class ShapesData(Section):
+    """Procedural images of shapes with boxes; the same seed gives the same images everywhere."""
+
+    kind: Literal["shapes"]
+    images: Annotated[int, Field(gt=0)]
+    seed: Annotated[int, Field(ge=0)] = 0
+
+
+class CocoData(Section):
+    """Images with annotations in COCO format."""
+
+    kind: Literal["coco"]
+    images: FilePath  # folder
+    annotations: FilePath  # JSON file
+    limit: Annotated[int, Field(gt=0)] | None = None  # first n images
+
+
+class FolderData(Section):
+    """All images below a folder, in the order of their names; no boxes."""
+
+    kind: Literal["folder"]
+    images: FilePath
+    limit: Annotated[int, Field(gt=0)] | None = None
+
+
+class HoldoutData(Section):
+    """A part of the training set, drawn with the run's seed and taken out of it."""
+
+    kind: Literal["holdout"] = "holdout"
+    images: Annotated[int, Field(gt=0)] | None = None  # default: a tenth
+
+
+ImageSource = Annotated[ShapesData | CocoData | FolderData, Field(discriminator="kind")]
+ValidationSource = Annotated[ShapesData | CocoData | FolderData | HoldoutData, Field(discriminator="kind")]
+
+
+class Data(Section):
+    """`test` is for final evaluation only; training never opens it."""
+
+    train: ImageSource
+    val: ValidationSource = HoldoutData()
+    test: ImageSource | None = None
+
+
+# --- detectors ----------------------------------------------------------------------------------------------------
+
+TorchvisionModel = Literal[
+    "fasterrcnn_resnet50_fpn",
+    "fasterrcnn_resnet50_fpn_v2",
+    "fasterrcnn_mobilenet_v3_large_fpn",
+    "fasterrcnn_mobilenet_v3_large_320_fpn",
+    "fasterrcnn_mobilenet_v2_fpn",
+    "retinanet_resnet50_fpn",
+    "retinanet_resnet50_fpn_v2",
+    "fcos_resnet50_fpn",
+    "maskrcnn_resnet50_fpn",
+    "maskrcnn_resnet50_fpn_v2",
+    "keypointrcnn_resnet50_fpn",
+]
+
+
+class ShapesDetector(Section):
+    """The small FCOS with P2..P6 for the built-in shapes."""
+
+    kind: Literal["shapes_fcos"]
+    weights: Weights | None = "builtin"  # "builtin", a file, a run, or null: untrained
+
+
+class TorchvisionDetector(Section):
+    """A detector of torchvision's."""
+
+    kind: Literal["torchvision"]
+    model: TorchvisionModel
+    weights: Weights | None = "DEFAULT"  # torchvision's name, a file (.pth, .safetensors), a run, or null: untrained
+    backbone_weights: Weights | None = None  # for training: torchvision's name or a file
+    classes: Annotated[int, Field(gt=0)] | None = None  # without background; default: what the weights have
+    min_size: Annotated[int, Field(gt=0)] | None = None  # shorter side of the network input; default: torchvision's
+    max_size: Annotated[int, Field(gt=0)] | None = None
+    score_threshold: Annotated[float, Field(ge=0, lt=1)] = 0.05
+
+
+class NanodetDetector(Section):
+    """NanoDet-m, a COCO detector for edge devices."""
+
+    kind: Literal["nanodet_m"]
+    weights: Weights
+    score_threshold: Annotated[float, Field(ge=0, lt=1)] = 0.05
+
+
+class PluginDetector(Section):
+    """A detector that another package registers under the entry point group `fpnkit.detectors`."""
+
+    kind: Literal["plugin"]
+    name: str
+    options: dict[str, JsonValue] = {}
+
+
+DetectorSettings = Annotated[
+    ShapesDetector | TorchvisionDetector | NanodetDetector | PluginDetector, Field(discriminator="kind")
+]
+TrainableDetectorSettings = Annotated[ShapesDetector | TorchvisionDetector, Field(discriminator="kind")]
+
+
+class Cache(Section):
+    """Pyramids of the frozen detector, kept on disk as float16."""
+
+    directory: FilePath | None = None  # default: the user's cache directory
+    budget_gb: Annotated[float, Field(ge=0)] = 20.0  # of all pyramids in the directory; 0: none are kept
+
+
+# --- codec and loss -----------------------------------------------------------------------------------------------
+
+
+class FactorizedCodec(Section):
+    """One analysis and synthesis transform with a factorized prior per level."""
+
+    kind: Literal["factorized"] = "factorized"
+    channels: Annotated[int, Field(gt=0)] = 64  # between the convolutions
+    latent_channels: Annotated[int, Field(gt=0)] = 64
+    halvings: dict[str, Annotated[int, Field(ge=1, le=6)]] | None = None  # per level; default: latents at 1/32, 1/64
+
+
+class Loss(Section):
+    """`lambda * distortion_scale * sum_l weight_l * MSE_l + bpp`, MSE on standardised levels."""
+
+    lmbda: Annotated[float, Field(gt=0, alias="lambda", allow_inf_nan=False)]
+    distortion_scale: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 65025.0  # 255², the convention of images
+    weights: dict[str, Annotated[float, Field(ge=0, allow_inf_nan=False)]] | None = None  # default: 1/L each
+
+
+# --- training -----------------------------------------------------------------------------------------------------
+
+
+class TrainingBase(Section):
+    """What training a codec and training a detector have in common."""
+
+    epochs: Annotated[int, Field(gt=0)]
+    batch_size: Annotated[int, Field(gt=0)] = 4
+    lr: Annotated[float, Field(gt=0, allow_inf_nan=False)]
+    schedule: Literal["constant", "cosine", "plateau"] = "plateau"  # plateau: halve when val does not improve
+    plateau_epochs: Annotated[int, Field(gt=0)] = 10
+    patience: Annotated[int, Field(gt=0)] | None = None  # epochs without improvement before an early stop
+    log_every: Annotated[int, Field(gt=0)] = 20  # steps a line of metrics.jsonl
+    save_every_seconds: Annotated[float, Field(gt=0)] = 300.0  # last.pth within long epochs; always at an epoch's end
+    keep_best: Annotated[int, Field(ge=0)] = 3
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    amp: bool = False  # bfloat16 autocast
+
+
+class CodecTraining(TrainingBase):
+    """Adam for the network, a second one for the quantiles of the entropy models."""
+
+    lr: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1e-4
+    aux_lr: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1e-3
+    clip: Annotated[float, Field(gt=0)] = 1.0  # of the gradient's norm
+    crop: Annotated[int, Field(gt=0)] = 256  # pixels of the network input; larger than an image: all of it
+    crops_per_image: Annotated[int, Field(gt=0)] = 1  # an epoch
+    calibration_images: Annotated[int, Field(gt=0)] = 64
+
+
+class DetectorTraining(TrainingBase):
+    """A warm-up over the first epoch, then `schedule`."""
+
+    optimizer: Literal["sgd", "adamw"] = "sgd"  # sgd as torchvision's references to fine-tune, adamw from scratch
+    lr: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 5e-3
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9  # of sgd
+    weight_decay: Annotated[float, Field(ge=0)] = 1e-4
+    clip: Annotated[float, Field(gt=0)] = 10.0
+    flip: bool = True  # half of the images mirrored
+
+
+class Analysis(Section):
+    """What is written beside the metrics while training."""
+
+    diagnostics_every: Annotated[int, Field(gt=0)] = 1  # epochs
+
+
+class ConfigBase(Section):
+    """What both tasks have."""
+
+    task: str
+    data: Data
+    analysis: Analysis = Analysis()
+    seed: Annotated[int, Field(ge=0)] = 0
+
+
+class CodecConfig(ConfigBase):
+    """Train a codec on the pyramids of a frozen detector."""
+
+    task: Literal["fpn_compression"]
+    detector: DetectorSettings
+    cache: Cache = Cache()
+    codec: FactorizedCodec = FactorizedCodec()
+    loss: Loss
+    training: CodecTraining
+
+
+class DetectorConfig(ConfigBase):
+    """Train a detector."""
+
+    task: Literal["detection"]
+    detector: TrainableDetectorSettings
+    training: DetectorTraining
+
+
+Config = CodecConfig | DetectorConfig
+AnyConfig = Annotated[Config, Field(discriminator="task")]

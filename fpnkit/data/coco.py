@@ -1,0 +1,182 @@
+"""Images with annotations in COCO format (Lin et al. 2014, arXiv:1405.0312)."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NotRequired
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+from typing_extensions import TypedDict
+
+from fpnkit.data.files import file_identity, first_five, problems_of_files, read_rgb
+from fpnkit.data.images import Category, Sample
+from fpnkit.errors import DataError
+
+_log = logging.getLogger(__name__)
+
+
+class _Image(TypedDict):
+    id: int
+    file_name: str
+    height: int
+    width: int
+
+
+class _Annotation(TypedDict):
+    image_id: int
+    category_id: int
+    bbox: tuple[float, float, float, float]  # left, top, width, height
+    iscrowd: NotRequired[int]
+
+
+class _Category(TypedDict):
+    id: int
+    name: str
+
+
+class _File(TypedDict):
+    __pydantic_config__ = ConfigDict(strict=True)  # type: ignore[misc]
+
+    images: list[_Image]
+    annotations: list[_Annotation]
+    categories: list[_Category]
+
+
+_FORMAT = TypeAdapter(_File)
+
+
+class CocoSet:
+    """Images and boxes as a JSON file in COCO format lists them; images that it does not list are left alone.
+
+    Pixels stay as they are stored (no Exif rotation): that is what the boxes refer to. Boxes of no area, which
+    COCO's own train2017 has, are left out with a warning. Raises `DataError` that names all that is wrong with the
+    JSON file and, if anything is, with the images; a sound file leaves the images to `check`.
+    """
+
+    def __init__(self, images: Path, annotations: Path, limit: int | None = None) -> None:
+        content = _parse(annotations)
+        self._folder, self._file = images, annotations
+        self._images = content["images"][:limit]
+        self.categories = tuple(Category(entry["id"], entry["name"]) for entry in content["categories"])
+        self.name = _set_name(annotations) + (f"_first{limit}" if limit else "")
+        if problems := _problems(content):
+            self._fail(problems + self._file_problems(range(len(self._images))))
+        self._rows = _rows_by_image(content["annotations"], annotations)
+
+    def __len__(self) -> int:
+        return len(self._images)
+
+    def _path(self, index: int) -> Path:
+        return self._folder / self._images[index]["file_name"]
+
+    def __getitem__(self, index: int) -> Sample:
+        image_id = self._images[index]["id"]
+        rows = self._rows.get(image_id, np.zeros((0, 6)))
+        boxes = torch.from_numpy(rows[:, :4]).float()  # a copy
+        boxes[:, 2:] += boxes[:, :2]
+        return Sample(
+            image_id=image_id,
+            image=read_rgb(self._path(index), upright=False),
+            boxes=boxes,
+            labels=torch.from_numpy(rows[:, 4]).long(),
+            crowd=torch.from_numpy(rows[:, 5]).bool(),
+        )
+
+    def identity(self, index: int) -> str:
+        """Place, size and time of the last change of the file."""
+        return file_identity(self._path(index))
+
+    def size(self, index: int) -> tuple[int, int]:
+        """(height, width) in pixels, from the JSON file; `check` has compared it with the image."""
+        return self._images[index]["height"], self._images[index]["width"]
+
+    def check(self, indices: Sequence[int] | None = None) -> None:
+        """Decode every image; raise `DataError` that names the missing and broken ones and those of another size."""
+        if problems := self._file_problems(range(len(self)) if indices is None else indices):
+            self._fail(problems)
+
+    def _file_problems(self, indices: Sequence[int]) -> list[str]:
+        if not self._folder.is_dir():
+            return [
+                f"images: required the folder {self._folder}, found {'a file' if self._folder.exists() else 'none'}"
+            ]
+        names = [self._images[index]["file_name"] for index in indices]
+        problems = problems_of_files(
+            [self._path(index) for index in indices], names, lambda position: self.size(indices[position])
+        )
+        return [f"{problem} in {self._folder}" for problem in problems]
+
+    def _fail(self, problems: list[str]) -> None:
+        raise DataError("\n  ".join([f"{self._file}:", *problems]))
+
+
+def _parse(path: Path) -> _File:
+    """The JSON file with all entries of the right types, or `DataError` that names the wrong ones."""
+    try:
+        return _FORMAT.validate_json(path.read_bytes())
+    except OSError as error:
+        raise DataError(f"{path}: required an annotation file in COCO format, found: {error.strerror}") from None
+    except ValidationError as error:
+        entries: defaultdict[str, list[object]] = defaultdict(list)
+        for problem in error.errors(include_url=False, include_input=False):
+            place = problem["loc"]
+            field = "[].".join(str(part) for part in place if isinstance(part, str))
+            index = next((part for part in place if isinstance(part, int)), None)
+            entries[f"{field}: {problem['msg']}" if field else problem["msg"]] += [] if index is None else [index]
+        lines = [f"{text}; at index {first_five(which)}" if which else text for text, which in entries.items()]
+        raise DataError("\n  ".join([f"{path}: not in COCO format", *lines])) from None
+
+
+def _problems(content: _File) -> list[str]:
+    """What is wrong within the JSON file, a line each."""
+    images, annotations, categories = content["images"], content["annotations"], content["categories"]
+    image_ids, category_ids = {entry["id"] for entry in images}, {entry["id"] for entry in categories}
+    boxes = _box_array(annotations)
+    finite = np.isfinite(boxes).all(axis=1)
+    found: dict[str, list[object]] = {
+        "image ids that occur twice": _repeated([entry["id"] for entry in images]),
+        "category ids that occur twice": _repeated([entry["id"] for entry in categories]),
+        "unknown image_id in annotations": _others([entry["image_id"] for entry in annotations], image_ids),
+        "unknown category_id in annotations": _others([entry["category_id"] for entry in annotations], category_ids),
+        "boxes that are not finite": boxes[~finite].tolist(),
+        "boxes of negative size": boxes[finite & (boxes[:, 2:] < 0).any(axis=1)].tolist(),
+    }
+    empty = [] if images else ["images: required at least one, found none"]
+    return empty + [f"{title}: {first_five(those)}" for title, those in found.items() if those]
+
+
+def _box_array(annotations: list[_Annotation]) -> NDArray[np.float64]:
+    return np.array([entry["bbox"] for entry in annotations], dtype=np.float64).reshape(-1, 4)
+
+
+def _repeated(ids: list[int]) -> list[object]:
+    return [number for number, times in Counter(ids).items() if times > 1]
+
+
+def _others(ids: list[int], known: set[int]) -> list[object]:
+    return [number for number in dict.fromkeys(ids) if number not in known]
+
+
+def _rows_by_image(annotations: list[_Annotation], path: Path) -> dict[int, NDArray[np.float64]]:
+    """Image id → (n, 6): left, top, width, height, category id, crowd; boxes of no area left out."""
+    boxes = _box_array(annotations)
+    flat = (boxes[:, 2:] == 0).any(axis=1)
+    if flat.any():
+        _log.warning("%s: boxes of no area left out: %s", path, first_five(boxes[flat].tolist()))
+    rows: defaultdict[int, list[list[float]]] = defaultdict(list)
+    for entry, box, skip in zip(annotations, boxes.tolist(), flat, strict=True):
+        if not skip:
+            rows[entry["image_id"]].append([*box, entry["category_id"], entry.get("iscrowd", 0)])
+    return {image_id: np.array(those, dtype=np.float64) for image_id, those in rows.items()}
+
+
+def _set_name(annotations: Path) -> str:
+    """From folder and file, without the word that says nothing: `coco-val206`, `bccd_train`, `instances_val2017`."""
+    parts = [part for part in (annotations.resolve().parent.name, annotations.stem) if part != "annotations"]
+    return "_".join(parts) or "annotations"

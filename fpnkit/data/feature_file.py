@@ -1,0 +1,83 @@
+"""One file of features: float16 levels and the image's geometry, in safetensors."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from fpnkit.data.features import Features, Window, cells, check_window
+from fpnkit.pyramid import ImageGeometry, Pyramid, PyramidSpec
+
+SUFFIX = ".safetensors"
+TEMPORARY = ".tmp"  # suffix of a file that is being written
+FORMAT = 1
+
+ChooseWindow = Callable[[ImageGeometry], Window]
+
+
+class UnreadableFile(Exception):
+    """Missing, torn or not written by this code: to be written anew."""
+
+
+def write_features(path: Path, features: Features) -> int:
+    """Write float16 features so that the file appears complete; its size in bytes. Raises `OSError`."""
+    # Rows first, channels last: a window is then one stretch per row of a level, and the rest is never touched.
+    levels = {name: level[0].permute(1, 2, 0).contiguous() for name, level in features.pyramid.items()}
+    # One entry of metadata: safetensors writes several in random order, and equal features shall be equal files.
+    content = save(levels, {"features": json.dumps({"format": FORMAT, **asdict(features.geometry)})})
+    temporary = path.with_name(f"{path.stem}.{os.getpid()}.{secrets.token_hex(4)}{TEMPORARY}")
+    try:
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())  # after a power cut no complete name with holes in it
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    return len(content)
+
+
+def read_features(path: Path, spec: PyramidSpec, choose: ChooseWindow | None = None) -> Features:
+    """Features in float32, or only the window that `choose` takes: the rest of the file is not read.
+
+    Raises `UnreadableFile`, and `PyramidError` where the window is not aligned.
+    """
+    try:
+        with safe_open(path, "pt") as file:
+            geometry = _geometry(file.metadata())
+            if set(file.keys()) != set(spec.names):  # before the window is drawn, which happens once
+                raise UnreadableFile(str(path))
+            window = choose(geometry) if choose else None
+            if window:
+                check_window(window, geometry.canvas, spec)
+            levels = {}
+            for level in spec.levels:
+                stored = file.get_slice(level.name)
+                levels[level.name] = _to_float32(stored[cells(window, level.stride)] if window else stored[:])
+    except (OSError, SafetensorError) as error:
+        raise UnreadableFile(str(path)) from error
+    return Features(Pyramid(levels), geometry, window)
+
+
+def _to_float32(stored: Tensor) -> Tensor:
+    return stored.permute(2, 0, 1)[None].to(torch.float32, memory_format=torch.contiguous_format)
+
+
+def _geometry(metadata: dict[str, str] | None) -> ImageGeometry:
+    try:
+        entries = json.loads((metadata or {})["features"])
+        if entries.pop("format") != FORMAT:
+            raise UnreadableFile("another format")
+        return ImageGeometry(**{name: tuple(pair) for name, pair in entries.items()})
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise UnreadableFile("no geometry") from error

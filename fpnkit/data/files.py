@@ -1,0 +1,109 @@
+"""Image files: reading them as RGB, and finding the broken ones before anything long starts."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps, UnidentifiedImageError
+from torch import Tensor
+
+from fpnkit.errors import DataError
+
+SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
+_ORIENTATION = 0x0112  # Exif tag; 5 to 8 exchange height and width
+
+
+def read_rgb(path: Path, upright: bool) -> Tensor:
+    """The image as uint8 (3, height, width).
+
+    Grey and palette images become RGB, 16 bits are cut to 8, transparency is dropped. `upright` turns the pixels the
+    way the Exif orientation says; without it they stay as they are stored, which is what COCO boxes refer to.
+    Raises `DataError` with the path and what is wrong.
+    """
+    try:
+        with Image.open(path) as file:
+            image = _as_rgb(ImageOps.exif_transpose(file) if upright else file)
+    except Exception as error:  # Pillow's decoders raise nearly anything on garbage
+        raise DataError(f"{path}: {_reason(error)}") from error
+    return torch.from_numpy(np.array(image)).permute(2, 0, 1).contiguous()
+
+
+def read_size(path: Path, upright: bool) -> tuple[int, int]:
+    """(height, width) from the file's header. Raises `DataError`."""
+    try:
+        with Image.open(path) as file:
+            turned = upright and file.getexif().get(_ORIENTATION, 1) >= 5
+            return (file.width, file.height) if turned else (file.height, file.width)
+    except Exception as error:  # as in read_rgb
+        raise DataError(f"{path}: {_reason(error)}") from error
+
+
+def file_identity(path: Path) -> str:
+    """Place, size and time of the last change. Raises `DataError`."""
+    try:
+        stat = path.stat()
+    except OSError as error:
+        raise DataError(f"{path}: {_reason(error)}") from error
+    return f"{path.resolve()} {stat.st_size} bytes {stat.st_mtime_ns} ns"
+
+
+def _as_rgb(image: Image.Image) -> Image.Image:
+    if image.mode.startswith("I;16"):
+        return Image.fromarray((np.array(image) >> 8).astype(np.uint8)).convert("RGB")
+    if image.mode in ("I", "F"):
+        raise ValueError(f"pixels of Pillow's mode {image.mode}, required 8 or 16 bits")
+    if image.mode == "P" and "transparency" in image.info:
+        image = image.convert("RGBA")  # directly to RGB, Pillow warns
+    return image.convert("RGB")
+
+
+def file_problem(path: Path, size: tuple[int, int] | None = None) -> str | None:
+    """What is wrong with an image file, found by decoding it; `size` is the (height, width) it should have."""
+    try:
+        with Image.open(path) as file:
+            found = (file.height, file.width)
+            file.draft("RGB", (1, 1))  # JPEG: every byte is decoded, but few pixels are made of them
+            _as_rgb(file)
+    except Exception as error:  # as in read_rgb
+        return _reason(error)
+    if size and found != size:
+        return f"{found[1]} x {found[0]} pixels, required {size[1]} x {size[0]}"
+    return None
+
+
+def problems_of_files(
+    paths: Sequence[Path], names: Sequence[str], size: Callable[[int], tuple[int, int]] | None = None
+) -> list[str]:
+    """One line each for missing and for broken files; decodes them all, in as many threads as there are cores."""
+    exists = [path.is_file() for path in paths]
+    missing = [name for name, there in zip(names, exists, strict=True) if not there]
+    present = [index for index, there in enumerate(exists) if there]
+    with ThreadPoolExecutor(os.cpu_count()) as threads:
+        found = threads.map(lambda index: file_problem(paths[index], size(index) if size else None), present)
+        broken = [f"{names[index]} ({problem})" for index, problem in zip(present, found, strict=True) if problem]
+    return [
+        f"{title}: {first_five(those)}"
+        for title, those in (("missing images", missing), ("images that cannot be used", broken))
+        if those
+    ]
+
+
+def first_five(items: Iterable[object]) -> str:
+    """`a, b`, or `a, b, c, d, e, … (12 in all)`."""
+    texts = [str(item) for item in items]
+    return ", ".join(texts) if len(texts) <= 5 else f"{', '.join(texts[:5])}, … ({len(texts)} in all)"
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, FileNotFoundError):
+        return "no such file"
+    if isinstance(error, UnidentifiedImageError):
+        return "not an image of a known format"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return str(error) or type(error).__name__

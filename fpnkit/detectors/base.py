@@ -1,0 +1,63 @@
+"""What fpnkit needs of a detector: one protocol and the data that crosses it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from torch import Tensor
+
+from fpnkit.pyramid import ImageGeometry, Pyramid, PyramidSpec
+
+
+@dataclass(frozen=True)
+class ImageBatch:
+    """Network input and, per image, where it lies in it."""
+
+    pixels: Tensor  # (batch, 3, height, width), normalised and padded
+    geometry: tuple[ImageGeometry, ...]
+
+
+@dataclass(frozen=True)
+class Detections:
+    """What was found in one image, best score first, in coordinates of the original image."""
+
+    boxes: Tensor  # (n, 4) left, top, right, bottom in pixels
+    scores: Tensor  # (n,) in [0, 1]
+    labels: Tensor  # (n,) category ids of the data set the detector was trained on
+    masks: Tensor | None = None  # (n, 1, height, width) in [0, 1]
+    keypoints: Tensor | None = None  # (n, points, 3): x, y, visibility
+    keypoint_scores: Tensor | None = None  # (n, points)
+
+
+class Detector(Protocol):
+    """A detector cut at its feature pyramid.
+
+    `detect(complete(pyramid(batch)), batch.geometry)` is exactly the detector's own forward pass. `pyramid` returns
+    only what has to be transmitted; `complete` regenerates what follows from it. Always in evaluation mode, without
+    gradients, float32.
+    """
+
+    name: str
+    spec: PyramidSpec  # of what `pyramid` returns
+
+    def prepare(self, images: Sequence[Tensor]) -> ImageBatch:
+        """uint8 RGB images (3, height, width), sizes may differ → network input."""
+        ...
+
+    def pyramid(self, batch: ImageBatch) -> Pyramid:
+        """Backbone and FPN, on the sender's side."""
+        ...
+
+    def complete(self, pyramid: Pyramid) -> Pyramid:
+        """Add the levels that follow exactly from the transmitted ones, on the receiver's side."""
+        ...
+
+    def detect(self, pyramid: Pyramid, geometry: Sequence[ImageGeometry]) -> list[Detections]:
+        """Heads and post-processing, on the receiver's side."""
+        ...
+
+    def fingerprint(self) -> str:
+        """Hash of everything the pyramid of an image depends on: weights, preprocessing, split point."""
+        ...

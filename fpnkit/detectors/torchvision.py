@@ -1,0 +1,157 @@
+"""torchvision's detectors, cut at their feature pyramid."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import OrderedDict
+from collections.abc import Sequence
+from typing import TypeAlias
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torchvision.models.detection import FCOS, RetinaNet
+from torchvision.models.detection.generalized_rcnn import GeneralizedRCNN
+from torchvision.models.detection.image_list import ImageList
+from torchvision.ops import MultiScaleRoIAlign
+from torchvision.ops.feature_pyramid_network import LastLevelMaxPool, LastLevelP6P7
+
+from fpnkit.data.images import Category
+from fpnkit.detectors.base import Detections, ImageBatch
+from fpnkit.pyramid import ImageGeometry, Pyramid, PyramidSpec
+
+TorchvisionModule: TypeAlias = GeneralizedRCNN | RetinaNet | FCOS
+
+_VERSION = "torchvision 1"  # part of the fingerprint; raised when `prepare` or `pyramid` give other numbers
+
+
+class TorchvisionAdapter:
+    """Implements `Detector` for all modules built like torchvision's: `transform`, `backbone` with an FPN, heads.
+
+    Shares `module`, which is put in evaluation mode. Without `categories` the module's label is the category id, as
+    in torchvision's COCO weights; with them label k is `categories[k - 1].id`.
+    """
+
+    def __init__(self, module: TorchvisionModule, name: str, categories: Sequence[Category] = ()) -> None:
+        self.name = name
+        self.module = module.eval()
+        self._category_ids = torch.tensor([0, *(category.id for category in categories)]) if categories else None
+        self._extra = module.backbone.fpn.extra_blocks
+        canvas = 128, 128  # one cell at the coarsest stride of all, P7
+        with torch.no_grad():
+            levels = module.backbone(torch.zeros(1, 3, *canvas, device=self._device))
+        shapes = [tuple(level.shape[1:]) for level in levels.values()]
+        self._keys = tuple(levels)  # torchvision's names, which its RoI pooling selects levels by
+        self._names = PyramidSpec.from_shapes(canvas, shapes).names
+        self.spec = PyramidSpec.from_shapes(canvas, shapes[: len(shapes) - self._derived_levels])
+
+    def prepare(self, images: Sequence[Tensor]) -> ImageBatch:
+        """Scale, normalise and pad as the detector itself does."""
+        batch, _ = self.module.transform([image.to(self._device, torch.float32) / 255 for image in images])
+        canvas = _size(batch.tensors)
+        return ImageBatch(
+            batch.tensors,
+            tuple(
+                ImageGeometry(original=_size(image), content=(height, width), canvas=canvas)
+                for image, (height, width) in zip(images, batch.image_sizes, strict=True)
+            ),
+        )
+
+    @torch.no_grad()
+    def pyramid(self, batch: ImageBatch) -> Pyramid:
+        """Backbone and FPN, without the levels that `complete` regenerates."""
+        levels = self.module.backbone(batch.pixels).values()
+        return Pyramid(dict(zip(self.spec.names, levels, strict=False)))
+
+    @torch.no_grad()
+    def complete(self, pyramid: Pyramid) -> Pyramid:
+        """Add the levels that the FPN's extra block makes of the coarsest transmitted one."""
+        self.spec.check(pyramid)
+        levels = list(pyramid.values())
+        if isinstance(self._extra, LastLevelP6P7) and not self._extra.use_P5:
+            levels.append(self._extra.p7(F.relu(levels[-1])))
+        elif self._derived_levels:
+            levels, _ = self._extra(levels, levels, [])
+        return Pyramid(dict(zip(self._names, levels, strict=True)))
+
+    @torch.no_grad()
+    def detect(self, pyramid: Pyramid, geometry: Sequence[ImageGeometry]) -> list[Detections]:
+        """Heads and post-processing; all images of a batch lie in canvases of one size."""
+        features = OrderedDict(zip(self._keys, pyramid.values(), strict=True))
+        contents = [image.content for image in geometry]
+        # The heads ask the image list for sizes only: a single zero, seen everywhere, stands for the pixels.
+        pixels = torch.zeros((), device=self._device).expand(len(geometry), 3, *geometry[0].canvas)
+        images = ImageList(pixels, contents)
+        heads = self._roi_heads if hasattr(self.module, "roi_heads") else self._dense
+        found = heads(images, features)
+        found = self.module.transform.postprocess(found, contents, [image.original for image in geometry])
+        return [self._detections(image) for image in found]
+
+    def fingerprint(self) -> str:
+        """Hash of weights, normalisation constants, preprocessing and this adapter."""
+        transform = self.module.transform
+        digest = hashlib.sha256(f"{_VERSION} {self.name} {self.spec}".encode())
+        for key in ("min_size", "max_size", "image_mean", "image_std", "size_divisible", "fixed_size"):
+            digest.update(f" {key} {getattr(transform, key)}".encode())
+        hash_weights(digest, self.module)
+        return digest.hexdigest()
+
+    @property
+    def _device(self) -> torch.device:
+        device: torch.device = next(self.module.parameters()).device
+        return device
+
+    @property
+    def _derived_levels(self) -> int:
+        if isinstance(self._extra, LastLevelP6P7):
+            return 2 if self._extra.use_P5 else 1  # else P6 comes from the backbone's C5, which is not transmitted
+        return 1 if isinstance(self._extra, LastLevelMaxPool) else 0
+
+    def _roi_heads(self, images: ImageList, features: OrderedDict[str, Tensor]) -> list[dict[str, Tensor]]:
+        for part in self.module.modules():
+            if isinstance(part, MultiScaleRoIAlign):
+                part.scales = part.map_levels = None  # else taken from the first images that were ever seen
+        proposals, _ = self.module.rpn(images, features)
+        found, _ = self.module.roi_heads(features, proposals, images.image_sizes)
+        return list(found)
+
+    def _dense(self, images: ImageList, features: OrderedDict[str, Tensor]) -> list[dict[str, Tensor]]:
+        levels = list(features.values())
+        outputs = self.module.head(levels)
+        anchors = self.module.anchor_generator(images, levels)
+        per_cell = self.module.anchor_generator.num_anchors_per_location()
+        counts = [level.shape[-2] * level.shape[-1] * n for level, n in zip(levels, per_cell, strict=True)]
+        return list(
+            self.module.postprocess_detections(
+                {key: list(value.split(counts, dim=1)) for key, value in outputs.items()},
+                [list(image.split(counts)) for image in anchors],
+                images.image_sizes,
+            )
+        )
+
+    def _detections(self, found: dict[str, Tensor]) -> Detections:
+        labels = found["labels"]
+        if self._category_ids is not None:
+            labels = self._category_ids.to(labels.device)[labels]
+        return Detections(
+            boxes=found["boxes"],
+            scores=found["scores"],
+            labels=labels,
+            masks=found.get("masks"),
+            keypoints=found.get("keypoints"),
+            keypoint_scores=found.get("keypoints_scores"),
+        )
+
+
+def hash_weights(digest: hashlib._Hash, module: nn.Module) -> None:
+    """Add all tensors of `module`, and the epsilons of its normalisation layers, which no state dict holds."""
+    for name, tensor in sorted(module.state_dict().items()):
+        digest.update(f" {name} {tensor.dtype} {tuple(tensor.shape)} ".encode())
+        digest.update(tensor.detach().cpu().contiguous().numpy())
+    for name, part in module.named_modules():
+        if hasattr(part, "eps"):
+            digest.update(f" {name} eps {part.eps}".encode())
+
+
+def _size(tensor: Tensor) -> tuple[int, int]:
+    return tensor.shape[-2], tensor.shape[-1]

@@ -1,0 +1,56 @@
+"""Every error that fpnkit raises on purpose.
+
+FpnkitError                   exit code 1: not the user's fault
+├── DivergedError             the loss became NaN, infinite or exploded
+├── StorageError              a file could not be written: disk full, quota, input/output error
+└── UserError                 exit code 2: the input is wrong, nothing was started
+    ├── ConfigError           YAML, keys, types, ranges, choices; lists all problems at once
+    ├── DataError             images, annotations, data sets
+    ├── WeightsError          weight files and checkpoints
+    ├── PyramidError          a pyramid that does not fit its specification
+    └── RunError              run directories and their names
+"""
+
+
+class FpnkitError(Exception):
+    """Base of all; its text is complete: the thing, what was required, what was found."""
+
+    exit_code = 1
+
+
+class DivergedError(FpnkitError):
+    """Training produced a loss that is NaN, infinite or out of all proportion."""
+
+
+class StorageError(FpnkitError):
+    """A file could not be written completely; what stood in its place is still there."""
+
+
+class UserError(FpnkitError):
+    """The input is wrong; nothing was started and nothing half-made is left behind."""
+
+    exit_code = 2
+
+
+class ConfigError(UserError):
+    """One or more problems of a configuration, one a line."""
+
+    def __init__(self, problems: list[str]) -> None:
+        self.problems = problems
+        super().__init__("\n".join(problems))
+
+
+class DataError(UserError):
+    """Images or annotations that cannot be used."""
+
+
+class WeightsError(UserError):
+    """A weight file or checkpoint that is missing, unreadable, unsafe or does not fit."""
+
+
+class PyramidError(UserError):
+    """A pyramid that does not fit the specification it is used with."""
+
+
+class RunError(UserError):
+    """A run directory or run name that does not exist, is ambiguous or cannot be used that way."""

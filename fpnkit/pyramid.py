@@ -1,0 +1,127 @@
+"""Feature pyramids: what their levels are, the tensors themselves, and where an image lies in them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from fpnkit.errors import PyramidError
+
+
+@dataclass(frozen=True)
+class LevelSpec:
+    """One level; `stride` in pixels of the network input, a power of two."""
+
+    name: str
+    channels: int
+    stride: int
+
+
+@dataclass(frozen=True)
+class PyramidSpec:
+    """The levels of a pyramid, finest first."""
+
+    levels: tuple[LevelSpec, ...]
+
+    @classmethod
+    def from_shapes(cls, canvas: tuple[int, int], shapes: Sequence[tuple[int, int, int]]) -> PyramidSpec:
+        """Read levels off the (channels, height, width) that an input of `canvas` (height, width) gave.
+
+        Strides come from real sizes, never from the position in the list: a pyramid may hold two levels of
+        one stride (the second is named `p5b`) or skip one.
+        """
+        levels: list[LevelSpec] = []
+        for channels, height, width in shapes:
+            exponent = max(round(math.log2(canvas[0] / height)), round(math.log2(canvas[1] / width)))
+            same = sum(level.stride == 2**exponent for level in levels)
+            levels.append(LevelSpec(f"p{exponent}" + " bcdefgh"[same].strip(), channels, 2**exponent))
+        return cls(tuple(levels))
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(level.name for level in self.levels)
+
+    @property
+    def coarsest_stride(self) -> int:
+        return max(level.stride for level in self.levels)
+
+    def __getitem__(self, name: str) -> LevelSpec:
+        return next(level for level in self.levels if level.name == name)
+
+    def __str__(self) -> str:
+        return ", ".join(f"{level.name} {level.channels} channels at stride {level.stride}" for level in self.levels)
+
+    def check(self, pyramid: Pyramid) -> None:
+        """Raise `PyramidError` unless `pyramid` has exactly these levels and channels."""
+        found = {name: tensor.shape[1] for name, tensor in pyramid.items()}
+        if found != {level.name: level.channels for level in self.levels}:
+            text = ", ".join(f"{name} {channels} channels" for name, channels in found.items())
+            raise PyramidError(f"pyramid: required {self}; found {text or 'no level'}")
+
+
+class Pyramid(Mapping[str, Tensor]):
+    """Level name → tensor (batch, channel, height, width), finest first; read-only."""
+
+    def __init__(self, levels: Mapping[str, Tensor]) -> None:
+        self._levels = dict(levels)
+
+    def __getitem__(self, name: str) -> Tensor:
+        return self._levels[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._levels)
+
+    def __len__(self) -> int:
+        return len(self._levels)
+
+    def __repr__(self) -> str:
+        return "Pyramid(" + ", ".join(f"{name} {tuple(level.shape)}" for name, level in self.items()) + ")"
+
+    @property
+    def sizes(self) -> dict[str, tuple[int, int]]:
+        """(height, width) of each level."""
+        return {name: (level.shape[-2], level.shape[-1]) for name, level in self.items()}
+
+    def padded(self, multiples: Mapping[str, int]) -> Pyramid:
+        """Each level extended at the bottom and right to a multiple, edge values repeated.
+
+        Repetition, not reflection: it works for a level of one cell. The inverse is `cropped(self.sizes)`.
+        """
+        return Pyramid({name: _pad_to_multiple(level, multiples[name]) for name, level in self.items()})
+
+    def cropped(self, sizes: Mapping[str, tuple[int, int]]) -> Pyramid:
+        """The top left (height, width) of each level."""
+        return Pyramid({name: level[..., : sizes[name][0], : sizes[name][1]] for name, level in self.items()})
+
+
+def _pad_to_multiple(level: Tensor, multiple: int) -> Tensor:
+    bottom, right = -level.shape[-2] % multiple, -level.shape[-1] % multiple
+    return F.pad(level, (0, right, 0, bottom), mode="replicate") if bottom or right else level
+
+
+@dataclass(frozen=True)
+class ImageGeometry:
+    """Where an image lies in the network's input; every pair is (height, width) or (top, left)."""
+
+    original: tuple[int, int]  # the image file
+    content: tuple[int, int]  # the image after resizing
+    canvas: tuple[int, int]  # the network input, padding included
+    offset: tuple[int, int] = (0, 0)  # of the content in the canvas
+
+    def original_pixels(
+        self, top: int = 0, left: int = 0, height: int | None = None, width: int | None = None
+    ) -> float:
+        """Pixels of the original image under a window of the canvas (default: all of it); padding counts nothing."""
+        height, width = height or self.canvas[0], width or self.canvas[1]
+        rows = _overlap(top, top + height, self.offset[0], self.offset[0] + self.content[0])
+        columns = _overlap(left, left + width, self.offset[1], self.offset[1] + self.content[1])
+        scale = (self.original[0] / self.content[0]) * (self.original[1] / self.content[1])
+        return rows * columns * scale
+
+
+def _overlap(a_start: int, a_end: int, b_start: int, b_end: int) -> int:
+    return max(0, min(a_end, b_end) - max(a_start, b_start))

@@ -1,0 +1,51 @@
+"""command_args.txt, the record of who started what, and the command lines that carry a run on."""
+
+import shlex
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from fpnkit.runs import clock, layout
+from fpnkit.runs.files import append_text
+
+_COMMAND = "command: "
+
+
+def append_start(run_dir: Path, argv: Sequence[str], working_directory: str, start: datetime, commit: str) -> None:
+    """One block for each process that trains the run; texts have no secrets any more. Raises StorageError."""
+    path = run_dir / layout.COMMAND_ARGS
+    gap = "\n" if path.exists() else ""
+    append_text(
+        path,
+        f"{gap}start: {clock.to_text(start)}\n"
+        f"working directory: {working_directory}\n"
+        f"{_COMMAND}{shlex.join(argv)}\n"
+        f"commit: {commit}\n",
+    )
+
+
+def append_end(run_dir: Path, end: datetime, wall_time: timedelta, reason: str, exit_code: int) -> None:
+    """Closes the block; after a kill it is missing. Raises StorageError."""
+    append_text(
+        run_dir / layout.COMMAND_ARGS,
+        f"end: {clock.to_text(end)}\nwall time: {wall_time}\nexit: {reason} (code {exit_code})\n",
+    )
+
+
+def read_commands(run_dir: Path) -> list[str]:
+    """The command lines of the run, oldest first; none where there is no such file."""
+    try:
+        text = (run_dir / layout.COMMAND_ARGS).read_text(encoding="utf-8", errors="surrogateescape")
+    except OSError:
+        return []
+    return [line.removeprefix(_COMMAND) for line in text.splitlines() if line.startswith(_COMMAND)]
+
+
+def resume_command(run_dir: Path) -> str:
+    """Carries the run on in its own directory."""
+    return shlex.join(["python", "-m", "fpnkit.train", "--resume", str(run_dir)])
+
+
+def rerun_command(run_dir: Path) -> str:
+    """Trains the same again in a new directory."""
+    return shlex.join(["python", "-m", "fpnkit.train", "--config", str(run_dir / layout.CONFIG_USED)])

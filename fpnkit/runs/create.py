@@ -1,0 +1,36 @@
+"""Making a run directory that is nobody else's."""
+
+import itertools
+import os
+from pathlib import Path
+
+from fpnkit.errors import FpnkitError, RunError
+from fpnkit.runs.files import is_machine_error, storage_error
+
+
+def create_run_directory(base_dir: Path, name: str) -> Path:
+    """Make `base_dir/name`, or `name_1`, `name_2` … where it is taken; safe among many processes.
+
+    Raises RunError if the base directory cannot hold runs, StorageError if the disk cannot.
+    """
+    try:
+        base_dir.mkdir(parents=True, exist_ok=True)
+        for attempt in itertools.count():
+            path = base_dir / (name if attempt == 0 else f"{name}_{attempt}")
+            try:
+                os.mkdir(path)  # fails where it exists: the only test that two processes cannot both pass
+            except FileExistsError:
+                continue
+            return path
+    except OSError as error:
+        raise _explain(base_dir, error) from error
+    raise AssertionError("unreachable")
+
+
+def _explain(base_dir: Path, error: OSError) -> FpnkitError:
+    if is_machine_error(error):
+        return storage_error(base_dir, error)
+    file = next((part for part in (base_dir, *base_dir.parents) if part.exists() and not part.is_dir()), None)
+    if file is not None:
+        return RunError(f"base directory {base_dir}: must be a directory, found the file {file}")
+    return RunError(f"base directory {base_dir}: must be a directory that can be written to: {error.strerror}")

@@ -1,0 +1,198 @@
+"""Everything about one run on one screen."""
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fpnkit.errors import RunError
+from fpnkit.runs import commands, layout, text
+from fpnkit.runs.files import directory_size
+from fpnkit.runs.metrics import MetricsLine, read_metrics
+from fpnkit.runs.record import RunRecord, read_record
+from fpnkit.runs.store import RunInfo, run_info
+
+_PACKAGES = ("fpnkit", "torch", "torchvision", "compressai", "numpy")
+_OF_THE_MOMENT = ("epoch", "step", "loss", "aux_loss", "lr", "seconds")  # shown elsewhere, or no merit of a checkpoint
+_NUMBERED = re.compile(r"(training_diagnostics_epoch_|best_model_epoch_).*(\.\w+)")
+
+
+@dataclass(frozen=True)
+class Section:
+    """A heading with labelled lines."""
+
+    title: str
+    rows: list[tuple[str, str]]
+
+
+def run_details(run_dir: Path) -> list[Section]:
+    """What the files of a run say; sections without content are left out. Raises RunError if it is no run."""
+    info = run_info(run_dir)
+    try:
+        record = read_record(run_dir)
+    except RunError:
+        record = None
+    sections = [_about(info), _files(run_dir), _source(run_dir), _machine(run_dir), _commands(run_dir)]
+    if record is not None:
+        sections[1:1] = [_progress(info, record), _settings(record), _best(record), *_last(run_dir)]
+    printable = [Section(s.title, [(text.printable(a), text.printable(b)) for a, b in s.rows]) for s in sections]
+    return [section for section in printable if section.rows]
+
+
+def _about(info: RunInfo) -> Section:
+    status = info.status + (f" ({info.reason})" if info.reason else "")
+    rows = [("path", str(info.path)), ("status", status)]
+    if info.kind:
+        rows.append(("kind", info.kind))
+    if info.note:
+        rows.append(("note", info.note))
+    if info.tags:
+        rows.append(("tags", ", ".join(info.tags)))
+    return Section(info.name, rows)
+
+
+def _progress(info: RunInfo, record: RunRecord) -> Section:
+    last_sign = ("ended", record.ended) if record.ended else ("last heartbeat", record.heartbeat)
+    rows = [
+        ("epoch", f"{record.epoch} of {record.epochs}, step {record.step}"),
+        ("created", record.created),
+        ("started", record.started or text.NOTHING),
+        (last_sign[0], last_sign[1] or text.NOTHING),
+        ("trained for", text.duration(info.duration_seconds)),
+        ("process", f"{record.pid} on {record.host}"),
+    ]
+    rows += [("resumed", time) for time in record.resumed]
+    return Section("Progress", rows)
+
+
+def _settings(record: RunRecord) -> Section:
+    config = record.config
+    rows = [
+        ("lambda", text.rate(config.lmbda)),
+        ("lr", text.rate(config.lr)),
+        ("batch size", str(config.batch_size)),
+        ("codec", config.codec or text.NOTHING),
+        ("detector", config.detector or text.NOTHING),
+        ("dataset", config.dataset or text.NOTHING),
+        ("seed", str(config.seed)),
+        ("sweep", record.sweep or text.NOTHING),
+    ]
+    return Section("Settings", [(label, value) for label, value in rows if value not in (text.NOTHING, "None")])
+
+
+def _best(record: RunRecord) -> Section:
+    if record.best is None:
+        return Section("Best", [])
+    numbers = {key: value for key, value in record.best.metrics.items() if isinstance(value, int | float)}
+    rows = [
+        ("epoch", str(record.best.epoch)),
+        ("loss", text.number(record.best.loss)),
+        ("file", record.best.file),
+        *((key, text.number(value)) for key, value in numbers.items() if key not in _OF_THE_MOMENT),
+    ]
+    return Section("Best", rows)
+
+
+def _last(run_dir: Path) -> list[Section]:
+    """The last line of each split."""
+    try:
+        lines = {line.split: line for line in read_metrics(run_dir / layout.METRICS)}
+    except OSError:
+        return []
+    return [_measured(line) for line in lines.values()]
+
+
+def _measured(line: MetricsLine) -> Section:
+    values: dict[str, float | None] = {
+        "loss": line.loss,
+        "bpp estimated": line.bpp_estimated,
+        "distortion": line.distortion,
+        "aux loss": line.aux_loss,
+        **line.extra,
+    }
+    rows = [(label, text.number(value)) for label, value in values.items() if value is not None]
+    snr_db, bpp = line.snr_db or {}, line.bpp_level or {}
+    for level in {**snr_db, **bpp}:
+        parts = [f"{snr_db[level]:6.2f} dB"] if level in snr_db else []
+        parts += [f"{bpp[level]:.4f} bpp"] if level in bpp else []
+        rows.append((level, "  ".join(parts)))
+    return Section(f"Last {line.split} metrics (epoch {line.epoch}, step {line.step})", rows)
+
+
+def _files(run_dir: Path) -> Section:
+    """Sizes; the many files of one sort in one line, directories as a whole."""
+    groups: dict[str, list[int]] = {}
+    try:
+        paths = sorted(run_dir.iterdir())
+    except OSError:
+        return Section("Files", [])
+    for path in paths:
+        if not path.name.startswith("."):
+            name = _NUMBERED.sub(r"\1*\2", path.name) + ("/" if path.is_dir() else "")
+            groups.setdefault(name, []).append(directory_size(path) if path.is_dir() else _size(path))
+    return Section("Files", [(name, _sizes(sizes)) for name, sizes in groups.items()])
+
+
+def _sizes(sizes: list[int]) -> str:
+    return text.size(sum(sizes)) + (f" in {len(sizes)} files" if len(sizes) > 1 else "")
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.lstat().st_size
+    except OSError:
+        return 0
+
+
+def _source(run_dir: Path) -> Section:
+    git = _read_json(run_dir / layout.ENV / layout.GIT_JSON)
+    if not git.get("commit"):
+        return Section("Source", [])
+    state = "changed since the commit, see env/diff.patch" if git.get("dirty") else "as committed"
+    rows = [("commit", str(git["commit"])), ("branch", str(git.get("branch") or "none")), ("tree", state)]
+    if untracked := git.get("untracked"):
+        rows.append(("untracked files", str(len(untracked))))
+    return Section("Source", rows)
+
+
+def _machine(run_dir: Path) -> Section:
+    system = _read_json(run_dir / layout.ENV / layout.SYSTEM_JSON)
+    if not system:
+        return Section("Environment", [])
+    memory = system.get("memory_bytes")
+    rows = [
+        ("host", f"{system.get('host')}, {system.get('platform')}"),
+        ("processor", f"{system.get('cpu_count')} x {system.get('cpu_model')}"),
+        ("memory", text.size(memory if isinstance(memory, int) else None)),
+        ("GPU", ", ".join(map(str, system.get("gpus") or [])) or "none"),
+        ("packages", ", ".join([f"python {system.get('python')}", *_versions(run_dir)])),
+    ]
+    return Section("Environment", rows)
+
+
+def _versions(run_dir: Path) -> list[str]:
+    try:
+        lines = (run_dir / layout.ENV / layout.PACKAGES).read_text(errors="replace").splitlines()
+    except OSError:
+        return []
+    found = dict(line.split("==", 1) for line in lines if "==" in line)
+    return [f"{name} {found[name]}" for name in _PACKAGES if name in found]
+
+
+def _commands(run_dir: Path) -> Section:
+    rows = [("command", line) for line in commands.read_commands(run_dir)[-1:]]
+    if (run_dir / layout.LAST).exists():
+        rows.append(("resume", commands.resume_command(run_dir)))
+    if (run_dir / layout.CONFIG_USED).exists():
+        rows.append(("run again", commands.rerun_command(run_dir)))
+    return Section("Commands", rows)
+
+
+def _read_json(path: Path) -> Mapping[str, Any]:
+    try:
+        data = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return data if isinstance(data, dict) else {}

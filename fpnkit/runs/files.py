@@ -1,0 +1,113 @@
+"""Files that appear complete or not at all."""
+
+import contextlib
+import errno
+import json
+import math
+import os
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from fpnkit.errors import StorageError
+
+TEMPORARY_SUFFIX = ".tmp"
+_MACHINE_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG, errno.ENOMEM, errno.EMFILE, errno.ENFILE}
+
+
+def is_machine_error(error: OSError) -> bool:
+    """Whether the machine ran out of something, as opposed to a path that cannot be right."""
+    return error.errno in _MACHINE_ERRORS
+
+
+def storage_error(path: Path, error: OSError) -> StorageError:
+    """The one wording for a file that could not be written."""
+    return StorageError(f"{path}: could not be written: {error.strerror}")
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Replace the file in one step; until then, and if anything fails, the old one stands.
+
+    Raises StorageError, with nothing left behind.
+    """
+    # A name of its own for each writer; not `tempfile`, whose files are closed to colleagues (mode 600).
+    temporary = path.with_name(f".{path.name[:100]}.{os.getpid()}.{threading.get_ident()}{TEMPORARY_SUFFIX}")
+    try:
+        with open(temporary, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        raise storage_error(path, error) from error
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+
+
+def write_text(path: Path, text: str) -> None:
+    """As `write_bytes`; undecodable bytes that came in as surrogates go out as they were."""
+    write_bytes(path, text.encode("utf-8", "surrogateescape"))
+
+
+def write_json(path: Path, value: object) -> None:
+    """As `write_bytes`; NaN and infinities become null, see `to_json`."""
+    write_text(path, json.dumps(to_json(value), indent=1, allow_nan=False) + "\n")
+
+
+def append_text(path: Path, text: str) -> None:
+    """Append to a text file. Raises StorageError."""
+    try:
+        with open(path, "a", encoding="utf-8", errors="surrogateescape") as file:
+            file.write(text)
+    except OSError as error:
+        raise storage_error(path, error) from error
+
+
+def remove_temporaries(directory: Path) -> None:
+    """Remove what writers that were killed left in the directory."""
+    for path in directory.glob(f".*{TEMPORARY_SUFFIX}"):
+        with contextlib.suppress(OSError):
+            path.unlink()
+
+
+def directory_size(path: Path) -> int:
+    """Bytes of all files below, as far as they can be read."""
+    total = 0
+    for folder, _, names in os.walk(path):
+        for name in names:
+            with contextlib.suppress(OSError):
+                total += os.lstat(os.path.join(folder, name)).st_size
+    return total
+
+
+def to_json(value: Any) -> Any:
+    """A copy that JSON can hold: a NaN or infinite `x` becomes `"x": null, "x_repr": "nan"`."""
+    if isinstance(value, Mapping):
+        result: dict[str, Any] = {}
+        for key, item in value.items():
+            result[key] = to_json(item)
+            if _is_nonfinite(item):
+                result[f"{key}_repr"] = repr(float(item))
+        return result
+    if isinstance(value, list | tuple):
+        return [to_json(item) for item in value]
+    return None if _is_nonfinite(value) else value
+
+
+def from_json(value: Any) -> Any:
+    """The reverse of `to_json` for numbers that have a key."""
+    if isinstance(value, list):
+        return [from_json(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    result = {key: from_json(item) for key, item in value.items()}
+    for key, item in value.items():
+        if item is None and value.get(f"{key}_repr") in ("nan", "inf", "-inf"):
+            result[key] = float(result.pop(f"{key}_repr"))
+    return result
+
+
+def _is_nonfinite(value: object) -> bool:
+    return isinstance(value, float) and not math.isfinite(value)

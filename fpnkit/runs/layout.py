@@ -1,0 +1,123 @@
+"""Where runs are and what the files of a run are called."""
+
+import difflib
+import os
+import re
+from datetime import datetime
+from pathlib import Path
+from typing import Literal
+
+from fpnkit.errors import RunError
+from fpnkit.runs import clock
+
+Kind = Literal["fpn_compression", "detection"]
+
+# Files of a run directory.
+RUN_JSON = "run.json"  # written by the trainer alone
+CONFIG_USED = "config_used.yaml"
+COMMAND_ARGS = "command_args.txt"
+METRICS = "metrics.jsonl"
+BEST_MODEL = "best_model.pth"
+LAST = "last.pth"
+TAGS = "tags.json"  # written by the researcher alone
+NOTE = "note.md"  # written by the researcher alone
+STOP = "STOP"  # its appearance asks the run to stop
+LOCK = ".lock"  # held by the process that trains
+ENV = "env"
+GIT_JSON = "git.json"
+DIFF_PATCH = "diff.patch"
+PACKAGES = "packages.txt"
+SYSTEM_JSON = "system.json"
+FPN_ANALYSIS = "fpn_analysis"
+EVALUATION = "evaluation"
+
+# Beside the run directories.
+SWEEPS = "sweeps"
+
+_RUN_NAME = re.compile(r"run_(\d{8}_\d{6})(?:_lambda_[^_]+)?_lr_[^_]+_bs_\d+((?:_\d+)?)", re.ASCII)
+_CANDIDATES_SHOWN = 10
+_NAMES_COMPARED = 1000
+
+
+def log_name(time: datetime) -> str:
+    """Name of the log that people follow."""
+    return f"train_{clock.stamp(time)}.log"
+
+
+def best_model_name(epoch: int, loss: float, time: datetime) -> str:
+    """Name of a best checkpoint that tells its story."""
+    return f"best_model_epoch_{epoch}_loss_{loss:.4f}_{clock.stamp(time)}.pth"
+
+
+def diagnostics_name(epoch: int) -> str:
+    """Name of the text about one epoch."""
+    return f"training_diagnostics_epoch_{epoch}.txt"
+
+
+def run_name(created: datetime, lmbda: float | None, lr: float, batch_size: int) -> str:
+    """A label for people; detectors have no lambda. Code reads `config_used.yaml`, never this name."""
+    middle = "" if lmbda is None else f"_lambda_{lmbda:.2e}"
+    return f"run_{clock.stamp(created)}{middle}_lr_{lr:.2e}_bs_{batch_size}"
+
+
+def short_name(name: str) -> str:
+    """`20261216_143022`, or `20261216_143022_1` where the name has a suffix; other names stay as they are."""
+    return match.expand(r"\1\2") if (match := _RUN_NAME.fullmatch(name)) else name
+
+
+def home() -> Path:
+    """`$FPNKIT_HOME`, else the nearest parent of the working directory with `checkpoints/`, else the latter."""
+    if given := os.environ.get("FPNKIT_HOME"):
+        return Path(given).expanduser()
+    here = Path.cwd()
+    return next((folder for folder in (here, *here.parents) if (folder / "checkpoints").is_dir()), here)
+
+
+def default_base_dir(kind: Kind) -> Path:
+    """The folder that directly holds the runs of this kind."""
+    return home() / "checkpoints" / kind
+
+
+def is_run_directory(path: Path) -> bool:
+    """Whether there is something of a run in it, be it an old-style log."""
+    try:
+        return path.is_dir() and any(
+            name in (RUN_JSON, CONFIG_USED) or name.endswith((".log", ".pth")) for name in os.listdir(path)
+        )
+    except OSError:
+        return False
+
+
+def find_run(text: str, base_dir: Path) -> Path:
+    """The run directory that a path, a name, a short name or a unique part of a name means.
+
+    Raises RunError: several runs fit, none fits, the path is no run directory.
+    """
+    path = Path(text).expanduser()
+    if text and is_run_directory(path):
+        return path
+    try:
+        names = sorted((entry.name for entry in os.scandir(base_dir) if _may_be_run(entry)), reverse=True)
+    except OSError as error:
+        raise RunError(f"run {text!r}: no such directory, nor a base directory {base_dir}: {error.strerror}") from error
+    fits = (
+        [name for name in names if name == text]
+        or [name for name in names if short_name(name) == text]
+        or [name for name in names if text in name]
+    )
+    if len(fits) == 1:
+        return base_dir / fits[0]
+    if fits:
+        shown = [f"  {name}" for name in fits[:_CANDIDATES_SHOWN]]
+        if len(fits) > _CANDIDATES_SHOWN:
+            shown.append(f"  and {len(fits) - _CANDIDATES_SHOWN} more")
+        raise RunError("\n".join([f"run {text!r}: {len(fits)} runs in {base_dir} fit, name one of them:", *shown]))
+    if path.is_dir():
+        raise RunError(f"run {text!r}: not a run directory, it has no {RUN_JSON}")
+    nearest = difflib.get_close_matches(text, names[:_NAMES_COMPARED], n=1, cutoff=0.0)
+    hint = f"; did you mean {nearest[0]!r}?" if nearest else ""
+    raise RunError(f"run {text!r}: no run in {base_dir} has this in its name{hint}")
+
+
+def _may_be_run(entry: os.DirEntry[str]) -> bool:
+    return not entry.name.startswith(".") and entry.name != SWEEPS and entry.is_dir()

@@ -1,0 +1,77 @@
+"""Keeping passwords, tokens and keys out of what is written down."""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+MASK = "***"
+
+# Shorter ones ("yes", "4") would be found in ordinary text; they are masked only right behind their name.
+_SHORTEST_FOUND_ANYWHERE = 6
+# `PWD` alone is the working directory; a `key` must be a word of its own, for there are keyboards.
+_SECRET_NAME = (
+    r"[\w.\-]*(?:token(?!iz)|passw|passphrase|secret|credential|authorization|(?:api|access|private)_?key"
+    r"|(?<![a-z0-9])(?:keys?|pass|auth)(?![a-z0-9])|(?<=[_.\-])pwd(?![a-z0-9]))[\w.\-]*"
+)
+_NAME = re.compile(_SECRET_NAME, re.IGNORECASE)
+_ASSIGNMENT = re.compile(rf"({_SECRET_NAME})([\"']?\s*[:=]\s*[\"']?)([^\"',}}\]]+)", re.IGNORECASE)
+_URL_USER = re.compile(r"(?<=://)[^\s/@\"']+(?=@)")
+
+
+class Redactor:
+    """Masks the secrets of one process in any text.
+
+    Secret are the values of environment variables and arguments whose names say so (token, password, key …),
+    and whatever stands before the @ of a URL.
+    """
+
+    def __init__(self, environment: Mapping[str, str], arguments: Sequence[str]) -> None:
+        values = {value for name, value in environment.items() if _is_secret_name(name)}
+        values |= set(_secret_arguments(arguments))
+        # A private key comes in lines, and a patch has a sign before each of them.
+        values |= {line.strip() for value in values for line in value.splitlines()}
+        found = sorted((value for value in values if len(value) >= _SHORTEST_FOUND_ANYWHERE), key=len, reverse=True)
+        self._known = re.compile("|".join(map(re.escape, found))) if found else None
+
+    def text(self, text: str) -> str:
+        """The text without known secrets and without users of URLs."""
+        if self._known is not None:
+            text = self._known.sub(MASK, text)
+        return _URL_USER.sub(MASK, text)
+
+    def arguments(self, arguments: Sequence[str]) -> list[str]:
+        """A command line; here short secrets are known too, by the names in front of them."""
+        shown = []
+        for position, argument in enumerate(arguments):
+            if position > 0 and _names_next(arguments[position - 1]):
+                shown.append(MASK)
+            else:
+                shown.append(self.text(_ASSIGNMENT.sub(rf"\1\2{MASK}", argument)))
+        return shown
+
+    def value(self, value: Any) -> Any:
+        """Every text inside a JSON value."""
+        if isinstance(value, str):
+            return self.text(value)
+        if isinstance(value, Mapping):
+            return {self.text(key): self.value(item) for key, item in value.items()}
+        if isinstance(value, list | tuple):
+            return [self.value(item) for item in value]
+        return value
+
+
+def _is_secret_name(name: str) -> bool:
+    return _NAME.fullmatch(name) is not None
+
+
+def _names_next(argument: str) -> bool:
+    """Whether it is a flag such as `--password`, whose value is the next argument."""
+    return argument.startswith("-") and "=" not in argument and _is_secret_name(argument.lstrip("-"))
+
+
+def _secret_arguments(arguments: Sequence[str]) -> Iterable[str]:
+    for position, argument in enumerate(arguments):
+        if position > 0 and _names_next(arguments[position - 1]):
+            yield argument
+        for found in _ASSIGNMENT.finditer(argument):
+            yield found.group(3).strip()

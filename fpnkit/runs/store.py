@@ -1,0 +1,187 @@
+"""The runs of a base directory as rows, read from their files each time."""
+
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fpnkit.errors import RunError
+from fpnkit.runs import clock, layout
+from fpnkit.runs.record import RunRecord, read_record, trained_seconds
+from fpnkit.runs.status import RunStatus, StatusWord, run_status
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class RunInfo:
+    """One run in a list; None: not known, or does not apply."""
+
+    name: str  # of the directory
+    path: Path
+    status: StatusWord
+    reason: str | None = None  # more about the status
+    created: datetime | None = None
+    kind: str | None = None
+    epoch: int | None = None
+    epochs: int | None = None
+    lmbda: float | None = None
+    lr: float | None = None
+    batch_size: int | None = None
+    codec: str | None = None
+    detector: str | None = None
+    dataset: str | None = None
+    seed: int | None = None
+    best_loss: float | None = None
+    best_epoch: int | None = None
+    bpp_estimated: float | None = None  # at the best epoch; before there is one, the last measured
+    duration_seconds: float | None = None  # of training, pauses between resumes left out
+    size_bytes: int | None = None
+    note: str | None = None  # first line
+    tags: tuple[str, ...] = ()
+    sweep: str | None = None
+    host: str | None = None
+
+
+COLUMNS = tuple(item.name for item in fields(RunInfo))
+
+
+def list_runs(base_dir: Path) -> list[RunInfo]:
+    """All runs, newest first. What cannot be read is listed as incomplete, with the reason.
+
+    Raises RunError if the base directory is missing or cannot be read.
+    """
+    now = clock.now()
+    try:
+        with os.scandir(base_dir) as entries:
+            runs = [run for entry in entries if (run := _look(entry, now)) is not None]
+    except FileNotFoundError as error:
+        raise RunError(f"base directory {base_dir}: does not exist") from error
+    except NotADirectoryError as error:
+        raise RunError(f"base directory {base_dir}: must be a directory, found a file") from error
+    except OSError as error:
+        raise RunError(f"base directory {base_dir}: cannot be read: {error.strerror}") from error
+    return sorted(runs, key=lambda run: (run.created.timestamp() if run.created else 0.0, run.name), reverse=True)
+
+
+def runs_frame(base_dir: Path) -> "pd.DataFrame":
+    """`list_runs` as a table, one column for each field of RunInfo."""
+    import pandas as pd
+
+    return pd.DataFrame([vars(run) for run in list_runs(base_dir)], columns=list(COLUMNS))
+
+
+def run_info(run_dir: Path) -> RunInfo:
+    """The row of one run. Raises RunError if there is no such directory."""
+    info = _read_run(run_dir, clock.now()) if run_dir.is_dir() else None
+    if info is None:
+        raise RunError(f"{run_dir}: not a run directory")
+    return info
+
+
+def _look(entry: "os.DirEntry[str]", now: datetime) -> RunInfo | None:
+    """None for what is no run, or has gone while the directory was read."""
+    if entry.name.startswith(".") or entry.name == layout.SWEEPS:
+        return None
+    path = Path(entry.path)
+    try:
+        if entry.is_dir():
+            return _read_run(path, now)
+        return _imported(path, [path]) if entry.name.endswith(".log") else None
+    except OSError:
+        return None
+
+
+def _read_run(path: Path, now: datetime) -> RunInfo | None:
+    try:
+        record = read_record(path)
+    except RunError as error:
+        return _without_record(path, str(error).removeprefix(f"{path}{os.sep}"))
+    return _row(path, record, run_status(record, now=now), now)
+
+
+def _without_record(path: Path, reason: str) -> RunInfo | None:
+    """An old-style run, one that never came to its first file, one that is damaged, or no run at all."""
+    try:
+        files = sorted(path.iterdir())
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        return _incomplete(path, f"cannot be read: {error.strerror}")
+    names = {file.name for file in files}
+    if layout.RUN_JSON in names or layout.CONFIG_USED in names:
+        return _incomplete(path, reason)
+    if any(file.suffix in (".log", ".pth") for file in files):
+        return _imported(path, files)
+    return _incomplete(path, reason) if path.name.startswith("run_") else None
+
+
+def _incomplete(path: Path, reason: str) -> RunInfo:
+    created = datetime.fromtimestamp(path.stat().st_mtime).astimezone()
+    return RunInfo(path.name, path, "incomplete", reason, created, note=_note(path), tags=_tags(path))
+
+
+def _imported(path: Path, files: list[Path]) -> RunInfo:
+    sizes = [file.stat() for file in files if file.is_file()]
+    newest = max((stat.st_mtime for stat in sizes), default=path.stat().st_mtime)
+    return RunInfo(
+        path.name,
+        path,
+        "imported",
+        created=datetime.fromtimestamp(newest).astimezone(),
+        size_bytes=sum(stat.st_size for stat in sizes),
+        note=_note(path),
+        tags=_tags(path),
+    )
+
+
+def _row(path: Path, record: RunRecord, status: RunStatus, now: datetime) -> RunInfo:
+    best, last, config = record.best, record.last, record.config
+    bpp = best.metrics.get("bpp_estimated") if best else last.bpp_estimated if last else None
+    return RunInfo(
+        name=path.name,  # the one people see, be it renamed; code that needs identity has the id
+        path=path,
+        status=status.word,
+        reason=status.reason,
+        created=clock.from_text(record.created),
+        kind=record.kind,
+        epoch=record.epoch,
+        epochs=record.epochs,
+        **vars(config),
+        best_loss=best.loss if best else None,
+        best_epoch=best.epoch if best else None,
+        bpp_estimated=bpp if isinstance(bpp, float) else None,
+        duration_seconds=trained_seconds(record, now if status.word == "running" else None),
+        size_bytes=record.size_bytes,
+        note=_note(path),
+        tags=_tags(path),
+        sweep=record.sweep,
+        host=record.host,
+    )
+
+
+def _note(path: Path) -> str | None:
+    """First line that says something."""
+    try:
+        with open(path / layout.NOTE, encoding="utf-8", errors="replace") as file:
+            return next((text for line in file if (text := line.strip().lstrip("#").strip())), None)
+    except OSError:
+        return None
+
+
+def _tags(path: Path) -> tuple[str, ...]:
+    """The list of texts in tags.json; edited by hand and wrong, it counts as empty."""
+    try:
+        data = json.loads((path / layout.TAGS).read_bytes())
+    except (OSError, ValueError):
+        return ()
+    return tuple(_texts(data))
+
+
+def _texts(data: object) -> Iterator[str]:
+    if isinstance(data, list):
+        yield from (item for item in data if isinstance(item, str))

@@ -1,0 +1,56 @@
+"""How numbers, times and names look in lists for people."""
+
+import math
+import os
+from datetime import datetime
+
+NOTHING = "-"
+
+
+def number(value: float | None) -> str:
+    """Four digits."""
+    return NOTHING if value is None else f"{value:.4g}"
+
+
+def rate(value: float | None) -> str:
+    """A learning rate or lambda: `2.5e-4`."""
+    if value is None:
+        return NOTHING
+    mantissa, _, exponent = f"{value:.2e}".partition("e")
+    return f"{float(mantissa):g}e{int(exponent)}" if exponent else mantissa
+
+
+def duration(seconds: float | None) -> str:
+    """`42s`, `12m34s`, `3h12m`, `5d03h`."""
+    if seconds is None or not math.isfinite(seconds):
+        return NOTHING
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole}s"
+    if whole < 3600:
+        return f"{whole // 60}m{whole % 60:02}s"
+    if whole < 48 * 3600:
+        return f"{whole // 3600}h{whole % 3600 // 60:02}m"
+    return f"{whole // 86400}d{whole % 86400 // 3600:02}h"
+
+
+def size(count: int | None) -> str:
+    """Bytes in decimal units with two digits or more: `1.2 MB`, `340 kB`."""
+    if count is None:
+        return NOTHING
+    value, unit = float(count), "B"
+    for larger in ("kB", "MB", "GB", "TB"):
+        if value < 999.5:
+            break
+        value, unit = value / 1000, larger
+    return f"{value:.1f} {unit}" if unit != "B" and value < 9.95 else f"{value:.0f} {unit}"
+
+
+def date(time: datetime | None) -> str:
+    """Local time to the minute."""
+    return NOTHING if time is None else f"{time.astimezone():%Y-%m-%d %H:%M}"
+
+
+def printable(text: str | os.PathLike[str]) -> str:
+    """The text on one line, with nothing in it that a terminal would obey."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(text))

@@ -1,0 +1,262 @@
+"""The trainer's end of a run directory: the only thing that writes run.json."""
+
+import contextlib
+import logging
+import os
+import shutil
+import threading
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from fpnkit.errors import RunError, StorageError
+from fpnkit.runs import clock, commands, layout, provenance
+from fpnkit.runs.create import create_run_directory
+from fpnkit.runs.files import directory_size, remove_temporaries, storage_error, write_json, write_text
+from fpnkit.runs.lock import RunLock
+from fpnkit.runs.metrics import MetricsLine, MetricsWriter
+from fpnkit.runs.record import Best, ConfigSummary, RunRecord, read_record, record_to_dict, trained_seconds
+from fpnkit.runs.redact import Redactor
+from fpnkit.runs.status import EXIT_CRASHED, EXIT_FINISHED, host_name, own_process, run_status
+
+_log = logging.getLogger(__name__)
+
+
+class RunWriter:
+    """One process training one run, from `create` or `resume` to `end`.
+
+    Used as a context it always ends: finished where the block is left normally, crashed where an error passes.
+    """
+
+    path: Path
+    log_path: Path  # the human log of this process, to be written by a logging handler
+
+    @classmethod
+    def create(
+        cls,
+        base_dir: Path,
+        *,
+        kind: layout.Kind,
+        config_yaml: str,
+        summary: ConfigSummary,
+        epochs: int,
+        argv: Sequence[str],
+        heartbeat_seconds: float = 10.0,
+        sweep: str | None = None,
+    ) -> Self:
+        """Make a run directory with everything that is known at the start.
+
+        `summary` needs `lr` and `batch_size`. `argv` is best `sys.orig_argv`. Raises RunError or StorageError, and
+        then leaves no directory behind.
+        """
+        if summary.lr is None or summary.batch_size is None:
+            raise ValueError("a run's name needs lr and batch_size")
+        created = clock.now()
+        name = layout.run_name(created, summary.lmbda, summary.lr, summary.batch_size)
+        path = create_run_directory(base_dir, name)
+        lock = None
+        try:
+            lock = RunLock(path)
+            record = RunRecord(
+                id=uuid.uuid4().hex,
+                name=path.name,
+                kind=kind,
+                created=clock.to_text(created),
+                heartbeat_seconds=heartbeat_seconds,
+                epochs=epochs,
+                config=summary,
+                sweep=sweep,
+            )
+            return cls(path, lock, record, argv, created, config_yaml)
+        except BaseException:
+            if lock is not None:
+                lock.release()
+            shutil.rmtree(path, ignore_errors=True)
+            raise
+
+    @classmethod
+    def resume(
+        cls, run_dir: Path, *, argv: Sequence[str], epochs: int | None = None, heartbeat_seconds: float = 10.0
+    ) -> Self:
+        """Carry a run on in its own directory.
+
+        Raises RunError if it is running, is no run, or cannot be written to.
+        """
+        _refuse_running(run_dir, read_record(run_dir))
+        lock = RunLock(run_dir)
+        before = None
+        try:
+            # Read again: between the first look and the lock another process may have resumed, and even ended.
+            before = read_record(run_dir)
+            now = clock.now()
+            record = replace(
+                before,
+                heartbeat_seconds=heartbeat_seconds,
+                epochs=epochs or before.epochs,
+                ended=None,
+                exit_reason=None,
+                exit_code=None,
+                resumed=(*before.resumed, clock.to_text(now)),
+                seconds_before=trained_seconds(before),
+            )
+            _remove_stop(run_dir)
+            remove_temporaries(run_dir)
+            return cls(run_dir, lock, record, argv, now, None)
+        except BaseException:
+            if before is not None:  # the run is what it was
+                with contextlib.suppress(StorageError):
+                    write_json(run_dir / layout.RUN_JSON, record_to_dict(before))
+            lock.release()
+            raise
+
+    def __init__(
+        self,
+        path: Path,
+        lock: RunLock,
+        record: RunRecord,
+        argv: Sequence[str],
+        start: datetime,
+        config_yaml: str | None,
+    ) -> None:
+        """Not for use: see `create` and `resume`."""
+        self.path = path
+        self.log_path = _unused(path / layout.log_name(start))
+        self._redactor = Redactor(os.environ, argv)
+        self._writing = threading.RLock()  # reentrant: a signal handler may call `end` in the middle of a write
+        self._ended = threading.Event()
+        self._lock = lock
+        self._start = start
+        pid, pid_created = own_process()
+        self._record = replace(
+            record,
+            config=ConfigSummary(**self._redactor.value(vars(record.config))),
+            pid=pid,
+            pid_created=pid_created,
+            host=host_name(),
+            started=clock.to_text(start),
+        )
+        self._write_record()
+        if config_yaml is not None:
+            write_text(path / layout.CONFIG_USED, self._redactor.text(config_yaml))
+            commit = provenance.write_environment(path, self._redactor)
+        else:
+            commit = provenance.describe_commit()
+        shown = self._redactor.arguments(argv)
+        commands.append_start(path, shown, self._redactor.text(os.getcwd()), start, commit)
+        self._metrics = MetricsWriter(path / layout.METRICS)
+        self._heart = threading.Thread(target=self._beat, name="fpnkit heartbeat", daemon=True)
+        self._heart.start()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._ended.is_set():
+            return
+        if error is None:
+            self.end("finished", EXIT_FINISHED)
+        else:
+            text = str(error).splitlines()
+            self.end(f"{type(error).__name__}: {text[0]}" if text else type(error).__name__, EXIT_CRASHED)
+
+    @property
+    def record(self) -> RunRecord:
+        """What run.json holds, or will hold at the next heartbeat."""
+        return self._record
+
+    def redact(self, text: str) -> str:
+        """The text without this process's secrets, for whatever else is written into the directory."""
+        return self._redactor.text(text)
+
+    def metric(self, line: MetricsLine) -> None:
+        """Append to metrics.jsonl at once. Raises StorageError."""
+        self._metrics.append(line)
+        self._record = replace(self._record, last=line)
+
+    def progress(self, epoch: int, step: int) -> None:
+        """Note how far the training is; a new epoch is written at once, a step with the next heartbeat."""
+        new_epoch = epoch != self._record.epoch
+        self._record = replace(self._record, epoch=epoch, step=step)
+        if new_epoch:
+            self._metrics.sync()
+            self._record = replace(self._record, size_bytes=directory_size(self.path))
+            self._try_to_write()
+
+    def best(self, *, epoch: int, loss: float, file: str, metrics: Mapping[str, Any]) -> None:
+        """Note a new best checkpoint, after its file stands."""
+        self._record = replace(self._record, best=Best(epoch, loss, file, dict(metrics)))
+        self._try_to_write()
+
+    def stop_requested(self) -> bool:
+        """Whether someone put a file STOP into the directory."""
+        return (self.path / layout.STOP).exists()
+
+    def end(self, exit_reason: str, exit_code: int) -> None:
+        """Write the exit record: code 0 is finished, 130 stopped, any other crashed. Only the first call counts.
+
+        Does not raise for a full disk, so that it can stand in any `finally`.
+        """
+        if self._ended.is_set():
+            return
+        self._ended.set()
+        self._heart.join()
+        end = clock.now()
+        reason = self._redactor.text(exit_reason)
+        self._record = replace(
+            self._record,
+            ended=clock.to_text(end),
+            exit_reason=reason,
+            exit_code=exit_code,
+            size_bytes=directory_size(self.path),
+        )
+        self._try_to_write()
+        try:
+            commands.append_end(self.path, end, end - self._start, reason, exit_code)
+        except StorageError as error:
+            _log.warning("%s", error)
+        self._metrics.close()
+        self._lock.release()
+
+    def _beat(self) -> None:
+        while not self._ended.wait(self._record.heartbeat_seconds):
+            self._try_to_write()
+
+    def _try_to_write(self) -> None:
+        """A disk that is full now may have room again; the training itself does not hang on this file."""
+        try:
+            self._write_record()
+        except StorageError as error:
+            _log.warning("%s", error)
+
+    def _write_record(self) -> None:
+        with self._writing:
+            record = replace(self._record, heartbeat=clock.to_text(clock.now()))
+            write_json(self.path / layout.RUN_JSON, record_to_dict(record))
+
+
+def _refuse_running(run_dir: Path, record: RunRecord) -> None:
+    if run_status(record).word == "running":
+        raise RunError(f"{run_dir}: is running as process {record.pid} on {record.host} since {record.started}")
+
+
+def _unused(path: Path) -> Path:
+    """The path, or one with a number where two processes started in the same second."""
+    candidate, number = path, 0
+    while candidate.exists():
+        number += 1
+        candidate = path.with_stem(f"{path.stem}_{number}")
+    return candidate
+
+
+def _remove_stop(run_dir: Path) -> None:
+    path = run_dir / layout.STOP
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise storage_error(path, error) from error

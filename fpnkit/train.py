@@ -1,0 +1,197 @@
+"""Train a codec on a detector's feature pyramids, or a detector: python -m fpnkit.train --config FILE
+
+The run directory is the last line on stdout. Exit codes: 0 trained, 1 failed, 2 the input is wrong and nothing was
+started, 130 stopped on request with its state saved.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fpnkit.config.load import Override, load_config, parse_override, to_yaml
+from fpnkit.config.schema import CodecConfig, Config, FolderData, ImageSource, ShapesData, TorchvisionDetector
+from fpnkit.errors import ConfigError, DivergedError, FpnkitError, RunError
+from fpnkit.runs import layout
+from fpnkit.runs.record import ConfigSummary
+from fpnkit.runs.writer import RunWriter
+
+if TYPE_CHECKING:
+    from fpnkit.training.logs import RunLog
+    from fpnkit.training.loop import Learner
+
+log = logging.getLogger(__name__)
+
+STOPPED = 130
+# Flag → the key that it sets.
+_FLAGS = {
+    "--lambda": ("loss", "lambda"),
+    "--lr": ("training", "lr"),
+    "--batch-size": ("training", "batch_size"),
+    "--epochs": ("training", "epochs"),
+    "--seed": ("seed",),
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; → exit code."""
+    options = _parser().parse_args(arguments)
+    try:
+        return _resume(options) if options.resume else _start(options)
+    except FpnkitError as error:
+        print(f"fpnkit.train: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("fpnkit.train: interrupted before training began; no run directory was made", file=sys.stderr)
+        return STOPPED
+
+
+def _parser() -> argparse.ArgumentParser:
+    description, _, epilog = (__doc__ or "").partition("\n\n")
+    parser = argparse.ArgumentParser(prog="python -m fpnkit.train", description=description, epilog=epilog)
+    parser.add_argument("--config", metavar="FILE", help="YAML; see configs/")
+    for flag, key in _FLAGS.items():
+        parser.add_argument(flag, metavar="X", dest=flag, help=f"sets {'.'.join(key)}")
+    parser.add_argument("--set", metavar="KEY.PATH=VALUE", action="append", default=[], help="sets any other key")
+    parser.add_argument("--base-dir", metavar="DIR", help="folder that directly holds the runs")
+    parser.add_argument("--resume", metavar="RUN", help="go on in a run's directory: a path or a unique part of a name")
+    parser.add_argument("--dry-run", action="store_true", help="check everything, train nothing, leave nothing behind")
+    return parser
+
+
+def _overrides(options: argparse.Namespace) -> list[Override]:
+    flags = [(flag, key, getattr(options, flag)) for flag, key in _FLAGS.items() if getattr(options, flag) is not None]
+    flagged = [
+        Override(key, parse_override(f"{'.'.join(key)}={text}").value, f"{flag} {text}") for flag, key, text in flags
+    ]
+    return [*map(parse_override, options.set), *flagged]
+
+
+def _start(options: argparse.Namespace) -> int:
+    if options.config is None:
+        raise ConfigError(["required --config FILE, or --resume RUN"])
+    config = load_config(options.config, _overrides(options))
+    base_dir = Path(options.base_dir) if options.base_dir else layout.default_base_dir(config.task)
+
+    from fpnkit.training.logs import RunLog  # torch only from here on: a mistyped key is told at once
+
+    run_log = RunLog()
+    try:
+        learner = _learner(config, dry_run=options.dry_run)
+        if options.dry_run:
+            log.info("dry run: everything is in order; a run would go to %s", base_dir)
+            return 0
+        run = RunWriter.create(
+            base_dir,
+            kind=config.task,
+            config_yaml=to_yaml(config),
+            summary=_summary(config),
+            epochs=config.training.epochs,
+            argv=sys.orig_argv,
+        )
+        return _train(learner, config, run, run_log, None)
+    finally:
+        run_log.close()
+
+
+def _resume(options: argparse.Namespace) -> int:
+    given = [flag for flag in (*_FLAGS, "config", "set", "dry_run") if getattr(options, flag)]
+    if given:
+        names = ", ".join(f"--{name.strip('-').replace('_', '-')}" for name in given)
+        raise ConfigError([f"--resume takes every setting from the run; required no other, found {names}"])
+    base_dir = Path(options.base_dir) if options.base_dir else None
+    path = layout.find_run(options.resume, base_dir or layout.default_base_dir("fpn_compression"))
+    config = load_config(path / layout.CONFIG_USED)
+
+    from fpnkit.training.checkpoint import load
+    from fpnkit.training.logs import RunLog
+
+    if not (path / layout.LAST).exists():
+        raise RunError(f"run {path}: required {layout.LAST} to resume from, found none; it ended before its first save")
+    state = load(path / layout.LAST, "last")
+    if state["progress"]["epoch"] > config.training.epochs:
+        raise RunError(f"run {path}: required epochs left to train, found all {config.training.epochs} done")
+    run_log = RunLog()
+    try:
+        learner = _learner(config, resumed=True)
+        run = RunWriter.resume(path, argv=sys.orig_argv)
+        return _train(learner, config, run, run_log, state)
+    finally:
+        run_log.close()
+
+
+def _learner(config: Config, *, resumed: bool = False, dry_run: bool = False) -> Learner:
+    from fpnkit.training.prepare import codec_learner, detector_learner
+
+    if isinstance(config, CodecConfig):
+        return codec_learner(config, resumed=resumed, dry_run=dry_run)
+    return detector_learner(config)
+
+
+def _train(learner: Learner, config: Config, run: RunWriter, run_log: RunLog, state: dict[str, Any] | None) -> int:
+    run_log.write_to(run.log_path, run.redact)
+    log.info("run %s", run.path)
+    try:
+        code, reason = _outcome(learner, config, run, state)
+    except KeyboardInterrupt:
+        code, reason = STOPPED, "interrupted"
+    except DivergedError as error:
+        log.error("%s", error)
+        code, reason = error.exit_code, "diverged"
+    except FpnkitError as error:
+        log.error("%s", error)
+        code, reason = FpnkitError.exit_code, str(error)
+    except Exception as error:
+        log.exception("crashed")
+        code, reason = FpnkitError.exit_code, f"{type(error).__name__}: {error}"
+    run.end(reason, code)
+    print(run.path)
+    return code
+
+
+def _outcome(learner: Learner, config: Config, run: RunWriter, state: dict[str, Any] | None) -> tuple[int, str]:
+    from fpnkit.training.diagnostics import diagnostics_writer
+    from fpnkit.training.loop import train
+    from fpnkit.training.tally import Values, describe
+
+    outcome = train(
+        learner,
+        run,
+        config.training,
+        warmup_steps=0 if isinstance(config, CodecConfig) else learner.steps_per_epoch,
+        after_epoch=[diagnostics_writer(config.analysis.diagnostics_every)],
+        resume=state,
+    )
+    best = run.record.best
+    if best is not None:
+        print(f"best epoch {best.epoch} of {config.training.epochs}: {describe(Values(**best.metrics))}")
+    return (0, outcome) if outcome == "finished" else (STOPPED, outcome)
+
+
+def _summary(config: Config) -> ConfigSummary:
+    detector = config.detector
+    return ConfigSummary(
+        lmbda=config.loss.lmbda if isinstance(config, CodecConfig) else None,
+        lr=config.training.lr,
+        batch_size=config.training.batch_size,
+        codec=config.codec.kind if isinstance(config, CodecConfig) else None,
+        detector=detector.model if isinstance(detector, TorchvisionDetector) else detector.kind,
+        dataset=_dataset(config.data.train),
+        seed=config.seed,
+    )
+
+
+def _dataset(source: ImageSource) -> str:
+    """The folder that a person would call the data set by."""
+    if isinstance(source, ShapesData):
+        return "shapes"
+    path = Path(source.images)
+    return path.name if isinstance(source, FolderData) or path.name != "images" else path.parent.name
+
+
+if __name__ == "__main__":
+    sys.exit(main())

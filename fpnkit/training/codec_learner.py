@@ -1,0 +1,132 @@
+"""Training a codec: steps on crops, validation on whole pyramids by the model that would be exported."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from fpnkit.codecs.base import Codec
+from fpnkit.config.schema import CodecConfig
+from fpnkit.data.cache import FeatureCache
+from fpnkit.errors import WeightsError
+from fpnkit.metrics.distortion import level_weights
+from fpnkit.pyramid import Pyramid
+from fpnkit.training.batches import Ahead, CropBatches
+from fpnkit.training.checkpoint import codec_content
+from fpnkit.training.loop import Validation
+from fpnkit.training.optim import CodecOptimizers
+from fpnkit.training.step import Batch, Objective, codec_step, loss_terms, to_tally, values
+from fpnkit.training.tally import Tally, Values
+
+
+class CodecLearner:
+    """A codec on its device with its optimisers and data."""
+
+    def __init__(
+        self,
+        codec: Codec,
+        config: CodecConfig,
+        train: FeatureCache,
+        val: FeatureCache,
+        detector_fingerprint: str,
+        device: torch.device,
+    ) -> None:
+        settings = config.training
+        self.device, self._config, self._fingerprint, self._val = device, config, detector_fingerprint, val
+        self._codec = codec.to(device)
+        self._optimizers = CodecOptimizers.of(codec, settings)
+        self.objective = objective(config, codec)
+        crops = CropBatches(
+            train,
+            codec.spec,
+            batch_size=settings.batch_size,
+            crop=settings.crop,
+            crops_per_image=settings.crops_per_image,
+            seed=config.seed,
+        )
+        self.steps_per_epoch = crops.per_epoch
+        self._batches = Ahead(crops.batch, crops.per_epoch)
+
+    def step(self, epoch: int, index: int, lr: float) -> Tally:
+        """One step of both optimisers."""
+        for group in self._optimizers.network.param_groups:
+            group["lr"] = lr
+        batch = _to(self._batches.get(epoch, index), self.device)
+        settings = self._config.training
+        return codec_step(self._codec, batch, self.objective, self._optimizers, clip=settings.clip, amp=settings.amp)
+
+    def values(self, tally: Tally) -> Values:
+        """Means of distortions, bits over pixels."""
+        return values(tally, self.objective)
+
+    @torch.no_grad()
+    def validate(self) -> Validation:
+        """Whole pyramids, one image at a time, through a copy with updated tables: what is reported is what is kept."""
+        codec = copy.deepcopy(self._codec).eval()
+        codec.update_tables()
+        tally, latents = Tally(), LatentRanges()
+        aux_loss = codec.aux_loss()
+        for index in range(len(self._val)):
+            features = self._val.load(index)
+            batch = _to(Batch(features.pyramid, features.original_pixels), self.device)
+            output = codec(batch.pyramid)
+            terms = loss_terms(codec, output, batch, self.objective)
+            tally += to_tally(terms, batch.pixels, aux_loss, torch.zeros_like(aux_loss))
+            for name, level in output.latents.items():
+                latents.add(name, level)
+        content = codec_content(codec.cpu(), self._config, self._fingerprint)
+        return Validation(values(tally, self.objective), content, latents.report())
+
+    def state_dict(self) -> dict[str, Any]:
+        """Codec and optimisers."""
+        return {
+            "codec": self._codec.state_dict(),
+            "optimizers": self._optimizers.state_dict(),
+            "detector_fingerprint": self._fingerprint,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Codec and optimisers; raises `WeightsError` if the features would come from another detector."""
+        if state["detector_fingerprint"] != self._fingerprint:
+            raise WeightsError(
+                f"detector: required the one that the run began with, fingerprint {state['detector_fingerprint'][:8]}; "
+                f"found {self._fingerprint[:8]}: its weights or its preprocessing changed"
+            )
+        self._codec.load_state_dict(state["codec"])
+        self._optimizers.load_state_dict(state["optimizers"])
+
+
+class LatentRanges:
+    """Which values the latents of every channel take over a set."""
+
+    def __init__(self) -> None:
+        self._ranges: dict[str, tuple[Tensor, Tensor]] = {}
+
+    def add(self, name: str, latents: Tensor) -> None:
+        """Rounded latents (batch, channel, height, width) of a level."""
+        low, high = latents.amin((0, 2, 3)), latents.amax((0, 2, 3))
+        if name in self._ranges:
+            low = torch.minimum(low, self._ranges[name][0])
+            high = torch.maximum(high, self._ranges[name][1])
+        self._ranges[name] = low, high
+
+    def report(self) -> Sequence[str]:
+        """A line a level; dead: a channel with one value in all images, which carries nothing."""
+        return [
+            f"{name}: latents in [{low.min():.1f}, {high.max():.1f}], "
+            f"{int((low == high).sum())} of {len(low)} channels dead"
+            for name, (low, high) in self._ranges.items()
+        ]
+
+
+def objective(config: CodecConfig, codec: Codec) -> Objective:
+    """The loss as the config wants it for the codec's levels."""
+    return Objective(config.loss.lmbda, config.loss.distortion_scale, level_weights(config.loss.weights, codec.spec))
+
+
+def _to(batch: Batch, device: torch.device) -> Batch:
+    return Batch(Pyramid({name: level.to(device) for name, level in batch.pyramid.items()}), batch.pixels)

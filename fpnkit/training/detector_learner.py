@@ -1,0 +1,139 @@
+"""Training a detector: torchvision's own losses, validation by COCO AP."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import clip_grad_norm_
+
+from fpnkit.config.load import plain
+from fpnkit.config.schema import DetectorConfig
+from fpnkit.data.images import Category, ImageSet, Sample
+from fpnkit.detectors.base import Detections, Detector
+from fpnkit.detectors.torchvision import TorchvisionAdapter
+from fpnkit.errors import DataError, DivergedError
+from fpnkit.metrics.detection import GroundTruth, average_precision
+from fpnkit.training.batches import Ahead, chosen
+from fpnkit.training.loop import Validation
+from fpnkit.training.optim import detector_optimizer
+from fpnkit.training.tally import Tally, Values
+
+
+@dataclass(frozen=True)
+class LabelledBatch:
+    """Images and targets as torchvision's detectors take them."""
+
+    images: list[Tensor]  # float (3, height, width) in [0, 1]
+    targets: list[dict[str, Tensor]]  # boxes (n, 4); labels (n,), 1 is the first category
+
+
+class DetectorLearner:
+    """A detector's module with its optimiser and data. Its loss in validation is 1 - mAP, what it is chosen by."""
+
+    def __init__(
+        self,
+        module: nn.Module,
+        config: DetectorConfig,
+        train: ImageSet,
+        val: ImageSet,
+        device: torch.device,
+    ) -> None:
+        settings = config.training
+        self.device, self._config, self._module = device, config, module.to(device)
+        self._train, self._val = train, val
+        self._label = {category.id: index for index, category in enumerate(train.categories, start=1)}
+        self._parameters = [parameter for parameter in module.parameters() if parameter.requires_grad]
+        self._optimizer = detector_optimizer(self._parameters, settings)
+        self.steps_per_epoch = max(1, len(train) // settings.batch_size)
+        self._batches = Ahead(self._batch, self.steps_per_epoch)
+
+    def step(self, epoch: int, index: int, lr: float) -> Tally:
+        """Forward, backward, update; raises `DivergedError` before a bad gradient can touch a weight."""
+        settings = self._config.training
+        batch = self._batches.get(epoch, index)
+        self._optimizer.param_groups[0]["lr"] = lr
+        self._module.train()
+        images = [image.to(self.device) for image in batch.images]
+        targets = [{key: value.to(self.device) for key, value in target.items()} for target in batch.targets]
+        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=settings.amp):
+            losses: dict[str, Tensor] = self._module(images, targets)
+        loss = torch.stack(list(losses.values())).sum()
+        self._optimizer.zero_grad(set_to_none=True)
+        torch.autograd.backward(loss)
+        norm = clip_grad_norm_(self._parameters, settings.clip)
+        if not (loss + norm).isfinite():
+            terms = ", ".join(f"{name} {value.item():.4g}" for name, value in losses.items())
+            raise DivergedError(f"the loss is {loss.item()} ({terms}), the gradient's norm {norm.item()}")
+        self._optimizer.step()
+        return Tally(count=1, loss=loss.item(), gradient_norm=norm.item())
+
+    def values(self, tally: Tally) -> Values:
+        """The mean loss."""
+        return Values(loss=tally.loss / tally.count)
+
+    @torch.no_grad()
+    def validate(self) -> Validation:
+        """AP over the validation images, one at a time."""
+        detector = TorchvisionAdapter(self._module, self._config.detector.kind, self._train.categories)
+        truth, found = [], []
+        for index in range(len(self._val)):
+            sample = self._val[index]
+            truth.append(GroundTruth.of(sample))
+            found.append(_detect(detector, sample))
+        scores = average_precision(truth, found)
+        content = {
+            "kind": "detection",
+            "config": plain(self._config),
+            "categories": [[category.id, category.name] for category in self._train.categories],
+            "state_dict": self._module.state_dict(),
+        }
+        boxes = sum(len(each.boxes) for each in found)
+        report = [f"{boxes} detections for {sum(len(image.boxes) for image in truth)} objects"]
+        ap = scores.map or 0.0  # None: no object in any validation image, which `require_labels` has excluded
+        return Validation(Values(loss=1 - ap, map=ap, map50=scores.map50), content, report)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Module and optimiser."""
+        return {"module": self._module.state_dict(), "optimizer": self._optimizer.state_dict()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Module and optimiser."""
+        self._module.load_state_dict(state["module"])
+        self._optimizer.load_state_dict(state["optimizer"])
+
+    def _batch(self, epoch: int, index: int) -> LabelledBatch:
+        settings, seed = self._config.training, self._config.seed
+        items = chosen(seed, epoch, index, settings.batch_size, len(self._train))
+        pairs = [self._example(item, np.random.default_rng([seed, epoch, item])) for item in items]
+        return LabelledBatch([image for image, _ in pairs], [target for _, target in pairs])
+
+    def _example(self, item: int, rng: np.random.Generator) -> tuple[Tensor, dict[str, Tensor]]:
+        sample = self._train[item]
+        kept = ~sample.crowd
+        image, boxes = sample.image.float() / 255, sample.boxes[kept]
+        if self._config.training.flip and rng.random() < 0.5:
+            image, width = image.flip(-1), image.shape[-1]
+            boxes = torch.stack([width - boxes[:, 2], boxes[:, 1], width - boxes[:, 0], boxes[:, 3]], 1)
+        labels = torch.tensor([self._label[int(label)] for label in sample.labels[kept]], dtype=torch.int64)
+        return image, {"boxes": boxes, "labels": labels}
+
+
+def _detect(detector: Detector, sample: Sample) -> Detections:
+    batch = detector.prepare([sample.image])
+    return detector.detect(detector.complete(detector.pyramid(batch)), batch.geometry)[0]
+
+
+def require_labels(train: ImageSet, val: ImageSet) -> tuple[Category, ...]:
+    """The categories to train for."""
+    if not train.categories:
+        raise DataError(f"{train.name}: required images with boxes to train a detector on, found none")
+    if val.categories != train.categories:
+        ours, theirs = (", ".join(category.name for category in each.categories) for each in (train, val))
+        raise DataError(f"{val.name}: required the categories of {train.name} ({ours}), found {theirs or 'none'}")
+    if not any(len(val[index].boxes) for index in range(len(val))):
+        raise DataError(f"{val.name}: required at least one box to validate with, found none")
+    return train.categories

@@ -1,0 +1,44 @@
+"""training_diagnostics_epoch_N.txt: how an epoch went, to be read by people."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from fpnkit.runs import layout
+from fpnkit.runs.files import write_text
+from fpnkit.training.loop import EpochEnd
+
+
+def diagnostics_writer(every: int) -> Callable[[EpochEnd], None]:
+    """A function for the loop that writes the text each `every` epochs."""
+
+    def write(end: EpochEnd) -> None:
+        if end.epoch % every == 0:
+            write_text(end.directory / layout.diagnostics_name(end.epoch), text(end))
+
+    return write
+
+
+def text(end: EpochEnd) -> str:
+    """The whole text."""
+    values, training = end.validation.values, end.training
+    lines = [f"Epoch {end.epoch}: {end.seconds:.1f} s, {training.count} steps, learning rate {end.lr:.3e}", ""]
+    lines += ["Training", f"  mean loss of a step         {training.loss / training.count:.6g}"]
+    if values.aux_loss is not None:
+        lines.append(f"  mean auxiliary loss         {training.aux_loss / training.count:.6g}")
+    lines.append(f"  gradient norm, mean         {training.gradient_norm / training.count:.4g}")
+    lines.append(f"  gradient norm, largest      {end.max_gradient_norm:.4g}")
+    lines += ["", "Validation, on the model with updated tables", f"  loss                        {values.loss:.6g}"]
+    if values.bpp_estimated is not None and values.distortion is not None and values.aux_loss is not None:
+        lines.append(f"  rate, estimated             {values.bpp_estimated:.6g} bpp")
+        lines.append(f"  distortion                  {values.distortion:.6g}")
+        lines.append(f"  auxiliary loss              {values.aux_loss:.6g}")
+    if values.map is not None and values.map50 is not None:
+        lines.append(f"  mAP, mAP50                  {values.map:.4f}, {values.map50:.4f}")
+    if values.bpp_level is not None and values.snr_db is not None:
+        total = sum(values.bpp_level.values()) or 1.0
+        lines += ["", "  level        bpp   share     SNR"]
+        for name, bpp in values.bpp_level.items():
+            lines.append(f"  {name:5} {bpp:10.6f} {100 * bpp / total:6.1f} % {values.snr_db[name]:6.2f} dB")
+    lines += ["", *(f"  {line}" for line in end.validation.report)]
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,226 @@
+"""The training loop, the same for codecs and detectors."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from tqdm import tqdm
+
+from fpnkit.config.schema import TrainingBase
+from fpnkit.errors import DivergedError
+from fpnkit.runs import clock, layout
+from fpnkit.runs.metrics import MetricsLine, Split
+from fpnkit.runs.record import trained_seconds
+from fpnkit.runs.writer import RunWriter
+from fpnkit.training.checkpoint import rng_state, save, save_best, set_rng_state
+from fpnkit.training.optim import Schedule
+from fpnkit.training.stop import StopRequest
+from fpnkit.training.tally import Tally, Values, describe
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Validation:
+    """What validation found, on exactly the model that `content` holds."""
+
+    values: Values
+    content: dict[str, Any]  # what best_model.pth gets
+    report: Sequence[str]  # lines for training_diagnostics_epoch_N.txt
+
+
+class Learner(Protocol):
+    """What the loop trains. Every step is a function of its weights, (epoch, index) and torch's generator."""
+
+    steps_per_epoch: int
+    device: torch.device
+
+    def step(self, epoch: int, index: int, lr: float) -> Tally:
+        """One optimiser step on batch `index` of `epoch`."""
+        ...
+
+    def values(self, tally: Tally) -> Values:
+        """What a tally of steps says."""
+        ...
+
+    def validate(self) -> Validation:
+        """Evaluate; leaves the training state as it was."""
+        ...
+
+    def state_dict(self) -> dict[str, Any]:
+        """Weights and optimisers."""
+        ...
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Weights and optimisers."""
+        ...
+
+
+@dataclass
+class Progress:
+    """Where training stands; saved with the weights, so that a resumed run goes on as if nothing had happened."""
+
+    epoch: int = 1
+    index: int = 0  # next batch of the epoch
+    step: int = 0  # finished steps
+    first_loss: float | None = None
+    best_loss: float = math.inf
+    best_epoch: int = 0
+    window: Tally = field(default_factory=Tally)  # since the last line of metrics.jsonl
+    epoch_tally: Tally = field(default_factory=Tally)
+    max_gradient_norm: float = 0.0
+
+    def plain(self) -> dict[str, Any]:
+        """For a checkpoint."""
+        return {**vars(self), "window": self.window.plain(), "epoch_tally": self.epoch_tally.plain()}
+
+    def next_epoch(self) -> None:
+        """Validation of this epoch is done and logged."""
+        self.epoch, self.index = self.epoch + 1, 0
+        self.epoch_tally, self.max_gradient_norm = Tally(), 0.0
+
+    @classmethod
+    def of(cls, plain: dict[str, Any]) -> Progress:
+        """The inverse of `plain`."""
+        return cls(**{**plain, "window": Tally(**plain["window"]), "epoch_tally": Tally(**plain["epoch_tally"])})
+
+
+@dataclass(frozen=True)
+class EpochEnd:
+    """What functions called after an epoch are given."""
+
+    directory: Path
+    epoch: int
+    training: Tally
+    max_gradient_norm: float
+    validation: Validation
+    lr: float
+    seconds: float
+
+
+def train(
+    learner: Learner,
+    run: RunWriter,
+    settings: TrainingBase,
+    *,
+    warmup_steps: int = 0,
+    after_epoch: Sequence[Callable[[EpochEnd], None]] = (),
+    resume: dict[str, Any] | None = None,
+) -> str:
+    """Train to the end, an early stop or a request to stop; → "finished" or "stopped", state saved either way."""
+    total = settings.epochs * learner.steps_per_epoch
+    schedule = Schedule(settings.schedule, settings.lr, total, warmup_steps, settings.plateau_epochs)
+    at = Progress() if resume is None else _restore(resume, learner, schedule)
+    bar = tqdm(total=total, initial=at.step, unit="step", disable=None, dynamic_ncols=True)
+    with StopRequest(run.stop_requested) as stop, bar:
+        while at.epoch <= settings.epochs:
+            started = saved = time.monotonic()
+            while at.index < learner.steps_per_epoch:
+                lr = schedule.lr_at(at.step)
+                _step(learner, at, lr)
+                bar.update()
+                if at.step % settings.log_every == 0 or at.index == learner.steps_per_epoch:
+                    _log_window(learner, run, at, lr, bar)
+                run.progress(at.epoch, at.step)
+                stopping = stop.requested()
+                if stopping or time.monotonic() - saved > settings.save_every_seconds:
+                    _save(run, learner, schedule, at)
+                    saved = time.monotonic()
+                if stopping:
+                    return _stopped(run, stop, at)
+            end = _validate(learner, run, at, schedule, started)
+            if end.validation.values.loss < at.best_loss:
+                _keep_best(run, at, end.validation, settings.keep_best)
+            for function in after_epoch:
+                function(end)
+            at.next_epoch()
+            _save(run, learner, schedule, at)
+            if stop.requested() and at.epoch <= settings.epochs:
+                return _stopped(run, stop, at)
+            if settings.patience is not None and schedule.epochs_since_best >= settings.patience:
+                log.info("early stop: no better validation loss for %d epochs", schedule.epochs_since_best)
+                break
+    return "finished"
+
+
+def _step(learner: Learner, at: Progress, lr: float) -> None:
+    try:
+        tally = learner.step(at.epoch, at.index, lr)
+        at.first_loss = at.first_loss or tally.loss
+        if tally.loss > _EXPLOSION * at.first_loss:
+            worst = max(tally.mse, key=lambda name: tally.mse[name], default=None)
+            where = f"; the largest error is in level {worst}" if worst else ""
+            raise DivergedError(f"the loss is {tally.loss:.4g}, the first step's was {at.first_loss:.4g}{where}")
+    except DivergedError as error:
+        text = f"diverged at step {at.step + 1} (epoch {at.epoch}): {error}; try a smaller training.lr than {lr:.2e}"
+        raise DivergedError(text) from None
+    at.step, at.index = at.step + 1, at.index + 1
+    at.window, at.epoch_tally = at.window + tally, at.epoch_tally + tally
+    at.max_gradient_norm = max(at.max_gradient_norm, tally.gradient_norm)
+
+
+_EXPLOSION = 100.0  # times the first step's loss, which itself is that of untrained weights
+
+
+def _log_window(learner: Learner, run: RunWriter, at: Progress, lr: float, bar: tqdm[Any]) -> None:
+    values = learner.values(at.window)
+    run.metric(_line("train", at, values, lr, trained_seconds(run.record, clock.now())))
+    at.window = Tally()
+    bar.set_postfix_str(describe(values))
+
+
+def _validate(learner: Learner, run: RunWriter, at: Progress, schedule: Schedule, started: float) -> EpochEnd:
+    lr = schedule.lr_at(at.step - 1)  # of the epoch's last step
+    validation = learner.validate()
+    run.metric(_line("val", at, validation.values, lr, trained_seconds(run.record, clock.now())))
+    seconds = time.monotonic() - started
+    log.info("epoch %d: validation %s (%.1f s)", at.epoch, describe(validation.values), seconds)
+    schedule.epoch_ended(validation.values.loss)
+    return EpochEnd(run.path, at.epoch, at.epoch_tally, at.max_gradient_norm, validation, lr, seconds)
+
+
+def _line(split: Split, at: Progress, values: Values, lr: float, seconds: float) -> MetricsLine:
+    own = {name: value for name, value in vars(values).items() if name not in ("map", "map50")}
+    extra = {name: value for name, value in (("map", values.map), ("map50", values.map50)) if value is not None}
+    time = clock.to_text(clock.now())
+    return MetricsLine(time, split, at.epoch, at.step, lr=lr, seconds=seconds, extra=extra, **own)
+
+
+def _keep_best(run: RunWriter, at: Progress, validation: Validation, keep: int) -> None:
+    at.best_loss, at.best_epoch = validation.values.loss, at.epoch
+    metrics = {name: value for name, value in vars(validation.values).items() if value is not None}
+    content = {**validation.content, "epoch": at.epoch, "loss": at.best_loss, "metrics": metrics}
+    file = save_best(run.path, at.epoch, at.best_loss, content, keep)
+    run.best(epoch=at.epoch, loss=at.best_loss, file=file, metrics=metrics)
+
+
+def _save(run: RunWriter, learner: Learner, schedule: Schedule, at: Progress) -> None:
+    state = {
+        "kind": "last",
+        "learner": learner.state_dict(),
+        "schedule": schedule.state_dict(),
+        "progress": at.plain(),
+        "rng": rng_state(learner.device),
+    }
+    save(run.path / layout.LAST, state)
+
+
+def _restore(state: dict[str, Any], learner: Learner, schedule: Schedule) -> Progress:
+    learner.load_state_dict(state["learner"])
+    schedule.load_state_dict(state["schedule"])
+    set_rng_state(state["rng"], learner.device)
+    return Progress.of(state["progress"])
+
+
+def _stopped(run: RunWriter, stop: StopRequest, at: Progress) -> str:
+    log.info(
+        "stopped by %s after step %d; to go on: python -m fpnkit.train --resume %s", stop.reason, at.step, run.path
+    )
+    return "stopped"

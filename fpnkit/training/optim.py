@@ -1,0 +1,86 @@
+"""Optimisers and the learning rate of every step."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from torch import nn
+from torch.optim import SGD, Adam, AdamW, Optimizer
+
+from fpnkit.config.schema import CodecTraining, DetectorTraining
+
+
+@dataclass(frozen=True)
+class CodecOptimizers:
+    """One for the network, one for the quantiles, which have a loss of their own."""
+
+    network: Optimizer
+    quantiles: Optimizer
+
+    @classmethod
+    def of(cls, codec: nn.Module, settings: CodecTraining) -> CodecOptimizers:
+        """Every parameter belongs to exactly one of the two."""
+        parameters = dict(codec.named_parameters())
+        quantiles = [value for name, value in parameters.items() if name.endswith("quantiles")]
+        network = [value for name, value in parameters.items() if not name.endswith("quantiles")]
+        return cls(Adam(network, lr=settings.lr), Adam(quantiles, lr=settings.aux_lr))
+
+    def state_dict(self) -> dict[str, Any]:
+        """Of both."""
+        return {"network": self.network.state_dict(), "quantiles": self.quantiles.state_dict()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Of both."""
+        self.network.load_state_dict(state["network"])
+        self.quantiles.load_state_dict(state["quantiles"])
+
+
+def detector_optimizer(parameters: Sequence[nn.Parameter], settings: DetectorTraining) -> Optimizer:
+    """The one that the settings name."""
+    if settings.optimizer == "adamw":
+        return AdamW(parameters, lr=settings.lr, weight_decay=settings.weight_decay)
+    return SGD(parameters, lr=settings.lr, momentum=settings.momentum, weight_decay=settings.weight_decay)
+
+
+@dataclass
+class Schedule:
+    """The learning rate as a function of the step, and of how validation went."""
+
+    kind: str  # constant, cosine or plateau
+    lr: float
+    total_steps: int
+    warmup_steps: int = 0
+    plateau_epochs: int = 10
+    factor: float = 1.0
+    best: float = math.inf
+    epochs_since_best: int = 0
+
+    def lr_at(self, step: int) -> float:
+        """For the step after `step` finished ones."""
+        if step < self.warmup_steps:
+            return self.lr * (step + 1) / (self.warmup_steps + 1)
+        if self.kind == "cosine":
+            share = (step - self.warmup_steps) / max(1, self.total_steps - self.warmup_steps)
+            return self.lr * (0.01 + 0.99 * (1 + math.cos(math.pi * min(1.0, share))) / 2)
+        return self.lr * self.factor
+
+    def epoch_ended(self, loss: float) -> None:
+        """Halve after `plateau_epochs` epochs without a better validation loss."""
+        if loss < self.best:
+            self.best, self.epochs_since_best = loss, 0
+        else:
+            self.epochs_since_best += 1
+        if self.kind == "plateau" and self.epochs_since_best and self.epochs_since_best % self.plateau_epochs == 0:
+            self.factor /= 2
+
+    def state_dict(self) -> dict[str, Any]:
+        """What changes."""
+        return {"factor": self.factor, "best": self.best, "epochs_since_best": self.epochs_since_best}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """What changes."""
+        self.factor, self.best = state["factor"], state["best"]
+        self.epochs_since_best = state["epochs_since_best"]

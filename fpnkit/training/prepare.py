@@ -1,0 +1,113 @@
+"""From a config to something that can be trained, with everything checked on the way."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import torch
+from tqdm import tqdm
+
+from fpnkit.codecs.build import build_codec
+from fpnkit.codecs.standardise import Calibration, calibrate
+from fpnkit.config.schema import Cache, CodecConfig, DetectorConfig
+from fpnkit.data.build import build_image_sets
+from fpnkit.data.cache import FeatureCache, default_root
+from fpnkit.data.features import Features
+from fpnkit.data.images import ImageSet
+from fpnkit.detectors.base import Detector
+from fpnkit.detectors.build import build_detector, build_trainable
+from fpnkit.detectors.torchvision import TorchvisionAdapter
+from fpnkit.errors import UserError
+from fpnkit.training.codec_learner import CodecLearner, objective
+from fpnkit.training.detector_learner import DetectorLearner, require_labels
+from fpnkit.training.preflight import forecast
+from fpnkit.training.step import Objective
+
+log = logging.getLogger(__name__)
+
+_DRY_RUN_IMAGES = 8
+
+
+def codec_learner(config: CodecConfig, *, resumed: bool = False, dry_run: bool = False) -> CodecLearner:
+    """Check data and detector, fill the feature cache, calibrate, say what the lambda can buy."""
+    device = device_of(config.training.device)
+    train_set, val_set = build_image_sets(config.data, config.seed)
+    for images in (train_set, val_set):
+        images.check()
+    detector = build_detector(config.detector)
+    log.info("detector %s: %s", detector.name, detector.spec)
+    train, val = (feature_cache(config.cache, detector, images) for images in (train_set, val_set))
+    for name, cache in (("training", train), ("validation", val)):
+        log.info("%s features: %s", name, cache.plan().describe())
+        if not dry_run:
+            _fill(cache, name)
+    torch.manual_seed(config.seed)  # after the features, so that they may come from the cache or not
+    codec = build_codec(config.codec, detector.spec)
+    if not resumed:  # a resumed codec brings its calibration along
+        count = _DRY_RUN_IMAGES if dry_run else config.training.calibration_images
+        calibration = _calibrate(train, count)
+        codec.standardiser.set(calibration)
+        _forecast(config, objective(config, codec), calibration)
+    log.info("codec %s: %d parameters", config.codec.kind, sum(parameter.numel() for parameter in codec.parameters()))
+    return CodecLearner(codec, config, train, val, detector.fingerprint(), device)
+
+
+def detector_learner(config: DetectorConfig) -> DetectorLearner:
+    """Check data, build the detector with its starting weights."""
+    device = device_of(config.training.device)
+    train, val = build_image_sets(config.data, config.seed)
+    for images in (train, val):
+        images.check()
+    categories = require_labels(train, val)
+    torch.manual_seed(config.seed)
+    module = build_trainable(config.detector, categories)
+    log.info("detector %s: %s", config.detector.kind, TorchvisionAdapter(module, "", categories).spec)
+    return DetectorLearner(module, config, train, val, device)
+
+
+def feature_cache(settings: Cache, detector: Detector, images: ImageSet) -> FeatureCache:
+    """Pyramids of the images of a set."""
+
+    def compute(index: int) -> Features:
+        batch = detector.prepare([images[index].image])
+        return Features(detector.pyramid(batch), batch.geometry[0])
+
+    root = Path(settings.directory) if settings.directory else default_root()
+    identities = [images.identity(index) for index in range(len(images))]
+    budget_bytes = int(settings.budget_gb * 1e9)
+    return FeatureCache(root, detector.fingerprint(), detector.spec, identities, compute, budget_bytes)
+
+
+def device_of(setting: str) -> torch.device:
+    """`auto` is CUDA, else MPS, else the CPU; raises `UserError` for one that is not there."""
+    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if setting == "auto":
+        return torch.device(next(name for name, available in there.items() if available))
+    if not there[setting]:
+        found = ", ".join(name for name, available in there.items() if available)
+        raise UserError(f"training.device: required {setting}, found only {found}")
+    return torch.device(setting)
+
+
+def _fill(cache: FeatureCache, name: str) -> None:
+    with tqdm(desc=f"{name} features", unit="image", disable=None, leave=False) as bar:
+
+        def progress(done: int, total: int) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        cache.fill(progress)
+
+
+def _calibrate(cache: FeatureCache, images: int) -> Calibration:
+    count = min(images, len(cache))
+    spread = (index * len(cache) // count for index in range(count))
+    return calibrate((features.pyramid, features.geometry) for features in map(cache.load, spread))
+
+
+def _forecast(config: CodecConfig, goal: Objective, calibration: Calibration) -> None:
+    result = forecast(goal, calibration)
+    log.info("%s", result.describe(config.loss.lmbda))
+    if result.collapses:
+        log.warning("%s", result.warning(config.loss.lmbda))

@@ -1,0 +1,66 @@
+"""Sums over steps or images, from which the numbers of a metrics line are made."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Tally:
+    """Additive; `count` is steps in training and images in validation."""
+
+    count: int = 0
+    loss: float = 0.0
+    distortion: float = 0.0
+    aux_loss: float = 0.0
+    gradient_norm: float = 0.0
+    pixels: float = 0.0  # of the original images
+    bits: Mapping[str, float] = field(default_factory=dict)  # per level
+    mse: Mapping[str, float] = field(default_factory=dict)  # per level, standardised
+
+    def __add__(self, other: Tally) -> Tally:
+        return Tally(
+            self.count + other.count,
+            self.loss + other.loss,
+            self.distortion + other.distortion,
+            self.aux_loss + other.aux_loss,
+            self.gradient_norm + other.gradient_norm,
+            self.pixels + other.pixels,
+            _added(self.bits, other.bits),
+            _added(self.mse, other.mse),
+        )
+
+    def plain(self) -> dict[str, Any]:
+        """For a checkpoint; `Tally(**plain)` is equal."""
+        return asdict(self)
+
+
+def _added(a: Mapping[str, float], b: Mapping[str, float]) -> dict[str, float]:
+    return {name: a.get(name, 0.0) + b.get(name, 0.0) for name in dict.fromkeys([*a, *b])}
+
+
+@dataclass(frozen=True)
+class Values:
+    """What a line of metrics.jsonl says; what a task does not have is None."""
+
+    loss: float
+    bpp_estimated: float | None = None
+    distortion: float | None = None
+    aux_loss: float | None = None
+    snr_db: Mapping[str, float] | None = None
+    bpp_level: Mapping[str, float] | None = None
+    map: float | None = None
+    map50: float | None = None
+
+
+def describe(values: Values) -> str:
+    """One line for people."""
+    parts = [f"loss {values.loss:.4f}"]
+    if values.bpp_estimated is not None and values.snr_db is not None:
+        parts.append(f"{values.bpp_estimated:.4f} bpp estimated")
+        parts.append("SNR " + ", ".join(f"{name} {snr:.1f} dB" for name, snr in values.snr_db.items()))
+    if values.map is not None and values.map50 is not None:
+        parts.append(f"mAP {values.map:.3f}, mAP50 {values.map50:.3f}")
+    return " · ".join(parts)
