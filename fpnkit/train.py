@@ -17,6 +17,7 @@ from fpnkit.config.load import Override, load_config, parse_override, to_yaml
 from fpnkit.config.schema import CodecConfig, Config, FolderData, ImageSource, ShapesData, TorchvisionDetector
 from fpnkit.errors import ConfigError, DivergedError, FpnkitError, RunError
 from fpnkit.runs import layout
+from fpnkit.runs.create import require_base_directory
 from fpnkit.runs.record import ConfigSummary
 from fpnkit.runs.writer import RunWriter
 
@@ -76,6 +77,7 @@ def _start(options: argparse.Namespace) -> int:
         raise ConfigError(["required --config FILE, or --resume RUN"])
     config = load_config(options.config, _overrides(options))
     base_dir = Path(options.base_dir) if options.base_dir else layout.default_base_dir(config.task)
+    require_base_directory(base_dir)
 
     from fpnkit.training.logs import RunLog  # torch only from here on: a mistyped key is told at once
 

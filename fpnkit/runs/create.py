@@ -1,5 +1,6 @@
 """Making a run directory that is nobody else's."""
 
+import errno
 import itertools
 import os
 from pathlib import Path
@@ -25,6 +26,15 @@ def create_run_directory(base_dir: Path, name: str) -> Path:
     except OSError as error:
         raise _explain(base_dir, error) from error
     raise AssertionError("unreachable")
+
+
+def require_base_directory(base_dir: Path) -> None:
+    """Raise the RunError now that `create_run_directory` would raise after long preparations; makes nothing."""
+    nearest = next(part for part in (base_dir, *base_dir.parents) if part.exists())
+    if not nearest.is_dir():
+        raise _explain(base_dir, NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR)))
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        raise _explain(base_dir, PermissionError(errno.EACCES, os.strerror(errno.EACCES)))
 
 
 def _explain(base_dir: Path, error: OSError) -> FpnkitError:

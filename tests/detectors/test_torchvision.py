@@ -159,7 +159,7 @@ def test_geometry_tells_where_each_image_lies() -> None:
 def test_detections_do_not_depend_on_the_images_seen_before() -> None:
     adapter, fresh = detector(min_size=33), detector(min_size=33)
     fresh.module.load_state_dict(adapter.module.state_dict())
-    flat, tall = images((33, 160), (160, 120))
+    flat, tall = images((33, 160), (160, 33))
 
     split(adapter, [flat])  # of its padded canvas of 64 rows RoI pooling infers another scale
 

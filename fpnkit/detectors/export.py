@@ -1,0 +1,44 @@
+"""The weights of a trained detector as safetensors: python -m fpnkit.detectors.export RUN FILE.safetensors
+
+Such a file needs no unpickling and carries its categories. The weights in the package are made by it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from safetensors.torch import save
+
+from fpnkit.detectors.weights import find_weights, read_weights
+from fpnkit.errors import FpnkitError
+from fpnkit.runs.files import write_bytes
+
+
+def export(weights: Path, target: Path) -> None:
+    """Write the tensors of a checkpoint and its categories."""
+    file = read_weights(weights)
+    categories = json.dumps([[category.id, category.name] for category in file.categories])
+    tensors = {name: tensor.contiguous() for name, tensor in file.state.items()}
+    write_bytes(target, save(tensors, metadata={"categories": categories}))
+
+
+def main() -> int:
+    """Run the command; → exit code."""
+    parser = argparse.ArgumentParser(prog="python -m fpnkit.detectors.export", description=(__doc__ or "").split(":")[0])
+    parser.add_argument("run", metavar="RUN", help="a run under checkpoints/detection, or a checkpoint file")
+    parser.add_argument("target", metavar="FILE.safetensors", type=Path)
+    options = parser.parse_args()
+    try:
+        export(find_weights(options.run, []), options.target)
+    except FpnkitError as error:
+        print(f"fpnkit.detectors.export: {error}", file=sys.stderr)
+        return error.exit_code
+    print(options.target)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
