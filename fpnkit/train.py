@@ -79,8 +79,10 @@ def _start(options: argparse.Namespace) -> int:
     base_dir = Path(options.base_dir) if options.base_dir else layout.default_base_dir(config.task)
     require_base_directory(base_dir)
 
-    from fpnkit.training.logs import RunLog  # torch only from here on: a mistyped key is told at once
+    from fpnkit.detectors.build import with_weights_file  # torch only from here on: a mistyped key is told at once
+    from fpnkit.training.logs import RunLog
 
+    config = config.model_copy(update={"detector": with_weights_file(config.detector)})
     run_log = RunLog()
     try:
         learner = _learner(config, dry_run=options.dry_run)
@@ -171,7 +173,7 @@ def _outcome(learner: Learner, config: Config, run: RunWriter, state: dict[str, 
     best = run.record.best
     if best is not None:
         print(f"best epoch {best.epoch} of {config.training.epochs}: {describe(Values(**best.metrics))}")
-    return (0, outcome) if outcome == "finished" else (STOPPED, outcome)
+    return 0 if outcome.finished else STOPPED, outcome.reason
 
 
 def _summary(config: Config) -> ConfigSummary:

@@ -105,6 +105,8 @@ def _problem(
         path = (*path, str(error["ctx"]["discriminator"]).strip("'"))
     text = f"{'.'.join(map(str, path))}: {_text(error, path, source.data)}"
     overridden = next((path[:n] for n in range(len(path), 0, -1) if path[:n] in origins), None)
+    if overridden is None and path not in source.lines:  # a section that only an override brought in
+        overridden = next((key for key in origins if key[: len(path)] == path), None)
     if overridden is not None:
         return (1, list(origins).index(overridden)), f"{origins[overridden]}: {text}"
     line = source.line(path)

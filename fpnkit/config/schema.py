@@ -121,7 +121,7 @@ class TorchvisionDetector(Section):
     weights: Weights | None = "DEFAULT"  # torchvision's name, a file (.pth, .safetensors), a run, or null: untrained
     backbone_weights: Weights | None = None  # for training: torchvision's name or a file
     classes: Annotated[int, Field(gt=0)] | None = None  # without background; default: what the weights have
-    min_size: Annotated[int, Field(gt=0)] | None = None  # shorter side of the network input; default: torchvision's
+    min_size: Annotated[int, Field(gt=0)] | None = None  # shorter side of the input; default: the run's, torchvision's
     max_size: Annotated[int, Field(gt=0)] | None = None
     score_threshold: Annotated[float, Field(ge=0, lt=1)] = 0.05
 

@@ -18,7 +18,12 @@ from fpnkit.detectors.base import Detector
 from fpnkit.detectors.nanodet import build_nanodet
 from fpnkit.detectors.shapes_fcos import build_shapes_fcos, build_trainable_shapes_fcos
 from fpnkit.detectors.torchvision import TorchvisionModule
-from fpnkit.detectors.torchvision_models import build_torchvision, build_trainable_torchvision
+from fpnkit.detectors.torchvision_models import (
+    build_torchvision,
+    build_trainable_torchvision,
+    named_weights,
+)
+from fpnkit.detectors.weights import find_weights
 from fpnkit.errors import UserError
 
 GROUP = "fpnkit.detectors"  # entry points: name → callable (options: dict) -> Detector
@@ -50,6 +55,16 @@ def build_trainable(settings: TrainableDetectorSettings, categories: tuple[Categ
         case TorchvisionDetector():
             return build_trainable_torchvision(settings, categories)
     assert_never(settings)
+
+
+def with_weights_file(settings: DetectorSettings) -> DetectorSettings:
+    """The same settings with the file in place of a run's name, which later runs may make ambiguous."""
+    if isinstance(settings, PluginDetector) or settings.weights is None:
+        return settings
+    names = list(named_weights(settings.model)) if isinstance(settings, TorchvisionDetector) else ["builtin"]
+    if settings.weights in names:
+        return settings
+    return settings.model_copy(update={"weights": str(find_weights(settings.weights, names).absolute())})
 
 
 def _build_plugin(settings: PluginDetector) -> Detector:

@@ -27,7 +27,9 @@ def export(weights: Path, target: Path) -> None:
 
 def main() -> int:
     """Run the command; → exit code."""
-    parser = argparse.ArgumentParser(prog="python -m fpnkit.detectors.export", description=(__doc__ or "").split(":")[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m fpnkit.detectors.export", description=(__doc__ or "").split(":")[0]
+    )
     parser.add_argument("run", metavar="RUN", help="a run under checkpoints/detection, or a checkpoint file")
     parser.add_argument("target", metavar="FILE.safetensors", type=Path)
     options = parser.parse_args()

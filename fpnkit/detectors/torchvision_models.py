@@ -123,11 +123,11 @@ def _fasterrcnn_mobilenet_v2_fpn(num_classes: int = 91, **options: int) -> Faste
 
 def _find(weights: str, model: str) -> Path:
     """Where the weights lie; torchvision's own are downloaded if they are not there yet."""
-    named = _named_weights(model)
+    named = named_weights(model)
     return _download(named[weights], model) if weights in named else find_weights(weights, named)
 
 
-def _named_weights(model: str) -> dict[str, str]:
+def named_weights(model: str) -> dict[str, str]:
     """torchvision's names for the weights of a model → their addresses."""
     if model == _MOBILENET_V2:
         return {}
@@ -167,7 +167,7 @@ def _load(module: TorchvisionModule, file: WeightFile, model: str) -> None:
     load_strictly(module, file, model)
     if not any(key.startswith("backbone.body.") and key.endswith("num_batches_tracked") for key in file.state):
         _freeze_batch_norm(module.backbone.body)
-    if model in _COCO_WITHOUT_EPS and file.path.name == _file_name(_named_weights(model)["COCO_V1"]):
+    if model in _COCO_WITHOUT_EPS and file.path.name == _file_name(named_weights(model)["COCO_V1"]):
         for part in module.modules():
             if isinstance(part, FrozenBatchNorm2d):
                 part.eps = 0.0
@@ -177,7 +177,7 @@ def _load_body(module: TorchvisionModule, weights: str, model: str) -> None:
     """Load a classifier's weights into the backbone; its classification layers are left out."""
     backbone = re.search("resnet50|mobilenet_v3_large|mobilenet_v2", model)
     assert backbone is not None
-    named = _named_weights(backbone[0])
+    named = named_weights(backbone[0])
     file = read_weights(_download(named[weights], model) if weights in named else find_weights(weights, named))
     state = {
         key.removeprefix("features."): tensor

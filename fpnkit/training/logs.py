@@ -16,9 +16,9 @@ class RunLog:
 
     def __init__(self) -> None:
         self._logger = logging.getLogger("fpnkit")
-        self._logger.setLevel(logging.INFO)
+        self._logger.setLevel(logging.DEBUG)
         self._memory = MemoryHandler(capacity=100_000, flushLevel=logging.CRITICAL + 1)
-        self._terminal = _Terminal()
+        self._terminal = _Terminal(logging.INFO)
         self._terminal.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
         self._file: logging.FileHandler | None = None
         for handler in (self._memory, self._terminal):

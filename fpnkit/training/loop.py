@@ -105,6 +105,14 @@ class EpochEnd:
     seconds: float
 
 
+@dataclass(frozen=True)
+class Outcome:
+    """How training ended; `reason` is finished, early stop, or what asked for the stop."""
+
+    finished: bool
+    reason: str
+
+
 def train(
     learner: Learner,
     run: RunWriter,
@@ -113,8 +121,8 @@ def train(
     warmup_steps: int = 0,
     after_epoch: Sequence[Callable[[EpochEnd], None]] = (),
     resume: dict[str, Any] | None = None,
-) -> str:
-    """Train to the end, an early stop or a request to stop; → "finished" or "stopped", state saved either way."""
+) -> Outcome:
+    """Train to the end, an early stop or a request to stop; the state is saved either way."""
     total = settings.epochs * learner.steps_per_epoch
     schedule = Schedule(settings.schedule, settings.lr, total, warmup_steps, settings.plateau_epochs)
     at = Progress() if resume is None else _restore(resume, learner, schedule)
@@ -146,8 +154,8 @@ def train(
                 return _stopped(run, stop, at)
             if settings.patience is not None and schedule.epochs_since_best >= settings.patience:
                 log.info("early stop: no better validation loss for %d epochs", schedule.epochs_since_best)
-                break
-    return "finished"
+                return Outcome(True, "early stop")
+    return Outcome(True, "finished")
 
 
 def _step(learner: Learner, at: Progress, lr: float) -> None:
@@ -173,6 +181,7 @@ def _log_window(learner: Learner, run: RunWriter, at: Progress, lr: float, bar: 
     values = learner.values(at.window)
     run.metric(_line("train", at, values, lr, trained_seconds(run.record, clock.now())))
     at.window = Tally()
+    log.debug("step %d (epoch %d): %s", at.step, at.epoch, describe(values))  # for tail -f; the terminal has the bar
     bar.set_postfix_str(describe(values))
 
 
@@ -219,8 +228,8 @@ def _restore(state: dict[str, Any], learner: Learner, schedule: Schedule) -> Pro
     return Progress.of(state["progress"])
 
 
-def _stopped(run: RunWriter, stop: StopRequest, at: Progress) -> str:
+def _stopped(run: RunWriter, stop: StopRequest, at: Progress) -> Outcome:
     log.info(
         "stopped by %s after step %d; to go on: python -m fpnkit.train --resume %s", stop.reason, at.step, run.path
     )
-    return "stopped"
+    return Outcome(False, stop.reason or "")

@@ -36,6 +36,9 @@ def codec_learner(config: CodecConfig, *, resumed: bool = False, dry_run: bool =
     for images in (train_set, val_set):
         images.check()
     detector = build_detector(config.detector)
+    module = getattr(detector, "module", None)
+    if isinstance(module, torch.nn.Module):
+        module.to(device)
     log.info("detector %s: %s", detector.name, detector.spec)
     train, val = (feature_cache(config.cache, detector, images) for images in (train_set, val_set))
     for name, cache in (("training", train), ("validation", val)):

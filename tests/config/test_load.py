@@ -88,6 +88,9 @@ def test_problems_of_overrides_name_the_flag_as_typed(tmp_path: Path) -> None:
         '--set training.batch_size=four: training.batch_size: required a whole number, found "four"',
         "--set sed=3: sed: unknown key; did you mean seed?",
     ]
+    assert problems(write(tmp_path, CODEC), "los.lambda=3") == [
+        "--set los.lambda=3: los: unknown key; did you mean loss?"
+    ]
 
 
 @pytest.mark.parametrize("text", ["lr", "=3", "training..lr=1"])

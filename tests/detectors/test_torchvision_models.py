@@ -51,7 +51,7 @@ def place_as_downloaded(monkeypatch: pytest.MonkeyPatch, home: Path, model: str)
 
 
 @pytest.mark.parametrize("model", ["retinanet_resnet50_fpn", "fasterrcnn_mobilenet_v3_large_fpn"])
-def test_named_weights_give_torchvisions_own_detector_and_so_does_their_file(
+def testnamed_weights_give_torchvisions_own_detector_and_so_does_their_file(
     model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """RetinaNet's are run with another epsilon of BatchNorm, which only the name tells."""

@@ -18,7 +18,7 @@ from fpnkit.runs.writer import RunWriter
 from fpnkit.training.checkpoint import load, load_codec
 from fpnkit.training.codec_learner import CodecLearner
 from fpnkit.training.diagnostics import diagnostics_writer
-from fpnkit.training.loop import train
+from fpnkit.training.loop import Outcome, train
 from fpnkit.training.tally import Tally
 
 
@@ -64,7 +64,7 @@ def assert_same_state(a: Any, b: Any, where: str = "") -> None:
 def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder, settings = tmp_path_factory.mktemp("whole"), tiny.config()
     run = tiny.run(settings, folder)
-    assert train(tiny.learner(settings, folder), run, settings.training) == "finished"
+    assert train(tiny.learner(settings, folder), run, settings.training).finished
     run.end("finished", 0)
     return run.path
 
@@ -74,16 +74,15 @@ def test_stopped_and_resumed_equals_uninterrupted_bit_for_bit(tmp_path: Path, un
     settings = tiny.config()
     run = tiny.run(settings, tmp_path)
     learner = Interrupted(tiny.learner(settings, tmp_path), after)
-    assert train(learner, run, settings.training) == "stopped"
+    assert not train(learner, run, settings.training).finished
     run.end("stopped", 130)
     torch.rand(7)  # the generator of a new process stands elsewhere
 
     again = RunWriter.resume(run.path, argv=["train"])
     state = load(run.path / "last.pth", "last")
     assert state["progress"]["step"] == after
-    outcome = train(tiny.learner(settings, tmp_path), again, settings.training, resume=state)
-    again.end(outcome, 0)
-    assert outcome == "finished"
+    assert train(tiny.learner(settings, tmp_path), again, settings.training, resume=state).finished
+    again.end("finished", 0)
     assert_same_state(load(run.path / "last.pth", "last"), load(uninterrupted / "last.pth", "last"))
     assert_same_state(
         load(run.path / "best_model.pth", "fpn_compression"), load(uninterrupted / "best_model.pth", "fpn_compression")
@@ -108,7 +107,8 @@ def test_resuming_from_an_older_save_as_after_a_kill_equals_uninterrupted(tmp_pa
 
     again = RunWriter.resume(run.path, argv=["train"])
     older = load(tmp_path / "older.pth", "last")
-    again.end(train(tiny.learner(settings, tmp_path), again, settings.training, resume=older), 0)
+    train(tiny.learner(settings, tmp_path), again, settings.training, resume=older)
+    again.end("finished", 0)
     assert_same_state(load(run.path / "last.pth", "last"), load(uninterrupted / "last.pth", "last"))
     assert lines(run.path) == lines(uninterrupted)
 
@@ -205,8 +205,8 @@ def test_a_stop_file_stops_the_run(tmp_path: Path) -> None:
     settings = tiny.config()
     learner, run = tiny.learner(settings, tmp_path), tiny.run(settings, tmp_path)
     (run.path / "STOP").touch()
-    assert train(learner, run, settings.training) == "stopped"
-    run.end("stopped", 130)
+    assert train(learner, run, settings.training) == Outcome(False, "STOP file")
+    run.end("STOP file", 130)
     assert load(run.path / "last.pth", "last")["progress"]["step"] == 1
 
 
@@ -227,8 +227,8 @@ def test_only_the_newest_best_models_stay(tmp_path: Path) -> None:
 def test_training_ends_early_when_validation_stops_improving(tmp_path: Path) -> None:
     settings = tiny.config(epochs=50, patience=2, lr=1e-12, schedule="constant", aux_lr=1e-12)
     run = tiny.run(settings, tmp_path)
-    assert train(tiny.learner(settings, tmp_path), run, settings.training) == "finished"
-    run.end("finished", 0)
+    assert train(tiny.learner(settings, tmp_path), run, settings.training) == Outcome(True, "early stop")
+    run.end("early stop", 0)
     assert run.record.epoch < 50
     assert run.record.best is not None
     assert run.record.epoch == run.record.best.epoch + 2
