@@ -3,7 +3,8 @@
 Ours: `train` with everything a run does (crops read from the feature cache, metrics, log, heartbeat, diagnostics,
 validation of the model with updated tables, best and last checkpoint on disk). Bare: the same codec, loss, optimisers
 and clipping in the shortest loop, over the same batches and the same validation pyramids, all in memory; it keeps
-nothing. One epoch each, as large as one of 300 training and 43 validation images. Making the run directory is not timed.
+nothing. One epoch each, as large as one of 300 training and 43 validation images. Making the run directory is not
+timed.
 """
 
 import copy
@@ -14,14 +15,26 @@ from statistics import fmean
 import pytest
 import torch
 from in_turns import in_turns
+from torch.nn.utils import clip_grad_norm_
 
+from fpnkit.codecs.base import Codec
 from fpnkit.codecs.build import build_codec
 from fpnkit.codecs.standardise import calibrate
-from fpnkit.pyramid import LevelSpec, PyramidSpec
+from fpnkit.config.load import to_yaml, validate
+from fpnkit.config.schema import CodecConfig, CodecTraining
+from fpnkit.data.cache import FeatureCache
+from fpnkit.data.features import Features
+from fpnkit.pyramid import ImageGeometry, LevelSpec, Pyramid, PyramidSpec
+from fpnkit.runs.metrics import read_metrics
+from fpnkit.runs.record import ConfigSummary
+from fpnkit.runs.writer import RunWriter
 from fpnkit.training.batches import CropBatches
 from fpnkit.training.codec_learner import CodecLearner, objective
+from fpnkit.training.diagnostics import diagnostics_writer
+from fpnkit.training.logs import RunLog
+from fpnkit.training.loop import train
 from fpnkit.training.optim import CodecOptimizers
-from fpnkit.training.step import Batch
+from fpnkit.training.step import Batch, Objective, loss_terms
 
 SPEC = PyramidSpec(tuple(LevelSpec(f"p{exponent}", 64, 2**exponent) for exponent in (2, 3, 4, 5)))
 SIDE = 192  # pixels of an image
