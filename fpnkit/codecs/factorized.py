@@ -6,18 +6,22 @@ uses stored integer tables only, so symbols are the same on every machine.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
 import torch
-from compressai.entropy_models import EntropyBottleneck
-from compressai.layers import GDN
 from torch import Tensor, nn
 
 from fpnkit.codecs.base import Codec, CodecOutput, LevelStream, Streams
 from fpnkit.config.schema import FactorizedCodec
 from fpnkit.errors import PyramidError
 from fpnkit.pyramid import Pyramid, PyramidSpec
+
+with warnings.catch_warnings():  # of torch_geometric, which compressai imports and which nobody here can mend
+    warnings.filterwarnings("ignore", "`torch.jit.script` is deprecated", FutureWarning)
+    from compressai.entropy_models import EntropyBottleneck
+    from compressai.layers import GDN
 
 
 class Bottleneck(EntropyBottleneck):  # type: ignore[misc]

@@ -21,7 +21,7 @@ from fpnkit.pyramid import PyramidSpec
 
 _log = logging.getLogger(__name__)
 
-_PROBES = 2  # images computed to estimate size and time; the first one warms up
+_PROBES = 4  # images computed to estimate size and time; the first ones warm up, so the fastest counts
 _RECOUNT_SECONDS = 10.0  # other processes write below the same root
 _MARK_SECONDS = 600.0
 
@@ -106,12 +106,13 @@ class FeatureCache:
     def plan(self) -> CachePlan:
         """Compute the first missing images, make room for all of them, and say what filling will take."""
         missing = self._missing()
-        probes, image_bytes, image_seconds, dropped = {}, 0, 0.0, 0
+        probes, image_bytes, seconds, dropped = {}, 0, [0.0], 0
         if missing and self._writable:
+            seconds.clear()
             for index in missing[:_PROBES]:
                 start = time.perf_counter()
                 probes[index] = self._computed(index)
-                image_seconds = time.perf_counter() - start
+                seconds.append(time.perf_counter() - start)
             image_bytes = sum(probe.pyramid_bytes for probe in probes.values()) // len(probes)
             dropped = cache_folder.make_room(self._root, self._folder, len(missing) * image_bytes, self._budget)
             self._recount_at = 0.0
@@ -126,7 +127,7 @@ class FeatureCache:
             present=len(self) - len(missing),
             fitting=min(room, len(missing)),
             image_bytes=image_bytes,
-            image_seconds=image_seconds,
+            image_seconds=min(seconds),
             dropped_bytes=dropped,
         )
 

@@ -28,8 +28,8 @@ class Comparison(Generic[T]):
             for side, name in enumerate(names)
         ]
         rows.append((f"ratio of {len(self.pairs)} pairs", [a.seconds / b.seconds for a, b in self.pairs]))
-        lines = [f"{name:44}{median(v):10.3f}{min(v):10.3f}{max(v):10.3f}" for name, v in rows]
-        return "\n".join(["", title, f"{'':44}{'median':>10}{'min':>10}{'max':>10}", *lines])
+        lines = [f"{name:56}{median(v):10.3f}{min(v):10.3f}{max(v):10.3f}" for name, v in rows]
+        return "\n".join(["", title, f"{'':56}{'median':>10}{'min':>10}{'max':>10}", *lines])
 
 
 def in_turns(first: Side[T], second: Side[T], repetitions: int) -> Comparison[T]:

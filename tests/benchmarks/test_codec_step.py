@@ -5,7 +5,7 @@ fpnkit gives one level, P2 with 64 channels: three strided 5 x 5 convolutions wi
 compressai's own functions, N = M = 64. Both start from the same weights and see the same batches and the same noise.
 compressai's side is trained as its example does: `RateDistortionLoss`, two Adams, clipping at 1.0. fpnkit's side is
 `codec_step`: beyond that it standardises and crops, sums bits and errors, and checks that they are finite before
-weights change. The crop is what one of 128 or 256 pixels leaves of P2; a single thread shows what is not convolution.
+weights change. Crops are of 128 and 256 pixels of the image, a quarter of that on P2.
 """
 
 from collections.abc import Callable

@@ -168,13 +168,13 @@ def test_filling_leaves_the_global_random_state_alone(tmp_path):
 # --- plan and budget ----------------------------------------------------------------------------------------------
 
 
-def test_the_plan_computes_two_images_and_says_what_the_rest_takes(tmp_path):
+def test_the_plan_computes_the_first_images_and_says_what_the_rest_takes(tmp_path):
     compute = Counted(partial(features, seconds=0.02))
     stored = cache(tmp_path, compute)
     plan = stored.plan()
-    assert compute.asked == [0, 1]
-    assert len(files(tmp_path)) == 2
-    assert (plan.images, plan.present, plan.fitting, plan.left_out) == (6, 2, 4, 0)
+    assert compute.asked == [0, 1, 2, 3]
+    assert len(files(tmp_path)) == 4
+    assert (plan.images, plan.present, plan.fitting, plan.left_out) == (6, 4, 2, 0)
     assert plan.image_bytes == IMAGE_BYTES
     assert plan.image_seconds >= 0.02
     stored.fill()
@@ -204,7 +204,7 @@ def test_what_exceeds_the_budget_is_computed_whenever_it_is_needed(tmp_path):
     stored = cache(tmp_path, compute, budget=3 * FILE_BYTES)
     plan = stored.plan()
     stored.fill()
-    assert (plan.present, plan.fitting, plan.left_out) == (2, 1, 3)
+    assert (plan.present, plan.fitting, plan.left_out) == (3, 0, 3)
     assert len(files(tmp_path)) == 3
     assert cache_folder.used_bytes(tmp_path) <= 3 * FILE_BYTES
     assert all(same(stored.load(index), ROUNDED[index]) for index in range(6))
@@ -309,8 +309,8 @@ def test_a_full_disk_leaves_no_part_of_a_file(tmp_path, caplog):
 
 def test_a_disk_with_less_free_space_than_budget_bounds_the_plan(tmp_path, monkeypatch):
     usage = cache_module.shutil.disk_usage(tmp_path)
-    monkeypatch.setattr(cache_module.shutil, "disk_usage", lambda path: usage._replace(free=4 * FILE_BYTES))
-    assert cache(tmp_path).plan().fitting == 2  # two were kept for the estimate
+    monkeypatch.setattr(cache_module.shutil, "disk_usage", lambda path: usage._replace(free=5 * FILE_BYTES))
+    assert cache(tmp_path).plan().fitting == 1  # four were kept for the estimate
 
 
 # --- memory -------------------------------------------------------------------------------------------------------

@@ -266,3 +266,16 @@ def test_diagnostics_of_an_epoch_name_every_level_with_rate_and_snr(tmp_path: Pa
     assert "of 3 channels dead" in text
     assert "gradient norm, mean" in text
     assert "auxiliary loss" in text
+
+
+def test_bfloat16_training_learns_and_keeps_weights_and_likelihoods_in_float32(tmp_path: Path) -> None:
+    settings = tiny.config(amp=True, epochs=8)
+    run, learner = tiny.run(settings, tmp_path), tiny.learner(settings, tmp_path)
+    assert train(learner, run, settings.training).finished
+    run.end("finished", 0)
+    validation = [line.loss for line in read_metrics(run.path / "metrics.jsonl") if line.split == "val"]
+    assert validation[-1] < validation[0]
+    assert all(value.dtype != torch.bfloat16 for value in learner.state_dict()["codec"].values())
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        output = learner._codec(tiny.features(0).pyramid)
+    assert all(bits.dtype == torch.float32 for bits in output.bits.values())
