@@ -17,6 +17,7 @@ import platformdirs
 from fpnkit.data import cache_folder
 from fpnkit.data.feature_file import SUFFIX, ChooseWindow, UnreadableFile, read_features, write_features
 from fpnkit.data.features import Features, as_float16, as_float32, crop
+from fpnkit.errors import StorageError
 from fpnkit.pyramid import PyramidSpec
 
 _log = logging.getLogger(__name__)
@@ -168,7 +169,7 @@ class FeatureCache:
             if self._room < features.pyramid_bytes:
                 return False
             self._room -= write_features(self._path(index), features)
-        except OSError as error:
+        except (OSError, StorageError) as error:
             self._writable = False
             _log.warning("feature cache %s: %s; features are computed whenever they are needed", self._folder, error)
             return False

@@ -8,7 +8,8 @@ import re
 import time
 from pathlib import Path
 
-from fpnkit.data.feature_file import SUFFIX, TEMPORARY
+from fpnkit.data.feature_file import SUFFIX
+from fpnkit.runs.files import TEMPORARY_SUFFIX
 
 UNUSED_SECONDS = 24 * 3600.0  # after which another detector's features may be dropped
 _FOLDER_NAME = re.compile(r"[0-9a-f]{16}")  # nothing else below the root is counted or dropped
@@ -48,7 +49,7 @@ def _drop_temporaries(folder: Path) -> None:
     """Remove what killed processes left half-written."""
     for entry in _entries(folder):
         with contextlib.suppress(OSError):
-            if entry.name.endswith(TEMPORARY) and time.time() - entry.stat().st_mtime > UNUSED_SECONDS:
+            if entry.name.endswith(TEMPORARY_SUFFIX) and time.time() - entry.stat().st_mtime > UNUSED_SECONDS:
                 os.unlink(entry.path)
 
 
@@ -56,7 +57,7 @@ def _drop(folder: Path) -> int:
     freed = 0
     for entry in _entries(folder):
         with contextlib.suppress(OSError):
-            if entry.name.endswith((SUFFIX, TEMPORARY)):
+            if entry.name.endswith((SUFFIX, TEMPORARY_SUFFIX)):
                 size = entry.stat().st_size
                 os.unlink(entry.path)
                 freed += size

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import secrets
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -16,9 +14,9 @@ from torch import Tensor
 
 from fpnkit.data.features import Features, Window, cells, check_window
 from fpnkit.pyramid import ImageGeometry, Pyramid, PyramidSpec
+from fpnkit.runs.files import write_bytes
 
 SUFFIX = ".safetensors"
-TEMPORARY = ".tmp"  # suffix of a file that is being written
 FORMAT = 1
 
 ChooseWindow = Callable[[ImageGeometry], Window]
@@ -29,21 +27,12 @@ class UnreadableFile(Exception):
 
 
 def write_features(path: Path, features: Features) -> int:
-    """Write float16 features so that the file appears complete; its size in bytes. Raises `OSError`."""
+    """Write float16 features so that the file appears complete; its size in bytes. Raises `StorageError`."""
     # Rows first, channels last: a window is then one stretch per row of a level, and the rest is never touched.
     levels = {name: level[0].permute(1, 2, 0).contiguous() for name, level in features.pyramid.items()}
     # One entry of metadata: safetensors writes several in random order, and equal features shall be equal files.
     content = save(levels, {"features": json.dumps({"format": FORMAT, **asdict(features.geometry)})})
-    temporary = path.with_name(f"{path.stem}.{os.getpid()}.{secrets.token_hex(4)}{TEMPORARY}")
-    try:
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())  # after a power cut no complete name with holes in it
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    write_bytes(path, content)
     return len(content)
 
 

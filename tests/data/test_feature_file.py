@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 
 from fpnkit.data.feature_file import UnreadableFile, read_features, write_features
 from fpnkit.data.features import Window, as_float16, as_float32, crop
-from fpnkit.errors import PyramidError
+from fpnkit.errors import PyramidError, StorageError
 from fpnkit.pyramid import LevelSpec, PyramidSpec
 
 ODD = (800, 1066)  # no level of it is a whole number of cells
@@ -97,7 +97,7 @@ def test_missing_and_foreign_files_are_unreadable(tmp_path):
 
 def test_a_failed_write_leaves_nothing(tmp_path):
     (tmp_path / "a").mkdir()  # cannot be replaced by a file
-    with pytest.raises(OSError):
+    with pytest.raises(StorageError):
         write_features(tmp_path / "a", as_float16(features(0), "x"))
     assert [path.name for path in tmp_path.iterdir()] == ["a"]
 
