@@ -20,6 +20,7 @@ from fpnkit.runs.status import host_name
 
 _NO_CHECKOUT: dict[str, Any] = {"root": None, "commit": None, "branch": None, "dirty": None, "untracked": []}
 _GIT_TIMEOUT_SECONDS = 30
+_LONGEST_DIFF = 10_000_000  # characters; a data file under version control that changed is no source
 _THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
     "MKL_NUM_THREADS",
@@ -51,7 +52,7 @@ def write_environment(run_dir: Path, redactor: Redactor) -> str:
     main = descriptions[0] if descriptions else _NO_CHECKOUT
     others = {"others": descriptions[1:]} if len(descriptions) > 1 else {}
     write_json(directory / layout.GIT_JSON, redactor.value(main | others))
-    patches = [f"# git -C {state.root} diff {state.commit}\n{state.diff}" for state in states if state.diff]
+    patches = [f"# git -C {state.root} diff {state.commit}\n{_patch(state)}" for state in states if state.diff]
     write_text(directory / layout.DIFF_PATCH, redactor.text("".join(patches)))
     write_text(directory / layout.PACKAGES, redactor.text(_packages()))
     write_json(directory / layout.SYSTEM_JSON, redactor.value(_system()))
@@ -67,6 +68,13 @@ def _describe(states: list[GitState]) -> str:
     if not states or states[0].commit is None:
         return "none"
     return states[0].commit + (" (dirty)" if states[0].dirty else "")
+
+
+def _patch(state: GitState) -> str:
+    if len(state.diff) <= _LONGEST_DIFF:
+        return state.diff
+    changes = _git(Path(state.root), "diff", "--no-color", "--no-ext-diff", "--stat", "HEAD") or ""
+    return f"# left out, for it has {len(state.diff)} characters; what it changes:\n{changes}"
 
 
 def git_state(directory: Path) -> GitState | None:

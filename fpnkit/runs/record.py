@@ -1,6 +1,7 @@
 """run.json: the facts about a run that its trainer writes."""
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from datetime import datetime, timedelta
@@ -50,6 +51,7 @@ class RunRecord:
     created: str
     pid: int | None = None
     pid_created: str | None = None  # tells the process from a later one with the same pid
+    pid_start: str | None = None  # the same where the clock may be set, see `status.process_start`
     host: str | None = None
     heartbeat: str | None = None  # last sign of life
     heartbeat_seconds: float = 10.0  # how often one is promised
@@ -89,9 +91,10 @@ def read_record(run_dir: Path) -> RunRecord:
 
     Raises RunError: missing, unreadable, empty, not JSON, without the keys that name a run, of a newer version.
     """
-    path = run_dir / layout.RUN_JSON
+    path = os.path.join(run_dir, layout.RUN_JSON)  # a Path takes as long as the reading
     try:
-        text = path.read_bytes()
+        with open(path, "rb") as file:
+            text = file.read()
     except FileNotFoundError as error:
         raise RunError(f"{path}: does not exist") from error
     except OSError as error:
@@ -131,6 +134,7 @@ def _record_from_dict(data: Mapping[str, Any]) -> RunRecord:
         created=data["created"],
         pid=_integer(data, "pid"),
         pid_created=_text(data, "pid_created"),
+        pid_start=_text(data, "pid_start"),
         host=_text(data, "host"),
         heartbeat=_text(data, "heartbeat"),
         heartbeat_seconds=_number(data, "heartbeat_seconds") or RunRecord.heartbeat_seconds,

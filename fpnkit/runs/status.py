@@ -9,6 +9,7 @@ import os
 import socket
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Literal
 
 import psutil
@@ -41,7 +42,7 @@ def run_status(record: RunRecord, *, now: datetime | None = None) -> RunStatus:
         return _exit_status(record.exit_code, record.exit_reason)
     age = _heartbeat_age(record, now or clock.now())
     if record.host == host_name() and record.pid is not None and record.pid_created is not None:
-        if process_lives(record.pid, record.pid_created):
+        if process_lives(record.pid, record.pid_created, record.pid_start):
             return RunStatus("running")
         return RunStatus("killed", f"process {record.pid} is gone")
     # A heartbeat from the future is a clock that was wrong: as little a sign of life as an old one.
@@ -61,13 +62,29 @@ def own_process() -> tuple[int, str]:
     return pid, clock.to_text(_created(psutil.Process(pid)))
 
 
-def process_lives(pid: int, created: str) -> bool:
-    """Whether the process that was created then lives: not a later one with its pid, nor its remains."""
-    expected = clock.from_text(created)
+def process_start(pid: int) -> str | None:
+    """The boot and the tick in which a process began: no change of the clock moves them. None without Linux' /proc."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        after_name = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
+        return f"{boot}/{int(after_name[19])}"
+    except (OSError, ValueError, IndexError):
+        return None
+
+
+def process_lives(pid: int, created: str, start: str | None = None) -> bool:
+    """Whether the process that was created then lives: not a later one with its pid, nor its remains.
+
+    `start`, where it is known, decides alone: the creation time is told by the wall clock, and moves when that is set.
+    """
     try:
         process = psutil.Process(pid)
-        lives = process.status() != psutil.STATUS_ZOMBIE
-        return lives and expected is not None and abs(_created(process) - expected) <= _CREATED_TOLERANCE
+        if process.status() == psutil.STATUS_ZOMBIE:
+            return False
+        if start is not None and (found := process_start(pid)) is not None:
+            return found == start
+        expected = clock.from_text(created)
+        return expected is not None and abs(_created(process) - expected) <= _CREATED_TOLERANCE
     except (psutil.Error, ValueError, OverflowError):
         return False
 

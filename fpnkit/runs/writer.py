@@ -21,7 +21,7 @@ from fpnkit.runs.lock import RunLock
 from fpnkit.runs.metrics import MetricsLine, MetricsWriter
 from fpnkit.runs.record import Best, ConfigSummary, RunRecord, read_record, record_to_dict, trained_seconds
 from fpnkit.runs.redact import Redactor
-from fpnkit.runs.status import EXIT_CRASHED, EXIT_FINISHED, host_name, own_process, run_status
+from fpnkit.runs.status import EXIT_CRASHED, EXIT_FINISHED, host_name, own_process, process_start, run_status
 
 _log = logging.getLogger(__name__)
 
@@ -136,6 +136,7 @@ class RunWriter:
             config=ConfigSummary(**self._redactor.value(vars(record.config))),
             pid=pid,
             pid_created=pid_created,
+            pid_start=process_start(pid),
             host=host_name(),
             started=clock.to_text(start),
         )
