@@ -7,15 +7,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fpnkit.errors import RunError
+from fpnkit.config.diff import flatten
+from fpnkit.errors import ConfigError, RunError
 from fpnkit.runs import commands, layout, text
+from fpnkit.runs.evaluations import read_evaluations
 from fpnkit.runs.files import directory_size
-from fpnkit.runs.metrics import MetricsLine, read_metrics
+from fpnkit.runs.metrics import MetricsLine, as_number, read_metrics
 from fpnkit.runs.record import RunRecord, read_record
 from fpnkit.runs.store import RunInfo, run_info
+from fpnkit.runs.words import read_note
 
 _PACKAGES = ("fpnkit", "torch", "torchvision", "compressai", "numpy")
 _OF_THE_MOMENT = ("epoch", "step", "loss", "aux_loss", "lr", "seconds")  # shown elsewhere, or no merit of a checkpoint
+_NO_RESULT = ("schema_version", "lmbda", "quality")
 _NUMBERED = re.compile(r"(training_diagnostics_epoch_|best_model_epoch_).*(\.\w+)")
 
 
@@ -36,7 +40,10 @@ def run_details(run_dir: Path) -> list[Section]:
         record = None
     sections = [_about(info), _files(run_dir), _source(run_dir), _machine(run_dir), _commands(run_dir)]
     if record is not None:
-        sections[1:1] = [_progress(info, record), _settings(record), _best(record), *_last(run_dir)]
+        measured = [_best(record), *_evaluated(run_dir), *_last(run_dir)]
+        sections[1:1] = [_progress(info, record), _settings(run_dir, record), *measured]
+    elif info.status == "imported":
+        sections[1:1] = [_read_out(info)]
     printable = [Section(s.title, [(text.printable(a), text.printable(b)) for a, b in s.rows]) for s in sections]
     return [section for section in printable if section.rows]
 
@@ -46,8 +53,7 @@ def _about(info: RunInfo) -> Section:
     rows = [("path", str(info.path)), ("status", status)]
     if info.kind:
         rows.append(("kind", info.kind))
-    if info.note:
-        rows.append(("note", info.note))
+    rows += [("note", line) for line in _note_lines(info.path)]
     if info.tags:
         rows.append(("tags", ", ".join(info.tags)))
     return Section(info.name, rows)
@@ -61,13 +67,59 @@ def _progress(info: RunInfo, record: RunRecord) -> Section:
         ("started", record.started or text.NOTHING),
         (last_sign[0], last_sign[1] or text.NOTHING),
         ("trained for", text.duration(info.duration_seconds)),
+        ("an epoch takes", text.duration(_epoch_seconds(info))),
         ("process", f"{record.pid} on {record.host}"),
     ]
     rows += [("resumed", time) for time in record.resumed]
+    rows += [("sweep", record.sweep)] if record.sweep else []
     return Section("Progress", rows)
 
 
-def _settings(record: RunRecord) -> Section:
+def _epoch_seconds(info: RunInfo) -> float | None:
+    return info.duration_seconds / info.epoch if info.duration_seconds and info.epoch else None
+
+
+def _note_lines(path: Path) -> list[str]:
+    try:
+        return [line for line in read_note(path).splitlines() if line.strip()]
+    except RunError:
+        return []
+
+
+def _read_out(info: RunInfo) -> Section:
+    """What an old-style log says."""
+    rows = [
+        ("epoch", text.NOTHING if info.epoch is None else f"{info.epoch} of {info.epochs or '?'}"),
+        ("best loss", text.number(info.best_loss)),
+        ("best epoch", text.NOTHING if info.best_epoch is None else str(info.best_epoch)),
+        ("lambda", text.rate(info.lmbda)),
+        ("lr", text.rate(info.lr)),
+        ("batch size", text.NOTHING if info.batch_size is None else str(info.batch_size)),
+        ("last change", text.date(info.created)),
+    ]
+    return Section("Read out of the log", [(label, value) for label, value in rows if value != text.NOTHING])
+
+
+def _settings(run_dir: Path, record: RunRecord) -> Section:
+    """The configuration against the defaults; where it is not readable, what the record has of it."""
+    from fpnkit.runs.settings import chosen_settings  # pydantic takes longer to load than all the rest
+
+    try:
+        settings = chosen_settings(run_dir)
+    except ConfigError:
+        return _summary(record)
+    rows = []
+    for setting in settings:
+        default = "" if setting.required else f"  (default {_plain(setting.default)})"
+        rows.append((setting.key, _plain(setting.value) + default))
+    return Section("Settings that are not by default", rows)
+
+
+def _plain(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _summary(record: RunRecord) -> Section:
     config = record.config
     rows = [
         ("lambda", text.rate(config.lmbda)),
@@ -77,9 +129,18 @@ def _settings(record: RunRecord) -> Section:
         ("detector", config.detector or text.NOTHING),
         ("dataset", config.dataset or text.NOTHING),
         ("seed", str(config.seed)),
-        ("sweep", record.sweep or text.NOTHING),
     ]
     return Section("Settings", [(label, value) for label, value in rows if value not in (text.NOTHING, "None")])
+
+
+def _evaluated(run_dir: Path) -> list[Section]:
+    """The newest evaluation of every data set."""
+    sections = []
+    for evaluation in {each.dataset: each for each in read_evaluations(run_dir)}.values():
+        values = flatten({key: value for key, value in evaluation.values.items() if key not in _NO_RESULT})
+        rows = [(key, text.number(value)) for key, value in values.items() if as_number(value) is not None]
+        sections.append(Section(f"Evaluation on {evaluation.dataset}", [("checkpoint", evaluation.checkpoint), *rows]))
+    return sections
 
 
 def _best(record: RunRecord) -> Section:
@@ -125,7 +186,7 @@ def _files(run_dir: Path) -> Section:
     """Sizes; the many files of one sort in one line, directories as a whole."""
     groups: dict[str, list[int]] = {}
     try:
-        paths = sorted(run_dir.iterdir())
+        paths = sorted(run_dir.iterdir()) if run_dir.is_dir() else [run_dir]
     except OSError:
         return Section("Files", [])
     for path in paths:
@@ -147,7 +208,7 @@ def _size(path: Path) -> int:
 
 
 def _source(run_dir: Path) -> Section:
-    git = _read_json(run_dir / layout.ENV / layout.GIT_JSON)
+    git = read_json(run_dir / layout.ENV / layout.GIT_JSON)
     if not git.get("commit"):
         return Section("Source", [])
     state = "changed since the commit, see env/diff.patch" if git.get("dirty") else "as committed"
@@ -158,31 +219,35 @@ def _source(run_dir: Path) -> Section:
 
 
 def _machine(run_dir: Path) -> Section:
-    system = _read_json(run_dir / layout.ENV / layout.SYSTEM_JSON)
+    system = read_json(run_dir / layout.ENV / layout.SYSTEM_JSON)
     if not system:
         return Section("Environment", [])
     memory = system.get("memory_bytes")
+    found = [f"{name} {version}" for name, version in versions(run_dir).items()]
     rows = [
         ("host", f"{system.get('host')}, {system.get('platform')}"),
         ("processor", f"{system.get('cpu_count')} x {system.get('cpu_model')}"),
         ("memory", text.size(memory if isinstance(memory, int) else None)),
         ("GPU", ", ".join(map(str, system.get("gpus") or [])) or "none"),
-        ("packages", ", ".join([f"python {system.get('python')}", *_versions(run_dir)])),
+        ("packages", ", ".join([f"python {system.get('python')}", *found])),
     ]
     return Section("Environment", rows)
 
 
-def _versions(run_dir: Path) -> list[str]:
+def versions(run_dir: Path) -> dict[str, str]:
+    """Versions of the packages that matter most."""
     try:
         lines = (run_dir / layout.ENV / layout.PACKAGES).read_text(errors="replace").splitlines()
     except OSError:
-        return []
+        return {}
     found = dict(line.split("==", 1) for line in lines if "==" in line)
-    return [f"{name} {found[name]}" for name in _PACKAGES if name in found]
+    return {name: found[name] for name in _PACKAGES if name in found}
 
 
 def _commands(run_dir: Path) -> Section:
     rows = [("command", line) for line in commands.read_commands(run_dir)[-1:]]
+    if not run_dir.is_dir():
+        return Section("Commands", [])
     if (run_dir / layout.LAST).exists():
         rows.append(("resume", commands.resume_command(run_dir)))
     if (run_dir / layout.CONFIG_USED).exists():
@@ -190,7 +255,8 @@ def _commands(run_dir: Path) -> Section:
     return Section("Commands", rows)
 
 
-def _read_json(path: Path) -> Mapping[str, Any]:
+def read_json(path: Path) -> Mapping[str, Any]:
+    """A JSON object; empty where there is none."""
     try:
         data = json.loads(path.read_bytes())
     except (OSError, ValueError):

@@ -30,9 +30,13 @@ PACKAGES = "packages.txt"
 SYSTEM_JSON = "system.json"
 FPN_ANALYSIS = "fpn_analysis"
 EVALUATION = "evaluation"
+SUMMARY = "summary.json"  # of one evaluation
+TENSORBOARD = "tb"
 
 # Beside the run directories.
 SWEEPS = "sweeps"
+TRASH = ".trash"
+ARCHIVE = "archive"
 
 _RUN_NAME = re.compile(r"run_(\d{8}_\d{6})(?:_lambda_[^_]+)?_lr_[^_]+_bs_\d+((?:_\d+)?)", re.ASCII)
 _CANDIDATES_SHOWN = 10
@@ -89,12 +93,12 @@ def is_run_directory(path: Path) -> bool:
 
 
 def find_run(text: str, base_dir: Path) -> Path:
-    """The run directory that a path, a name, a short name or a unique part of a name means.
+    """The run directory, or lone old-style log, that a path, a name, a short name or a unique part of a name means.
 
     Raises RunError: several runs fit, none fits, the path is no run directory.
     """
     path = Path(text).expanduser()
-    if text and is_run_directory(path):
+    if text and (is_run_directory(path) or _is_lone_log(path)):
         return path
     try:
         names = sorted((entry.name for entry in os.scandir(base_dir) if _may_be_run(entry)), reverse=True)
@@ -119,5 +123,14 @@ def find_run(text: str, base_dir: Path) -> Path:
     raise RunError(f"run {text!r}: no run in {base_dir} has this in its name{hint}")
 
 
+def is_listed(name: str) -> bool:
+    """Whether what has this name in a base directory may be a run."""
+    return not name.startswith(".") and name not in (SWEEPS, ARCHIVE)
+
+
 def _may_be_run(entry: os.DirEntry[str]) -> bool:
-    return not entry.name.startswith(".") and entry.name != SWEEPS and entry.is_dir()
+    return is_listed(entry.name) and (entry.is_dir() or entry.name.endswith(".log"))
+
+
+def _is_lone_log(path: Path) -> bool:
+    return path.suffix == ".log" and path.is_file() and not (path.parent / RUN_JSON).exists()

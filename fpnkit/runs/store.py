@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 from fpnkit.errors import RunError
 from fpnkit.runs import clock, layout
+from fpnkit.runs.evaluations import read_evaluations
+from fpnkit.runs.old_log import read_old_log
 from fpnkit.runs.record import RunRecord, read_record, trained_seconds
 from fpnkit.runs.status import RunStatus, StatusWord, run_status
 
@@ -39,6 +41,8 @@ class RunInfo:
     best_loss: float | None = None
     best_epoch: int | None = None
     bpp_estimated: float | None = None  # at the best epoch; before there is one, the last measured
+    bpp: float | None = None  # of file bytes, in the newest evaluation
+    map: float | None = None  # in the newest evaluation
     duration_seconds: float | None = None  # of training, pauses between resumes left out
     size_bytes: int | None = None
     note: str | None = None  # first line
@@ -76,7 +80,9 @@ def runs_frame(base_dir: Path) -> "pd.DataFrame":
 
 
 def run_info(run_dir: Path) -> RunInfo:
-    """The row of one run. Raises RunError if there is no such directory."""
+    """The row of one run, or of a lone old-style log. Raises RunError if it is neither."""
+    if run_dir.suffix == ".log" and run_dir.is_file():
+        return _imported(run_dir, [run_dir])
     info = _read_run(run_dir, clock.now()) if run_dir.is_dir() else None
     if info is None:
         raise RunError(f"{run_dir}: not a run directory")
@@ -85,7 +91,7 @@ def run_info(run_dir: Path) -> RunInfo:
 
 def _look(entry: "os.DirEntry[str]", now: datetime) -> RunInfo | None:
     """None for what is no run, or has gone while the directory was read."""
-    if entry.name.startswith(".") or entry.name == layout.SWEEPS:
+    if not layout.is_listed(entry.name):
         return None
     path = Path(entry.path)
     try:
@@ -128,11 +134,15 @@ def _incomplete(path: Path, reason: str) -> RunInfo:
 def _imported(path: Path, files: list[Path]) -> RunInfo:
     sizes = [file.stat() for file in files if file.is_file()]
     newest = max((stat.st_mtime for stat in sizes), default=path.stat().st_mtime)
+    log = read_old_log(next((file for file in files if file.suffix == ".log"), path))
+    weights = sum(file.suffix == ".pth" for file in files)
     return RunInfo(
         path.name,
         path,
         "imported",
+        f"{weights} .pth file{'' if weights == 1 else 's'}" if weights else None,
         created=datetime.fromtimestamp(newest).astimezone(),
+        **vars(log),
         size_bytes=sum(stat.st_size for stat in sizes),
         note=_note(path),
         tags=_tags(path),
@@ -142,6 +152,8 @@ def _imported(path: Path, files: list[Path]) -> RunInfo:
 def _row(path: Path, record: RunRecord, status: RunStatus, now: datetime) -> RunInfo:
     best, last, config = record.best, record.last, record.config
     bpp = best.metrics.get("bpp_estimated") if best else last.bpp_estimated if last else None
+    files = _names(path)  # most runs have none of the three: one look instead of three failures
+    evaluated = read_evaluations(path) if layout.EVALUATION in files else []
     return RunInfo(
         name=path.name,  # the one people see, be it renamed; code that needs identity has the id
         path=path,
@@ -155,19 +167,28 @@ def _row(path: Path, record: RunRecord, status: RunStatus, now: datetime) -> Run
         best_loss=best.loss if best else None,
         best_epoch=best.epoch if best else None,
         bpp_estimated=bpp if isinstance(bpp, float) else None,
+        bpp=evaluated[-1].number("bpp") if evaluated else None,
+        map=evaluated[-1].number("map") if evaluated else None,
         duration_seconds=trained_seconds(record, now if status.word == "running" else None),
         size_bytes=record.size_bytes,
-        note=_note(path),
-        tags=_tags(path),
+        note=_note(path) if layout.NOTE in files else None,
+        tags=_tags(path) if layout.TAGS in files else (),
         sweep=record.sweep,
         host=record.host,
     )
 
 
+def _names(path: Path) -> list[str]:
+    try:
+        return os.listdir(path)
+    except OSError:
+        return []
+
+
 def _note(path: Path) -> str | None:
     """First line that says something."""
     try:
-        with open(path / layout.NOTE, encoding="utf-8", errors="replace") as file:
+        with open(os.path.join(path, layout.NOTE), encoding="utf-8", errors="replace") as file:
             return next((text for line in file if (text := line.strip().lstrip("#").strip())), None)
     except OSError:
         return None
@@ -176,8 +197,9 @@ def _note(path: Path) -> str | None:
 def _tags(path: Path) -> tuple[str, ...]:
     """The list of texts in tags.json; edited by hand and wrong, it counts as empty."""
     try:
-        data = json.loads((path / layout.TAGS).read_bytes())
-    except (OSError, ValueError):
+        with open(os.path.join(path, layout.TAGS), "rb") as file:
+            data = json.load(file)
+    except (OSError, ValueError, RecursionError):
         return ()
     return tuple(_texts(data))
 

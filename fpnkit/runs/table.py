@@ -1,23 +1,21 @@
 """The list of runs for people: as wide as the terminal, or plain aligned text for a pipe."""
 
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
-from typing import TYPE_CHECKING
 
 from fpnkit.runs import layout, text
 from fpnkit.runs.store import RunInfo
 
-if TYPE_CHECKING:
-    from rich.console import Console
-
 _GAP = 2
-_LONGEST = 32  # of a text that is shown because there is room
+_LONGEST = 28  # of a text that is shown because there is room
+_NARROWEST = 8  # that a column of text can become
+_GIVING_WAY = ("dataset", "tags", "note", "reason", "path", "name")
 # On a narrow terminal these; lambda, lr and batch size have columns, so the name is shortened to its time.
 _CORE = ("name", "status", "epoch", "lmbda", "lr", "batch_size", "best_loss", "duration_seconds", "size_bytes")
 # As far as there is room, in this order.
-_MORE = ("reason", "bpp_estimated", "detector", "codec", "dataset", "note", "tags", "seed", "best_epoch")
+_MORE = ("bpp", "map", "bpp_estimated", "reason", "tags", "note", "detector", "codec", "dataset", "seed", "best_epoch")
 _HEADERS = {
     "name": "run",
     "lmbda": "lambda",
@@ -26,17 +24,20 @@ _HEADERS = {
     "duration_seconds": "time",
     "size_bytes": "size",
     "bpp_estimated": "bpp est.",
+    "map": "mAP",
 }
 _RIGHT = {"epoch", "lmbda", "lr", "batch_size", "best_loss", "duration_seconds", "size_bytes", "bpp_estimated"}
+_RIGHT |= {"bpp", "map"}
 _RIGHT |= {"epochs", "seed", "best_epoch"}
+_BOLD, _DIM, _RED, _GREEN, _YELLOW = "1", "2", "31", "1;32", "33"  # as terminals number them
 _STYLES = {
-    "running": "bold green",
-    "crashed": "bold red",
-    "killed": "red",
-    "stopped": "yellow",
-    "stale": "yellow",
-    "incomplete": "dim",
-    "imported": "dim",
+    "running": _GREEN,
+    "crashed": _RED,
+    "killed": _RED,
+    "stopped": _YELLOW,
+    "stale": _YELLOW,
+    "incomplete": _DIM,
+    "imported": _DIM,
 }
 _FORMATS: dict[str, Callable[[RunInfo], str]] = {
     "created": lambda run: text.date(run.created),
@@ -45,6 +46,8 @@ _FORMATS: dict[str, Callable[[RunInfo], str]] = {
     "lr": lambda run: text.rate(run.lr),
     "best_loss": lambda run: text.number(run.best_loss),
     "bpp_estimated": lambda run: text.number(run.bpp_estimated),
+    "bpp": lambda run: text.number(run.bpp),
+    "map": lambda run: text.number(run.map),
     "duration_seconds": lambda run: text.duration(run.duration_seconds),
     "size_bytes": lambda run: text.size(run.size_bytes),
     "tags": lambda run: ", ".join(run.tags) or text.NOTHING,
@@ -59,7 +62,7 @@ class _Column:
 
     @cached_property
     def width(self) -> int:
-        return max(map(len, [self.header, *self.cells]))
+        return max(map(text.width, [self.header, *self.cells]))
 
 
 def plain_table(runs: Sequence[RunInfo], columns: Sequence[str] | None) -> str:
@@ -71,29 +74,86 @@ def plain_table(runs: Sequence[RunInfo], columns: Sequence[str] | None) -> str:
     return "\n".join(line.rstrip() for line in lines)
 
 
-def print_table(runs: Sequence[RunInfo], columns: Sequence[str] | None, base_dir: Path, console: "Console") -> None:
-    """A table in colour that fits the terminal: fewer columns where it is narrow, never cut numbers."""
+def align(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Lines of plain text, every column as wide as its longest cell."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    gap = " " * _GAP
+    return [gap.join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+
+
+def print_rows(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Cells below a header, folded where a terminal is too narrow."""
+    if not sys.stdout.isatty():
+        print("\n".join(align([header, *rows])))
+        return
+    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    shown = [_column(key, runs) for key in columns] if columns else _fitting(runs, console.width)
-    tight = _total(shown, _GAP) > console.width
-    table = Table(box=None, padding=(0, 1 if tight else _GAP, 0, 0), pad_edge=False, header_style="bold")
-    for column in shown:
-        long = column.key in ("name", "path", "reason", "note", "tags", "dataset")
-        table.add_column(
-            column.header,
-            justify="right" if column.key in _RIGHT else "left",
-            overflow="fold" if column.key in ("name", "path") else "ellipsis",
-            no_wrap=not long or column.key in ("reason", "note", "tags", "dataset"),
-            min_width=None if long else column.width,
-        )
+    table = Table(box=None, padding=(0, _GAP, 0, 0), pad_edge=False, header_style="bold")
+    for name in header:
+        table.add_column(Text(name), overflow="fold")
+    for row in rows:
+        table.add_row(*map(Text, row))
+    Console().print(table)
+
+
+def terminal_table(runs: Sequence[RunInfo], columns: Sequence[str] | None, width: int, colour: bool) -> str:
+    """A table that fits the terminal: fewer columns where it is narrow, never cut numbers.
+
+    Not drawn by rich, which takes a millisecond a row.
+    """
+    shown = [_column(key, runs) for key in columns] if columns else _fitting(runs, width)
+    gap = _GAP if _total(shown, _GAP) <= width else 1
+    widths = _narrowed(shown, width - gap * (len(shown) - 1))
+    header = _terminal_line([column.header for column in shown], shown, widths, gap)
+    lines = [_styled(header, _BOLD) if colour else header]
     for position, run in enumerate(runs):
-        style = _STYLES.get(run.status, "")
-        table.add_row(*(Text(c.cells[position], style if c.key == "status" else "") for c in shown))
-    console.print(table)
-    count = f"{len(runs)} {'run' if len(runs) == 1 else 'runs'} in {text.printable(base_dir)}"
-    console.print(Text(count, "dim"), soft_wrap=True)
+        cells = [column.cells[position] for column in shown]
+        cells, more = _folded(cells, shown, widths)
+        lines.append(_terminal_line(cells, shown, widths, gap, _STYLES.get(run.status, "") if colour else ""))
+        lines += [_terminal_line(cells, shown, widths, gap) for cells in more]
+    return "\n".join(lines)
+
+
+def _narrowed(shown: Sequence[_Column], room: int) -> list[int]:
+    """Widths of the columns; those of text give way, those of numbers do not."""
+    widths = [column.width for column in shown]
+    for key in _GIVING_WAY:
+        for position, column in enumerate(shown):
+            if column.key == key and sum(widths) > room:
+                widths[position] = max(_NARROWEST, widths[position] - (sum(widths) - room))
+    return widths
+
+
+def _folded(cells: Sequence[str], shown: Sequence[_Column], widths: Sequence[int]) -> tuple[list[str], list[list[str]]]:
+    """The first line of a row, and further ones where a name or path needs them; other texts are cut."""
+    first, more = list(cells), []
+    for position, (cell, column, width) in enumerate(zip(cells, shown, widths, strict=True)):
+        if text.width(cell) <= width:
+            continue
+        if column.key not in ("name", "path"):
+            first[position] = text.cut(cell, width)
+            continue
+        first[position], *rest = text.chunks(cell, width)
+        more += [[part if place == position else "" for place in range(len(cells))] for part in rest]
+    return first, more
+
+
+def _terminal_line(
+    cells: Sequence[str], shown: Sequence[_Column], widths: Sequence[int], gap: int, style: str = ""
+) -> str:
+    parts = []
+    for cell, column, width in zip(cells, shown, widths, strict=True):
+        blank = " " * (width - text.width(cell))
+        if style and column.key == "status":
+            cell = _styled(cell, style)
+        parts.append(blank + cell if column.key in _RIGHT else cell + blank)
+    return (" " * gap).join(parts).rstrip()
+
+
+def _styled(part: str, style: str) -> str:
+    return f"\x1b[{style}m{part}\x1b[0m"
 
 
 def _fitting(runs: Sequence[RunInfo], width: int) -> list[_Column]:
@@ -110,8 +170,7 @@ def _fitting(runs: Sequence[RunInfo], width: int) -> list[_Column]:
 
 def _shortened(column: _Column) -> _Column:
     """One long reason or note must not take the room of all other columns."""
-    cells = [cell if len(cell) <= _LONGEST else cell[: _LONGEST - 1] + "…" for cell in column.cells]
-    return _Column(column.key, column.header, cells)
+    return _Column(column.key, column.header, [text.cut(cell, _LONGEST) for cell in column.cells])
 
 
 def _total(columns: Sequence[_Column], gap: int) -> int:
@@ -129,7 +188,8 @@ def _as_it_is(run: RunInfo, key: str) -> str:
 
 
 def _align(column: _Column, cell: str) -> str:
-    return cell.rjust(column.width) if column.key in _RIGHT else cell.ljust(column.width)
+    blank = " " * (column.width - text.width(cell))
+    return blank + cell if column.key in _RIGHT else cell + blank
 
 
 def _epoch(run: RunInfo) -> str:

@@ -54,3 +54,24 @@ def date(time: datetime | None) -> str:
 def printable(text: str | os.PathLike[str]) -> str:
     """The text on one line, with nothing in it that a terminal would obey."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(text))
+
+
+def width(text: str) -> int:
+    """Columns that a terminal needs for it: two for each East Asian character."""
+    if text.isascii():
+        return len(text)
+    from rich.cells import cell_len
+
+    return cell_len(text)
+
+
+def cut(text: str, columns: int) -> str:
+    """At most so wide, with an ellipsis where something is missing."""
+    return text if width(text) <= columns else f"{chunks(text, columns - 1)[0]}…"
+
+
+def chunks(text: str, columns: int) -> list[str]:
+    """Pieces that are at most so wide; the whole text in order."""
+    from rich.cells import chop_cells
+
+    return chop_cells(text, columns)

@@ -65,6 +65,8 @@ def test_a_row_has_what_the_run_says(base):
         "best_loss": 0.5,
         "best_epoch": 2,
         "bpp_estimated": 0.25,
+        "bpp": None,
+        "map": None,
         "duration_seconds": 100.0,
         "size_bytes": 1234,
         "note": "The good one",

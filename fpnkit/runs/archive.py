@@ -1,0 +1,100 @@
+"""One compressed file in place of a run's directory."""
+
+import os
+import tarfile
+from pathlib import Path
+from typing import IO
+
+from fpnkit.errors import RunError
+from fpnkit.runs import layout
+from fpnkit.runs.files import TEMPORARY_SUFFIX, storage_error
+from fpnkit.runs.lock import RunLock
+from fpnkit.runs.store import RunInfo
+from fpnkit.runs.trash import Trashed, move, new_bin, purge
+
+_SUFFIX = ".tar.gz"
+_LONGEST_NAME = 230  # bytes, so that a suffix and a number still fit into the 255 of a file's name
+_CHUNK = 1 << 20
+
+
+def archive(info: RunInfo, base_dir: Path) -> Path:
+    """`archive/<name>.tar.gz`, compared byte for byte with the directory before that is deleted.
+
+    For a run that `trash.require_movable` let pass. Raises RunError or StorageError; the directory is then as it was.
+    """
+    folder = base_dir / layout.ARCHIVE
+    if folder.is_symlink():
+        raise RunError(f"{folder}: must be a directory of its own, found a symbolic link to {os.readlink(folder)}")
+    lock = RunLock(info.path)
+    temporary = folder / f".{os.getpid()}{TEMPORARY_SUFFIX}"
+    try:
+        folder.mkdir(exist_ok=True)
+        _pack(info.path, temporary)
+        _check(info.path, temporary)
+        target = _unused(folder, info.path.name)
+        os.replace(temporary, target)
+    except tarfile.TarError as error:
+        raise RunError(f"{info.path}: cannot be archived: {error}") from error
+    except OSError as error:
+        raise storage_error(folder, error) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+        lock.release()
+    # By way of the trash: were the deletion cut short, no half of a run would stand in the list.
+    binned = move(info.path, new_bin(base_dir) / info.path.name)
+    purge([Trashed(binned, binned.parent.name, 0)])
+    return target
+
+
+def _pack(run_dir: Path, path: Path) -> None:
+    with open(path, "wb") as file:
+        with tarfile.open(fileobj=file, mode="w:gz", compresslevel=6) as tar:
+            tar.add(run_dir, arcname=run_dir.name)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _check(run_dir: Path, path: Path) -> None:
+    """Raise RunError unless the archive holds exactly what the directory holds."""
+    missing = {run_dir.name}
+    for folder, directories, files in os.walk(run_dir):
+        inside = run_dir.name / Path(folder).relative_to(run_dir)
+        missing |= {str(inside / name) for name in (*directories, *files)}
+    with tarfile.open(path, "r:gz") as tar:
+        for member in tar:
+            original = run_dir.parent / member.name
+            if member.name not in missing or not _same(tar, member, original):
+                raise RunError(f"{original}: changed while it was archived; nothing was removed")
+            missing.discard(member.name)
+    if missing:
+        raise RunError(f"{run_dir.parent / min(missing)}: cannot be archived; nothing was removed")
+
+
+def _same(tar: tarfile.TarFile, member: tarfile.TarInfo, original: Path) -> bool:
+    if member.issym():
+        return original.is_symlink() and os.readlink(original) == member.linkname
+    if member.isdir():
+        return original.is_dir() and not original.is_symlink()
+    packed = tar.extractfile(member)
+    if packed is None or original.is_symlink():
+        return False
+    with packed, open(original, "rb") as file:
+        return _equal(packed, file)
+
+
+def _equal(a: IO[bytes], b: IO[bytes]) -> bool:
+    while True:
+        left, right = a.read(_CHUNK), b.read(_CHUNK)
+        if left != right:
+            return False
+        if not left:
+            return True
+
+
+def _unused(folder: Path, name: str) -> Path:
+    stem = os.fsdecode(os.fsencode(name)[:_LONGEST_NAME])
+    path, number = folder / f"{stem}{_SUFFIX}", 0
+    while os.path.lexists(path):
+        number += 1
+        path = folder / f"{stem}_{number}{_SUFFIX}"
+    return path

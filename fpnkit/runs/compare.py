@@ -1,0 +1,110 @@
+"""What differs between runs: settings, versions, results."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fpnkit.config.diff import flatten
+from fpnkit.errors import ConfigError, RunError
+from fpnkit.runs import layout, text
+from fpnkit.runs.details import read_json, versions
+from fpnkit.runs.evaluations import read_evaluations
+from fpnkit.runs.record import read_record
+from fpnkit.runs.settings import plain_settings
+from fpnkit.runs.store import run_info
+
+_NO_MERIT = ("epoch", "step", "lr", "seconds", "aux_loss")
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One line that is not the same in all runs, a text for each."""
+
+    label: str
+    values: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Lines that differ, by section: settings, source, results."""
+
+    names: tuple[str, ...]
+    sections: dict[str, list[Difference]]
+
+
+def compare_runs(run_dirs: Sequence[Path]) -> Comparison:
+    """Of the first run with the others. Raises RunError if there are fewer than two, or one is no run."""
+    if len(run_dirs) < 2:
+        raise RunError(f"diff: required two runs or more, found {len(run_dirs)}")
+    names = tuple(text.printable(run_info(run_dir).name) for run_dir in run_dirs)
+    settings = _differing([_settings(run_dir) for run_dir in run_dirs])
+    source = _differing([_source(run_dir) for run_dir in run_dirs])
+    results = [_results(run_dir) for run_dir in run_dirs]
+    moved = [
+        Difference(label, tuple(_moved(row.get(label), results[0].get(label)) for row in results))
+        for label in _labels(results)
+        if len({row.get(label) for row in results}) > 1
+    ]
+    return Comparison(names, {"Settings": settings, "Source": source, "Results": moved})
+
+
+def _labels(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    return list(dict.fromkeys(label for row in rows for label in row))
+
+
+def _differing(rows: Sequence[Mapping[str, str]]) -> list[Difference]:
+    found = [Difference(label, tuple(row.get(label, text.NOTHING) for row in rows)) for label in _labels(rows)]
+    return [difference for difference in found if len(set(difference.values)) > 1]
+
+
+def _settings(run_dir: Path) -> dict[str, str]:
+    try:
+        return {key: _shown(value) for key, value in plain_settings(run_dir).items()}
+    except ConfigError:
+        return {}
+
+
+def _shown(value: Any) -> str:
+    shown = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+    return text.printable(shown)
+
+
+def _source(run_dir: Path) -> dict[str, str]:
+    git = read_json(run_dir / layout.ENV / layout.GIT_JSON)
+    system = read_json(run_dir / layout.ENV / layout.SYSTEM_JSON)
+    rows = {"commit": git.get("commit"), "changed since": git.get("dirty"), "host": system.get("host")}
+    rows |= {"python": system.get("python"), **versions(run_dir)}
+    words = {True: "yes", False: "no", None: text.NOTHING}
+    return {
+        label: words[value] if value is None or isinstance(value, bool) else text.printable(str(value))
+        for label, value in rows.items()
+    }
+
+
+def _results(run_dir: Path) -> dict[str, float | None]:
+    """Numbers of the best checkpoint, then those of the newest evaluation."""
+    rows: dict[str, float | None] = {}
+    try:
+        best = read_record(run_dir).best
+    except RunError:
+        best = None
+    if best is not None:
+        rows |= {"best epoch": best.epoch, "best loss": best.loss} | _numbers(best.metrics)
+        rows.pop("loss", None)
+    for evaluation in read_evaluations(run_dir)[-1:]:
+        rows |= {f"{key} on {evaluation.dataset}": value for key, value in _numbers(evaluation.values).items()}
+    return rows
+
+
+def _numbers(values: Mapping[str, Any]) -> dict[str, float | None]:
+    flat = {key: value for key, value in flatten(values).items() if key not in _NO_MERIT and key != "schema_version"}
+    return {key: value for key, value in flat.items() if isinstance(value, int | float) and not isinstance(value, bool)}
+
+
+def _moved(value: float | None, first: float | None) -> str:
+    """The number, with how far it is from the first run's."""
+    if value is None or first is None or not first or value == first:
+        return text.number(value)
+    return f"{text.number(value)} ({(value - first) / abs(first):+.1%})"

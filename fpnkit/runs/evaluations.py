@@ -1,0 +1,48 @@
+"""What `python -m fpnkit.evaluate` left in a run: evaluation/<dataset>/<checkpoint hash>/summary.json."""
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fpnkit.runs import layout
+from fpnkit.runs.files import from_json
+from fpnkit.runs.metrics import as_number
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """One checkpoint on one data set."""
+
+    dataset: str
+    checkpoint: str  # hash
+    values: Mapping[str, Any]  # of summary.json
+
+    def number(self, key: str) -> float | None:
+        """A value such as `bpp` or `map`; None where it was not measured."""
+        return as_number(self.values.get(key))
+
+
+def read_evaluations(run_dir: Path | str) -> list[Evaluation]:
+    """Newest last; what cannot be read is left out, for an evaluation may be under way."""
+    found = []
+    for dataset in _directories(os.path.join(run_dir, layout.EVALUATION)):
+        for checkpoint in _directories(dataset.path):
+            try:
+                with open(os.path.join(checkpoint.path, layout.SUMMARY), "rb") as file:
+                    time, values = os.fstat(file.fileno()).st_mtime_ns, from_json(json.load(file))
+            except (OSError, ValueError, RecursionError):
+                continue
+            if isinstance(values, dict):
+                found.append((time, Evaluation(dataset.name, checkpoint.name, values)))
+    return [evaluation for _, evaluation in sorted(found, key=lambda item: item[0])]
+
+
+def _directories(path: str) -> Iterator[os.DirEntry[str]]:
+    try:
+        with os.scandir(path) as entries:
+            yield from (entry for entry in entries if entry.is_dir())
+    except OSError:
+        return

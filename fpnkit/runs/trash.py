@@ -1,0 +1,141 @@
+"""Removing runs so that they can come back: into .trash, out of it again, and away for good.
+
+`.trash/<time of removal>/<name>` holds a run as it was. Everything here moves what lies directly in the base directory
+and nothing else, whatever a name says.
+"""
+
+import os
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from fpnkit.errors import RunError
+from fpnkit.runs import clock, layout
+from fpnkit.runs.create import create_run_directory
+from fpnkit.runs.files import directory_size, storage_error
+from fpnkit.runs.lock import RunLock
+from fpnkit.runs.store import RunInfo, run_info
+
+
+@dataclass(frozen=True)
+class Trashed:
+    """A run in the trash."""
+
+    path: Path
+    removed: str  # when, such as `20261216_143022`
+    size_bytes: int
+
+    @property
+    def name(self) -> str:
+        return self.path.name
+
+
+def require_movable(run: str, base_dir: Path) -> RunInfo:
+    """The run that may be taken away. Raises RunError.
+
+    Refused: what does not lie in the base directory itself, symbolic links, running runs, old-style logs.
+    """
+    path = layout.find_run(run, base_dir)
+    if path.is_symlink():
+        raise RunError(f"run {run!r}: is a symbolic link to {os.readlink(path)}; only what lies in {base_dir} is moved")
+    place = path.absolute().parent.resolve()
+    if place != base_dir.resolve() or path.name in ("", "..") or not layout.is_listed(path.name):
+        raise RunError(f"run {run!r}: does not lie in {base_dir} itself; only such runs are moved, see --base-dir")
+    info = run_info(base_dir / path.name)
+    if info.status == "imported":
+        raise RunError(f"{path.name}: is an old-style log; such files are left as they are")
+    if info.status == "running":
+        raise RunError(f"{path.name}: is running; stop it first")
+    return info
+
+
+def trash(info: RunInfo, base_dir: Path) -> Path:
+    """Move a run that `require_movable` let pass; its new place. Raises RunError or StorageError."""
+    lock = RunLock(info.path)  # a resume that begins now must not find its directory gone
+    try:
+        return move(info.path, new_bin(base_dir) / info.path.name)
+    finally:
+        lock.release()
+
+
+def new_bin(base_dir: Path) -> Path:
+    """A fresh folder in the trash, named by the time."""
+    return create_run_directory(_trash_dir(base_dir), clock.stamp(clock.now()))
+
+
+def list_trash(base_dir: Path) -> list[Trashed]:
+    """What was removed last comes first."""
+    found = []
+    for folder in _folders(_trash_dir(base_dir)):
+        found += [Trashed(path, folder.name, directory_size(path)) for path in _folders(folder)]
+    return sorted(found, key=lambda item: (item.removed, item.name), reverse=True)
+
+
+def find_trashed(text: str, base_dir: Path) -> Trashed:
+    """By a unique part of the name, or of `<time of removal>/<name>`. Raises RunError."""
+    items = list_trash(base_dir)
+    fits = [item for item in items if item.name == text] or [
+        item for item in items if text and text in f"{item.removed}/{item.name}"
+    ]
+    if len(fits) == 1:
+        return fits[0]
+    if not fits:
+        raise RunError(f"run {text!r}: nothing in the trash of {base_dir} has this in its name")
+    shown = [f"  {item.removed}/{item.name}" for item in fits]
+    raise RunError("\n".join([f"run {text!r}: {len(fits)} in the trash of {base_dir} fit, name one of them:", *shown]))
+
+
+def restore(item: Trashed, base_dir: Path) -> Path:
+    """Put it back under its name. Raises RunError if the name is taken, or StorageError."""
+    target = base_dir / item.name
+    if os.path.lexists(target):
+        raise RunError(f"{target}: exists; rename it first, then restore")
+    move(item.path, target)
+    _remove_if_empty(item.path.parent)
+    return target
+
+
+def purge(items: Sequence[Trashed]) -> None:
+    """Delete for good. Raises StorageError at the first that cannot be deleted."""
+    for item in items:
+        try:
+            shutil.rmtree(item.path)  # removes links, not what they point to
+        except OSError as error:
+            raise storage_error(item.path, error) from error
+        _remove_if_empty(item.path.parent)
+
+
+def move(source: Path, target: Path) -> Path:
+    """To a place in the same base directory; where it is then. Raises RunError."""
+    try:
+        os.rename(source, target)
+    except OSError as error:
+        _remove_if_empty(target.parent)
+        raise RunError(f"{source}: cannot be moved to {target}: {error.strerror}") from error
+    return target
+
+
+def _trash_dir(base_dir: Path) -> Path:
+    path = base_dir / layout.TRASH
+    if path.is_symlink():
+        raise RunError(f"{path}: must be a directory of its own, found a symbolic link to {os.readlink(path)}")
+    return path
+
+
+def _folders(path: Path) -> list[Path]:
+    """Real directories, so that no link leads out of the trash."""
+    try:
+        with os.scandir(path) as entries:
+            return [path / entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise RunError(f"{path}: cannot be read: {error.strerror}") from error
+
+
+def _remove_if_empty(folder: Path) -> None:
+    try:
+        folder.rmdir()
+    except OSError:
+        return
