@@ -1,0 +1,101 @@
+"""One run for a notebook or a script.
+
+run = find("143022")
+run.metrics()                  # DataFrame
+run.best_checkpoint()          # Path
+"""
+
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fpnkit.config.diff import flatten
+from fpnkit.config.load import load_config as load_config_file
+from fpnkit.config.schema import Config
+from fpnkit.errors import RunError
+from fpnkit.runs import commands, layout
+from fpnkit.runs.details import run_details
+from fpnkit.runs.metrics import read_metrics
+from fpnkit.runs.record import read_record
+from fpnkit.runs.store import RunInfo, run_info
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_SHOWN = ("Progress", "Settings", "Best", "Evaluation", "Read out")
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run directory; everything is read from its files at the time of asking."""
+
+    path: Path
+
+    def info(self) -> RunInfo:
+        """Its row in the list. Raises RunError."""
+        return run_info(self.path)
+
+    def config(self) -> Config:
+        """The whole configuration. Raises ConfigError."""
+        return load_config_file(self.path / layout.CONFIG_USED)
+
+    def metrics(self) -> "pd.DataFrame":
+        """metrics.jsonl, one row a line; numbers by level are columns such as `snr_db.p2`."""
+        import pandas as pd
+
+        return pd.DataFrame([flatten(line.to_dict()) for line in read_metrics(self.path / layout.METRICS)])
+
+    def best_checkpoint(self) -> Path:
+        """The best checkpoint under the name that tells its story, else `best_model.pth`. Raises RunError if none."""
+        try:
+            best = read_record(self.path).best
+        except RunError:
+            best = None
+        names = [Path(best.file).name] if best else []
+        for name in (*names, layout.BEST_MODEL):
+            if (self.path / name).is_file():
+                return self.path / name
+        raise RunError(f"run {self.path}: required {layout.BEST_MODEL}, found none; it has not finished an epoch")
+
+    def resume_command(self) -> str:
+        """The command line that carries the run on in its own directory."""
+        return commands.resume_command(self.path)
+
+    def _repr_html_(self) -> str:
+        try:
+            about, *others = run_details(self.path)
+        except RunError as error:
+            return f"<p>{escape(str(error))}</p>"
+        sections = [about, *(section for section in others if section.title.startswith(_SHOWN))]
+        rows = [
+            f"<tr><th colspan=2>{escape(section.title)}</th></tr>"
+            + "".join(f"<tr><td>{escape(label)}</td><td>{escape(value)}</td></tr>" for label, value in section.rows)
+            for section in sections
+        ]
+        return f'<table style="text-align: left">{"".join(rows)}</table>'
+
+
+def find(run: str | Path, base_dir: Path | None = None) -> Run:
+    """The run that a path or a unique part of a name means, by default among the codecs. Raises RunError."""
+    return Run(layout.find_run(str(run), base_dir or layout.default_base_dir("fpn_compression")))
+
+
+def best_checkpoint(run: str | Path, base_dir: Path | None = None) -> Path:
+    """See `Run.best_checkpoint`."""
+    return find(run, base_dir).best_checkpoint()
+
+
+def load_config(run: str | Path, base_dir: Path | None = None) -> Config:
+    """See `Run.config`."""
+    return find(run, base_dir).config()
+
+
+def metrics(run: str | Path, base_dir: Path | None = None) -> "pd.DataFrame":
+    """See `Run.metrics`."""
+    return find(run, base_dir).metrics()
+
+
+def resume_command(run: str | Path, base_dir: Path | None = None) -> str:
+    """See `Run.resume_command`."""
+    return find(run, base_dir).resume_command()

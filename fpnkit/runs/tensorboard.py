@@ -1,0 +1,44 @@
+"""metrics.jsonl as TensorBoard's event files under tb/, so that `tensorboard --logdir BASE_DIR` shows the same runs."""
+
+import shutil
+from pathlib import Path
+
+from fpnkit.config.diff import flatten
+from fpnkit.errors import RunError
+from fpnkit.runs import clock, layout
+from fpnkit.runs.files import storage_error
+from fpnkit.runs.metrics import read_metrics
+
+_NO_SCALARS = ("time", "split", "epoch", "step")
+
+
+def write_events(run_dir: Path) -> Path:
+    """Write `tb/train` and `tb/val` anew; the folder. Raises RunError without tensorboard or without metrics."""
+    try:
+        from tensorboard.compat.proto.event_pb2 import Event
+        from tensorboard.compat.proto.summary_pb2 import Summary
+        from tensorboard.summary.writer.event_file_writer import EventFileWriter
+    except ImportError as error:
+        raise RunError("tensorboard: not installed; pip install 'fpnkit[tensorboard]'") from error
+    lines = read_metrics(run_dir / layout.METRICS)
+    if not lines:
+        raise RunError(f"{run_dir}: required metrics, found none in {layout.METRICS}")
+    target, temporary = run_dir / layout.TENSORBOARD, run_dir / f".{layout.TENSORBOARD}.tmp"
+    try:
+        shutil.rmtree(temporary, ignore_errors=True)
+        for split in sorted({line.split for line in lines}):
+            writer = EventFileWriter(str(temporary / split))
+            for line in lines:
+                if line.split == split:
+                    time = clock.from_text(line.time)
+                    numbers = {key: value for key, value in flatten(line.to_dict()).items() if key not in _NO_SCALARS}
+                    values = [Summary.Value(tag=key.replace(".", "/"), simple_value=numbers[key]) for key in numbers]
+                    event = Event(wall_time=time.timestamp() if time else 0.0, step=line.step)
+                    event.summary.CopyFrom(Summary(value=values))
+                    writer.add_event(event)
+            writer.close()
+        shutil.rmtree(target, ignore_errors=True)
+        temporary.rename(target)
+    except OSError as error:
+        raise storage_error(target, error) from error
+    return target
