@@ -144,11 +144,8 @@ def _sure(action: str, question: str, yes: bool) -> bool:
         return True
     if not sys.stdin.isatty():
         raise RunError(f"{action}: asks first, and there is nobody to answer; required --yes")
-    try:
-        answer = input(f"{question} [y/N] ")
-    except EOFError:
-        answer = ""
-    if answer.strip().lower() not in ("y", "yes"):
+    print(f"{question} [y/N]", end=" ", flush=True)
+    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
         print("nothing was removed")
         return False
     return True

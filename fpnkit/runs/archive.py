@@ -2,6 +2,7 @@
 
 import os
 import tarfile
+import zlib
 from pathlib import Path
 from typing import IO
 
@@ -33,8 +34,8 @@ def archive(info: RunInfo, base_dir: Path) -> Path:
         _check(info.path, temporary)
         target = _unused(folder, info.path.name)
         os.replace(temporary, target)
-    except tarfile.TarError as error:
-        raise RunError(f"{info.path}: cannot be archived: {error}") from error
+    except (tarfile.TarError, zlib.error, EOFError) as error:
+        raise RunError(f"{info.path}: its archive could not be read back; nothing was removed") from error
     except OSError as error:
         raise storage_error(folder, error) from error
     finally:

@@ -12,8 +12,8 @@ _MOST_BYTES = 16_000_000  # of one log: the end of a longer one is read
 _NUMBER = rb"([-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?)"
 _IS = rb"[\"']?\s*[:=]\s*"
 # `Epoch 3/50`, `epoch: 3`, `Epoch [3/50]`, `epoch=3`, `Epoch 3 of 50`
-_EPOCH = re.compile(rb"\bepoch\b[\"']?[\s:=#\[(]*(\d{1,9})(?:\s*(?:/|of)\s*(\d{1,9}))?", re.IGNORECASE)
-_EPOCHS = re.compile(rb"\b(?:num_|max_)?epochs\b" + _IS + rb"(\d{1,9})", re.IGNORECASE)
+_EPOCH = re.compile(rb"\bepoch\b[\"']?[\s:=#\[(]*(\d{1,9})(?!\d)(?:\s*(?:/|of)\s*(\d{1,9})(?!\d))?", re.IGNORECASE)
+_EPOCHS = re.compile(rb"\b(?:num_|max_)?epochs\b" + _IS + rb"(\d{1,9})(?!\d)", re.IGNORECASE)
 # `loss: 0.5`, `val_loss=0.5`, `train loss 0.5`, `Loss: 0.5 |`
 _LOSS = re.compile(rb"(?:\b([a-z]+)[ _/-]|\b)loss\b[\"']?\s*[:=]?\s*" + _NUMBER, re.IGNORECASE)
 _VALIDATION = re.compile(rb"\b(?:val|valid|validation|test|eval|evaluation)\b", re.IGNORECASE)

@@ -48,7 +48,7 @@ def parse(text: str) -> Condition:
         tree = ast.parse(text.strip(), mode="eval")
     except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
         hint = "; the column of lambda is called lmbda" if "lambda" in text else ""
-        hint = hint or ("; @ is not allowed" if "@" in text else "")
+        hint = hint or ("; @ is not allowed" if "@" in text else "; write such as \"status == 'finished'\"")
         reason = error.msg if isinstance(error, SyntaxError) else "cannot be parsed"
         raise RunError(f"query {text!r}: {reason}{hint}") from None
     return _Parser(text.strip()).condition(tree.body)

@@ -21,14 +21,19 @@ from fpnkit.runs.store import COLUMNS
 NAME = "run_20261216_143022_lambda_2.50e-04_lr_5.00e-05_bs_4"
 
 
-def on_a_terminal(width, *arguments):
-    """What a terminal of this width shows, line by line, without colours."""
+def on_a_terminal(width, *arguments, answer=None):
+    """What a terminal of this width shows, line by line, without colours; questions get the answer."""
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 50, width, 0, 0))
     environment = {key: value for key, value in os.environ.items() if key not in ("COLUMNS", "LINES", "NO_COLOR")}
     command = [sys.executable, "-m", "fpnkit.runs", *map(str, arguments)]
-    process = subprocess.Popen(command, stdout=theirs, env=environment | {"TERM": "xterm-256color"})
+    settings = termios.tcgetattr(theirs)
+    settings[3] &= ~termios.ECHO
+    termios.tcsetattr(theirs, termios.TCSANOW, settings)
+    process = subprocess.Popen(command, stdin=theirs, stdout=theirs, env=environment | {"TERM": "xterm-256color"})
     os.close(theirs)
+    if answer is not None:
+        os.write(ours, answer.encode())
     output = b""
     while chunk := _read(ours):
         output += chunk

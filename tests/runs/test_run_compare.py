@@ -1,0 +1,135 @@
+import json
+
+import pytest
+import yaml
+from run_processes import command_line
+from test_run_command_line import on_a_terminal
+from test_run_evaluations import write_summary
+from test_run_store import write_run
+
+from fpnkit.config.load import load_config, to_yaml
+from fpnkit.errors import ConfigError, RunError
+from fpnkit.runs.compare import Difference, compare_runs
+from fpnkit.runs.record import Best
+from fpnkit.runs.settings import Setting, chosen_settings
+
+CONFIG = {
+    "task": "fpn_compression",
+    "detector": {"kind": "shapes_fcos"},
+    "data": {"train": {"kind": "shapes", "images": 9}},
+    "loss": {"lambda": 0.01},
+    "training": {"epochs": 3},
+}
+
+
+def trained(base, name, config=CONFIG, commit="a" * 40, versions="torch==2.6.0\n", **facts):
+    """A run with the whole configuration in its file, as a trainer writes it."""
+    path = write_run(base, name, **facts)
+    (path / "short.yaml").write_text(yaml.safe_dump(config))
+    (path / "config_used.yaml").write_text(to_yaml(load_config(path / "short.yaml")))
+    (path / "env").mkdir()
+    (path / "env" / "git.json").write_text(json.dumps({"commit": commit, "dirty": False}))
+    (path / "env" / "packages.txt").write_text(versions)
+    return path
+
+
+def changed(**sections):
+    return {key: value | sections.get(key, {}) if isinstance(value, dict) else value for key, value in CONFIG.items()}
+
+
+def test_what_differs_is_told_and_nothing_else(base):
+    first = trained(base, "run_a", best=Best(2, 2.0, "f", {"bpp_estimated": 0.5, "snr_db": {"p2": 8.0}, "lr": 1.0}))
+    second = trained(
+        base,
+        "run_b",
+        changed(loss={"lambda": 0.02}, training={"epochs": 3, "batch_size": 8}),
+        commit="b" * 40,
+        versions="torch==2.7.0\n",
+        best=Best(2, 1.0, "f", {"bpp_estimated": 0.5, "snr_db": {"p2": 10.0}, "lr": 2.0}),
+    )
+    write_summary(second, "coco", bpp=0.25)
+    comparison = compare_runs([first, second])
+    assert comparison.names == ("run_a", "run_b")
+    assert comparison.sections == {
+        "Settings": [
+            Difference("loss.lambda", ("0.01", "0.02")),
+            Difference("training.batch_size", ("4", "8")),
+        ],
+        "Source": [
+            Difference("commit", ("a" * 40, "b" * 40)),
+            Difference("torch", ("2.6.0", "2.7.0")),
+        ],
+        "Results": [
+            Difference("best loss", ("2", "1 (-50.0%)")),
+            Difference("snr_db.p2", ("8", "10 (+25.0%)")),
+            Difference("bpp on coco", ("-", "0.25")),
+        ],
+    }
+
+
+def test_three_runs_stand_side_by_side(base):
+    for name, loss in [("run_a", 1.0), ("run_b", 1.0), ("run_c", 3.0)]:
+        trained(base, name, best=Best(1, loss, "f"))
+    done = command_line("--base-dir", base, "diff", "run_a", "run_b", "run_c")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == (
+        "Settings: no difference\n"
+        "Source: no difference\n"
+        "Results      run_a  run_b  run_c\n"
+        "  best loss  1      1      3 (+200.0%)\n"
+    )
+
+
+def test_a_narrow_terminal_folds_and_loses_nothing(base):
+    trained(base, "run_a")
+    trained(base, "run_b", commit="b" * 40)
+    lines = on_a_terminal(60, "--base-dir", base, "diff", "run_a", "run_b")
+    assert all(len(line) <= 60 for line in lines)
+    assert (sum(line.count("a") for line in lines[2:]), sum(line.count("b") for line in lines[2:])) >= (40, 40)
+
+
+def test_damaged_runs_are_compared_as_far_as_they_can_be_read(base):
+    first = trained(base, "run_a", best=Best(1, 1.0, "f"))
+    (base / "run_b").mkdir()
+    (base / "run_b" / "config_used.yaml").write_text("a: [")
+    comparison = compare_runs([first, base / "run_b"])
+    assert Difference("loss.lambda", ("0.01", "-")) in comparison.sections["Settings"]
+    assert Difference("best loss", ("1", "-")) in comparison.sections["Results"]
+
+
+def test_one_run_is_not_enough(base):
+    with pytest.raises(RunError) as error:
+        compare_runs([write_run(base, "run_a")])
+    assert str(error.value) == "diff: required two runs or more, found 1"
+
+
+def test_settings_are_held_against_their_defaults(base):
+    path = trained(base, "run_a", changed(training={"epochs": 3, "batch_size": 8}))
+    assert chosen_settings(path) == [
+        Setting("task", "fpn_compression", None, True),
+        Setting("data.train.kind", "shapes", None, True),
+        Setting("data.train.images", 9, None, True),
+        Setting("detector.kind", "shapes_fcos", None, True),
+        Setting("loss.lambda", 0.01, None, True),
+        Setting("training.epochs", 3, None, True),
+        Setting("training.batch_size", 8, 4, False),
+    ]
+
+
+def test_details_show_settings_and_evaluations(base):
+    path = trained(base, "run_a", changed(training={"epochs": 3, "batch_size": 8}), best=Best(1, 1.0, "f"))
+    write_summary(path, "coco", "89abcdef", bpp=0.25, ceiling={"map": 0.5}, lmbda=0.01)
+    done = command_line("--show-details", path)
+    assert (done.returncode, done.stderr) == (0, "")
+    lines = [" ".join(line.split()) for line in done.stdout.splitlines()]
+    assert "training.batch_size 8 (default 4)" in lines
+    at = lines.index("Evaluation on coco")
+    assert lines[at + 1 : at + 4] == ["checkpoint 89abcdef", "bpp 0.25", "ceiling.map 0.5"]
+
+
+def test_a_configuration_of_another_version_is_told(base):
+    path = trained(base, "run_a")
+    (path / "config_used.yaml").write_text("task: fpn_compression\nfuture: 1\n")
+    with pytest.raises(ConfigError):
+        chosen_settings(path)
+    assert "\nSettings\n" in command_line("--show-details", path).stdout

@@ -1,0 +1,48 @@
+import json
+import os
+
+import pytest
+from run_processes import command_line
+from test_run_store import write_run
+
+from fpnkit.runs.evaluations import read_evaluations
+from fpnkit.runs.store import list_runs
+
+
+def write_summary(path, dataset="shapes", checkpoint="0123abcd", time=None, **values):
+    file = path / "evaluation" / dataset / checkpoint / "summary.json"
+    file.parent.mkdir(parents=True)
+    file.write_text(json.dumps({"schema_version": 1} | values))
+    if time is not None:
+        os.utime(file, (time, time))
+    return file
+
+
+def test_the_list_has_rate_and_map_of_the_newest_evaluation(base):
+    path = write_run(base, "run_a")
+    write_summary(path, "coco", time=2000, bpp=0.25, map=0.375)
+    write_summary(path, "shapes", time=1000, bpp=0.5, map=0.75)
+    write_run(base, "run_b")
+    rows = {row.name: (row.bpp, row.map) for row in list_runs(base)}
+    assert rows == {"run_a": (0.25, 0.375), "run_b": (None, None)}
+    found = [(each.dataset, each.checkpoint, each.number("bpp")) for each in read_evaluations(path)]
+    assert found == [("shapes", "0123abcd", 0.5), ("coco", "0123abcd", 0.25)]
+    text = command_line("--base-dir", base, "--query", "bpp < 0.3", "--csv", "--columns", "name,bpp,map").stdout
+    assert text == "name,bpp,map\nrun_a,0.25,0.375\n"
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "\0"])
+def test_an_evaluation_under_way_or_spoilt_counts_as_none(base, content):
+    path = write_run(base, "run_a")
+    write_summary(path).write_text(content)
+    (path / "evaluation" / "stray file").touch()
+    (path / "evaluation" / "shapes" / "ffffffff").mkdir()
+    assert read_evaluations(path) == []
+    assert (list_runs(base)[0].bpp, list_runs(base)[0].status) == (None, "finished")
+
+
+def test_a_value_that_is_no_number_is_not_known(base):
+    path = write_run(base, "run_a")
+    write_summary(path, bpp=0.5, map=None, map_repr="nan", ceiling={"map": 0.5})
+    assert list_runs(base)[0].bpp == 0.5
+    assert read_evaluations(path)[0].number("ceiling") is None
