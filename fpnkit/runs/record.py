@@ -11,7 +11,7 @@ from typing import Any
 from fpnkit.errors import RunError
 from fpnkit.runs import clock, layout
 from fpnkit.runs.files import from_json
-from fpnkit.runs.metrics import MetricsLine, as_number
+from fpnkit.runs.metrics import as_number
 
 SCHEMA_VERSION = 1
 
@@ -64,7 +64,7 @@ class RunRecord:
     step: int = 0
     config: ConfigSummary = ConfigSummary()
     best: Best | None = None
-    last: MetricsLine | None = None
+    last: Mapping[str, Any] | None = None  # a line as in metrics.jsonl; kept as it is, for lists of thousands
     sweep: str | None = None
     resumed: tuple[str, ...] = ()
     seconds_before: float = 0.0  # trained by earlier processes of this run
@@ -80,7 +80,6 @@ def record_to_dict(record: RunRecord) -> dict[str, Any]:
         | {
             "config": dict(vars(record.config)),
             "best": None if record.best is None else dict(vars(record.best)),
-            "last": None if record.last is None else record.last.to_dict(),
             "resumed": list(record.resumed),
         }
     )
@@ -147,7 +146,7 @@ def _record_from_dict(data: Mapping[str, Any]) -> RunRecord:
         step=_integer(data, "step") or 0,
         config=_config(_mapping(data, "config")),
         best=_best(_mapping(data, "best")),
-        last=_last(_mapping(data, "last")),
+        last=_mapping(data, "last") or None,
         sweep=_text(data, "sweep"),
         resumed=_texts(data, "resumed"),
         seconds_before=_number(data, "seconds_before") or 0.0,
@@ -172,13 +171,6 @@ def _best(data: Mapping[str, Any]) -> Best | None:
     if epoch is None or loss is None or file is None:
         return None
     return Best(epoch, loss, file, _mapping(data, "metrics"))
-
-
-def _last(data: Mapping[str, Any]) -> MetricsLine | None:
-    try:
-        return MetricsLine.from_dict(data)
-    except (KeyError, TypeError, ValueError):
-        return None
 
 
 def _text(data: Mapping[str, Any], key: str) -> str | None:

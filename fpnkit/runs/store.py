@@ -151,7 +151,7 @@ def _imported(path: Path, files: list[Path]) -> RunInfo:
 
 def _row(path: Path, record: RunRecord, status: RunStatus, now: datetime) -> RunInfo:
     best, last, config = record.best, record.last, record.config
-    bpp = best.metrics.get("bpp_estimated") if best else last.bpp_estimated if last else None
+    bpp = best.metrics.get("bpp_estimated") if best else last.get("bpp_estimated") if last else None
     files = _names(path)  # most runs have none of the three: one look instead of three failures
     evaluated = read_evaluations(path) if layout.EVALUATION in files else []
     return RunInfo(

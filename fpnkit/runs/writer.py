@@ -178,7 +178,7 @@ class RunWriter:
     def metric(self, line: MetricsLine) -> None:
         """Append to metrics.jsonl at once. Raises StorageError."""
         self._metrics.append(line)
-        self._record = replace(self._record, last=line)
+        self._record = replace(self._record, last=line.to_dict())
 
     def progress(self, epoch: int, step: int) -> None:
         """Note how far the training is; a new epoch is written at once, a step with the next heartbeat."""

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from run_processes import command_line, python, until
+from run_processes import python, until
 from test_run_store import write_run
 
 from fpnkit.runs import clock
@@ -110,28 +110,19 @@ class Forks:
         assert line, "train_forks.py ended"
         return line.rstrip("\n").split(" ", 1)
 
-    def start(self, what):
-        self.process.stdin.write(f"{what}\n")
+    def train(self, what, kill_after=0.0):
+        """Run one training, or kill it after so many seconds: (path, told lines, end), as far as it came."""
+        self.process.stdin.write(f"{kill_after} {what}\n")
         self.process.stdin.flush()
-
-    def train(self, what, kill_after=None):
-        """Run one training, or kill it so many seconds after its directory is known: (path, told lines, end)."""
-        self.start(what)
-        pid = path = end = None
+        path = end = None
         told = []
         while (word := self.read())[0] != "gone":
-            if word[0] == "pid":
-                pid = int(word[1])
-            elif word[0] == "run":
+            if word[0] == "run":
                 path = Path(word[1])
             elif word[0] == "line":
                 told.append(tuple(word[1].split()))
             else:
                 end = word[1]
-            if pid and path and kill_after is not None:
-                time.sleep(kill_after)
-                os.kill(pid, signal.SIGKILL)
-                kill_after = None
         return path, told, end
 
     def close(self):
@@ -145,9 +136,13 @@ def assert_every_checkpoint_is_whole(path):
         assert torch.load(file, weights_only=True)["schema_version"] == 1
 
 
+def metrics(path):
+    return read_metrics(path / "metrics.jsonl")
+
+
 def facts(path):
     timing = ("time", "seconds")
-    lines = [line.to_dict() for line in read_metrics(path / "metrics.jsonl")]
+    lines = [line.to_dict() for line in metrics(path)]
     lines.sort(key=lambda line: (line["step"], line["split"]))
     return [{key: value for key, value in line.items() if key not in timing} for line in lines]
 
@@ -159,29 +154,32 @@ def test_kill_9_at_random_moments_never_costs_a_checkpoint_or_a_metrics_line(tmp
     try:
         whole, _, end = forks.train("new")
         assert end == "finished"
-        killed, what, told = 0, "new", []
+        killed, resumes, path, told = 0, 0, None, []
         while killed < kills:
-            path, lines, end = forks.train(what, kill_after=moments.uniform(0.0, 0.6))
+            resumed = path is not None and (path / "last.pth").exists()
+            told = told if resumed else []
+            resumes += resumed
+            seen, lines, end = forks.train(f"resume {path}" if resumed else "new", moments.uniform(0.01, 1.0))
+            path = seen or (path if resumed else None)
+            if path is None:
+                killed += 1
+                continue  # before there was a directory
             told += lines
             assert_every_checkpoint_is_whole(path)
-            kept = {(line.split, str(line.epoch), str(line.step)) for line in read_metrics(path / "metrics.jsonl")}
-            assert set(told) <= kept
+            assert set(told) <= {(line.split, str(line.epoch), str(line.step)) for line in metrics(path)}
             if end is None:
                 killed += 1
                 assert run_info(path).status == "killed"
-                what = f"resume {path}" if (path / "last.pth").exists() else "new"
             else:  # it was through before the kill
                 assert run_info(path).status == "finished"
                 assert facts(path) == facts(whole)
-                what = "new"
-            told = told if what != "new" else []
-        if what == "new":
-            path, _, end = forks.train("new")
-        else:
-            path, _, end = forks.train(what)
+                path = None
+        resumed = path is not None and (path / "last.pth").exists()
+        path, _, end = forks.train(f"resume {path}" if resumed else "new")
         assert (end, run_info(path).status) == ("finished", "finished")
         assert facts(path) == facts(whole)
         assert not list(path.glob(".*.tmp"))
     finally:
         forks.close()
-    assert command_line("--base-dir", tmp_path / "runs").returncode == 0
+    assert {row.status for row in list_runs(tmp_path / "runs")} <= {"finished", "killed", "incomplete"}
+    assert resumes > 0 or kills < 10

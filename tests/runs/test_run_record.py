@@ -7,7 +7,6 @@ from hypothesis import strategies as st
 
 from fpnkit.errors import RunError
 from fpnkit.runs.files import write_json
-from fpnkit.runs.metrics import MetricsLine
 from fpnkit.runs.record import Best, ConfigSummary, RunRecord, read_record, record_to_dict, trained_seconds
 from fpnkit.runs.status import run_status
 from fpnkit.runs.store import run_info
@@ -28,7 +27,7 @@ RECORD = RunRecord(
     step=120,
     config=ConfigSummary(2.5e-4, 5e-5, 4, "factorized", "shapes_fcos", "shapes", 0),
     best=Best(2, math.inf, "best_model.pth", {"snr_db": {"p2": math.nan}}),
-    last=MetricsLine("t", "val", 3, 120, 0.5, extra={"map": 0.25}),
+    last={"split": "val", "epoch": 3, "loss": math.nan, "snr_db": {"p2": 1.5}},
     sweep="s1",
     resumed=("2026-12-16T14:30:22.000+01:00",),
     size_bytes=1234,

@@ -89,7 +89,7 @@ def test_a_renamed_run_is_listed_by_the_name_that_its_directory_has_now(base):
 
 
 def test_before_there_is_a_best_the_rate_is_the_last_measured(base):
-    write_run(base, "run_a", last=line(1).from_dict(line(1).to_dict() | {"bpp_estimated": 0.75}))
+    write_run(base, "run_a", last=line(1).to_dict() | {"bpp_estimated": 0.75})
     assert list_runs(base)[0].bpp_estimated == 0.75
 
 

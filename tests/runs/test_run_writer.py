@@ -61,7 +61,7 @@ def test_progress_best_and_last_line_are_in_the_record(new_run):
     run.best(epoch=1, loss=0.5, file="best_model.pth", metrics={"bpp_estimated": 0.25})
     run.progress(1, 20)
     record = read_record(run.path)
-    assert (record.epoch, record.step, record.last) == (1, 20, read_metrics(run.path / "metrics.jsonl")[0])
+    assert (record.epoch, record.step, record.last) == (1, 20, read_metrics(run.path / "metrics.jsonl")[0].to_dict())
     assert record.best == Best(1, 0.5, "best_model.pth", {"bpp_estimated": 0.25})
     assert record.size_bytes >= (run.path / "metrics.jsonl").stat().st_size
 

@@ -2,11 +2,13 @@
 
 python train_forks.py FOLDER
 
-Reads lines from stdin: `new` or `resume RUN`. Prints `pid N` for each, `run PATH`, `line SPLIT EPOCH STEP` after each
-line of metrics is written, and `end REASON`, if the process gets that far; `gone` when it is.
+Reads lines from stdin: `SECONDS new` or `SECONDS resume RUN`, where 0 is never and others are when to kill -9. Prints
+`run PATH`, `line SPLIT EPOCH STEP` after each line of metrics is written, and `end REASON`, if the process gets that
+far; `gone` when it is.
 """
 
 import os
+import signal
 import sys
 import time
 from pathlib import Path
@@ -73,7 +75,8 @@ def main() -> None:
     sys.stderr = os.fdopen(2, "w")
     tiny.learner(SETTINGS, folder)  # fills the cache of features
     say("ready")
-    while what := sys.stdin.readline().strip():
+    while order := sys.stdin.readline().strip():
+        seconds, what = order.split(" ", 1)
         pid = os.fork()
         if pid == 0:
             code = 1
@@ -82,7 +85,9 @@ def main() -> None:
                 code = 0
             finally:
                 os._exit(code)
-        say("pid", pid)
+        if float(seconds):
+            time.sleep(float(seconds))
+            os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
         say("gone")
 
