@@ -34,4 +34,4 @@ def test_two_runs_of_one_second_keep_their_own_logs(tmp_path):
 
 
 if __name__ == "__main__":
-    sys.exit(pytest.main([__file__, str(RUNS), *sys.argv[1:]]))
+    sys.exit(pytest.main([__file__, str(RUNS), "-m", "not slow", *sys.argv[1:]]))

@@ -38,7 +38,7 @@ def run_details(run_dir: Path) -> list[Section]:
         record = read_record(run_dir)
     except RunError:
         record = None
-    sections = [_about(info), _files(run_dir), _source(run_dir), _machine(run_dir), _commands(run_dir)]
+    sections = [_about(info), _files(run_dir), _source(run_dir), _machine(run_dir), _commands(info)]
     if record is not None:
         measured = [_best(record), *_evaluated(run_dir), *_last(run_dir)]
         sections[1:1] = [_progress(info, record), _settings(run_dir, record), *measured]
@@ -244,11 +244,12 @@ def versions(run_dir: Path) -> dict[str, str]:
     return {name: found[name] for name in _PACKAGES if name in found}
 
 
-def _commands(run_dir: Path) -> Section:
+def _commands(info: RunInfo) -> Section:
+    run_dir = info.path
     rows = [("command", line) for line in commands.read_commands(run_dir)[-1:]]
     if not run_dir.is_dir():
         return Section("Commands", [])
-    if (run_dir / layout.LAST).exists():
+    if info.status not in ("running", "finished") and (run_dir / layout.LAST).exists():
         rows.append(("resume", commands.resume_command(run_dir)))
     if (run_dir / layout.CONFIG_USED).exists():
         rows.append(("run again", commands.rerun_command(run_dir)))

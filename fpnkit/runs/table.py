@@ -159,8 +159,8 @@ def _styled(part: str, style: str) -> str:
 def _fitting(runs: Sequence[RunInfo], width: int) -> list[_Column]:
     shown = [_column(key, runs) for key in _CORE]
     short = _Column("name", "run", [text.printable(layout.short_name(run.name)) for run in runs])
-    if _total([short, *shown[1:]], _GAP) > width or _total(shown, _GAP) > width:
-        return [short, *shown[1:]]
+    if _total(shown, _GAP) > width:
+        shown[0] = short
     for key in _MORE:
         column = _shortened(_column(key, runs))
         if set(column.cells) != {text.NOTHING} and _total([*shown, column], _GAP) <= width:

@@ -13,6 +13,7 @@ import termios
 import pytest
 from fake_trainer import SUMMARY, line
 from run_processes import command_line, python
+from test_run_evaluations import write_summary
 from test_run_store import ODD_NAMES, write_run
 
 from fpnkit.runs.record import Best
@@ -231,6 +232,37 @@ def test_details_tell_the_whole_story_of_a_real_run(base, new_run):
         "resume": f"python -m fpnkit.train --resume {run.path}",
         "run again": f"python -m fpnkit.train --config {run.path}/config_used.yaml",
     }
+
+
+def test_only_what_can_be_resumed_is_offered_to_be_resumed(base):
+    for name, facts, offered in [("run_a", {}, False), ("run_b", {"exit_code": 130}, True)]:
+        path = write_run(base, name, **facts)
+        (path / "last.pth").touch()
+        assert ("--resume" in command_line("--show-details", path).stdout) == offered
+
+
+def test_a_terminal_of_middling_width_has_short_names_and_room_for_results(base):
+    path = good_run(base)
+    write_summary(path, bpp=0.25, map=0.375)
+    header, row, _ = on_a_terminal(100, "--base-dir", base)
+    assert re.search(r" bpp +mAP", header)
+    assert re.search(r" 0.25 +0.375", row)
+    assert row.startswith("20261216_143022 ")
+
+
+def test_colours_are_left_out_where_they_are_not_wanted(base):
+    write_run(base, "run_a", exit_code=1)
+    coloured = {}
+    for wanted in (True, False):
+        environment = os.environ | {"TERM": "xterm"} | ({} if wanted else {"NO_COLOR": "1"})
+        code = f"import pty; pty.spawn([{sys.executable!r}, '-m', 'fpnkit.runs', '--base-dir', {str(base)!r}])"
+        coloured[wanted] = (
+            b"\x1b[31mcrashed\x1b[0m"
+            in subprocess.run(
+                [sys.executable, "-c", code], env=environment, capture_output=True, stdin=subprocess.DEVNULL
+            ).stdout
+        )
+    assert coloured == {True: True, False: False}
 
 
 def test_details_of_a_damaged_run_still_name_its_files(base):
