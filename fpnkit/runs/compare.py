@@ -1,5 +1,6 @@
 """What differs between runs: settings, versions, results."""
 
+import contextlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from fpnkit.runs.details import read_json, versions
 from fpnkit.runs.evaluations import read_evaluations
 from fpnkit.runs.record import read_record
 from fpnkit.runs.settings import plain_settings
-from fpnkit.runs.store import run_info
+from fpnkit.runs.store import RunInfo, run_info
 
 _NO_MERIT = ("epoch", "step", "lr", "seconds", "aux_loss")
 
@@ -38,10 +39,11 @@ def compare_runs(run_dirs: Sequence[Path]) -> Comparison:
     """Of the first run with the others. Raises RunError if there are fewer than two, or one is no run."""
     if len(run_dirs) < 2:
         raise RunError(f"diff: required two runs or more, found {len(run_dirs)}")
-    names = tuple(text.printable(run_info(run_dir).name) for run_dir in run_dirs)
-    settings = _differing([_settings(run_dir) for run_dir in run_dirs])
+    infos = [run_info(run_dir) for run_dir in run_dirs]
+    names = tuple(text.printable(info.name) for info in infos)
+    settings = _differing([_settings(info) for info in infos])
     source = _differing([_source(run_dir) for run_dir in run_dirs])
-    results = [_results(run_dir) for run_dir in run_dirs]
+    results = [_results(info) for info in infos]
     moved = [
         Difference(label, tuple(_moved(row.get(label), results[0].get(label)) for row in results))
         for label in _labels(results)
@@ -59,11 +61,14 @@ def _differing(rows: Sequence[Mapping[str, str]]) -> list[Difference]:
     return [difference for difference in found if len(set(difference.values)) > 1]
 
 
-def _settings(run_dir: Path) -> dict[str, str]:
+def _settings(info: RunInfo) -> dict[str, str]:
+    """All of them, or the few that an old-style log told."""
     try:
-        return {key: _shown(value) for key, value in plain_settings(run_dir).items()}
+        settings = plain_settings(info.path)
     except ConfigError:
-        return {}
+        few = {"loss.lambda": info.lmbda, "training.lr": info.lr, "training.batch_size": info.batch_size}
+        settings = {key: value for key, value in few.items() if value is not None}
+    return {key: _shown(value) for key, value in settings.items()}
 
 
 def _shown(value: Any) -> str:
@@ -83,17 +88,14 @@ def _source(run_dir: Path) -> dict[str, str]:
     }
 
 
-def _results(run_dir: Path) -> dict[str, float | None]:
+def _results(info: RunInfo) -> dict[str, float | None]:
     """Numbers of the best checkpoint, then those of the newest evaluation."""
-    rows: dict[str, float | None] = {}
-    try:
-        best = read_record(run_dir).best
-    except RunError:
-        best = None
-    if best is not None:
-        rows |= {"best epoch": best.epoch, "best loss": best.loss} | _numbers(best.metrics)
+    rows: dict[str, float | None] = {"best epoch": info.best_epoch, "best loss": info.best_loss}
+    with contextlib.suppress(RunError):
+        best = read_record(info.path).best
+        rows |= _numbers(best.metrics) if best else {}
         rows.pop("loss", None)
-    for evaluation in read_evaluations(run_dir)[-1:]:
+    for evaluation in read_evaluations(info.path)[-1:]:
         rows |= {f"{key} on {evaluation.dataset}": value for key, value in _numbers(evaluation.values).items()}
     return rows
 

@@ -95,7 +95,7 @@ def read_metrics(path: Path) -> list[MetricsLine]:
     """
     try:
         data = path.read_bytes()
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return []
     lines: dict[tuple[Split, int, int], MetricsLine] = {}
     for text in data.split(b"\n"):

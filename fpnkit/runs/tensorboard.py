@@ -20,7 +20,10 @@ def write_events(run_dir: Path) -> Path:
         from tensorboard.summary.writer.event_file_writer import EventFileWriter
     except ImportError as error:
         raise RunError("tensorboard: not installed; pip install 'fpnkit[tensorboard]'") from error
-    lines = read_metrics(run_dir / layout.METRICS)
+    try:
+        lines = read_metrics(run_dir / layout.METRICS)
+    except OSError as error:
+        raise RunError(f"{run_dir / layout.METRICS}: cannot be read: {error.strerror}") from error
     if not lines:
         raise RunError(f"{run_dir}: required metrics, found none in {layout.METRICS}")
     target, temporary = run_dir / layout.TENSORBOARD, run_dir / f".{layout.TENSORBOARD}.tmp"

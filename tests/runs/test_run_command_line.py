@@ -129,6 +129,8 @@ def test_sorting_puts_the_smallest_first_and_what_is_not_known_last(base):
     for name, loss in [("run_a", 3.0), ("run_b", float("nan")), ("run_c", 1.0), ("run_d", 2.0)]:
         good_run(base, name, best=Best(1, loss, "f"))
     good_run(base, "run_e", best=None)
+    rows = json.loads(command_line("--base-dir", base, "--json", "--sort", "best_loss", "--reverse").stdout)
+    assert [row["name"] for row in rows][:3] == ["run_a", "run_d", "run_c"]
     rows = json.loads(command_line("--base-dir", base, "--json", "--sort", "best_loss").stdout)
     assert [row["name"] for row in rows][:3] == ["run_c", "run_d", "run_a"]
     code = """

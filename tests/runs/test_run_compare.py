@@ -97,6 +97,18 @@ def test_damaged_runs_are_compared_as_far_as_they_can_be_read(base):
     assert Difference("best loss", ("1", "-")) in comparison.sections["Results"]
 
 
+def test_an_old_style_log_is_compared_by_what_it_told(base):
+    new = trained(base, "run_a", best=Best(1, 1.0, "f"))
+    (base / "train.log").write_text("lambda: 0.02 batch_size: 4\nEpoch 3 loss: 2\n")
+    sections = compare_runs([new, base / "train.log"]).sections
+    assert Difference("loss.lambda", ("0.01", "0.02")) in sections["Settings"]
+    assert "training.batch_size" not in {each.label for each in sections["Settings"]}
+    assert sections["Results"] == [
+        Difference("best epoch", ("1", "3 (+200.0%)")),
+        Difference("best loss", ("1", "2 (+100.0%)")),
+    ]
+
+
 def test_one_run_is_not_enough(base):
     with pytest.raises(RunError) as error:
         compare_runs([write_run(base, "run_a")])

@@ -102,12 +102,15 @@ class Forks:
 
     def __init__(self, folder):
         command = [sys.executable, str(TRAIN_FORKS), str(folder)]
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.errors = folder / "stderr.txt"
+        with open(self.errors, "w") as errors:
+            pipe = subprocess.PIPE
+            self.process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=errors, text=True)
         assert self.read() == ["ready"]
 
     def read(self):
         line = self.process.stdout.readline()
-        assert line, "train_forks.py ended"
+        assert line, self.errors.read_text()
         return line.rstrip("\n").split(" ", 1)
 
     def train(self, what, kill_after=0.0):
@@ -153,7 +156,7 @@ def test_kill_9_at_random_moments_never_costs_a_checkpoint_or_a_metrics_line(tmp
     forks = Forks(tmp_path)
     try:
         whole, _, end = forks.train("new")
-        assert end == "finished"
+        assert end == "finished", forks.errors.read_text()
         killed, resumes, path, told = 0, 0, None, []
         while killed < kills:
             resumed = path is not None and (path / "last.pth").exists()

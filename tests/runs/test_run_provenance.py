@@ -55,6 +55,19 @@ def test_changes_are_a_patch_that_applies_and_new_files_are_named(repository):
     assert (repository / "a.py").read_bytes() == "a = 2\nnaïve\n".encode("latin-1")
 
 
+def test_a_patch_of_data_is_named_and_not_copied(repository, tmp_path, monkeypatch):
+    (repository / "table.csv").touch()
+    commit(repository)
+    (repository / "table.csv").write_text("0123456789\n" * 1_000_000)
+    monkeypatch.chdir(repository)
+    (tmp_path / "run").mkdir()
+    write_environment(tmp_path / "run", Redactor({}, []))
+    patch = (tmp_path / "run" / "env" / "diff.patch").read_text()
+    assert f"# left out, for it has {len(git_state(repository).diff)} characters; what it changes:\n" in patch
+    assert re.search(r"^ table.csv \| 1000000 \++$", patch, re.MULTILINE)
+    assert (tmp_path / "run" / "env" / "diff.patch").stat().st_size < 1_000_000
+
+
 def test_a_repository_without_commits_and_a_detached_head_are_fine(repository):
     (repository / "a.py").touch()
     state = git_state(repository)

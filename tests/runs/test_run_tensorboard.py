@@ -44,6 +44,19 @@ def test_without_metrics_there_is_nothing_to_write(base):
     assert str(error.value) == f"{path}: required metrics, found none in metrics.jsonl"
 
 
+def test_metrics_that_cannot_be_read_and_a_lone_log_are_one_message(base):
+    pytest.importorskip("tensorboard")
+    path = write_run(base, "run_a")
+    (path / "metrics.jsonl").mkdir()
+    (base / "train.log").write_text("Epoch 1")
+    for name, told in [
+        ("run_a", f"{path}/metrics.jsonl: cannot be read: Is a directory\n"),
+        ("train.log", f"{base}/train.log: required metrics, found none in metrics.jsonl\n"),
+    ]:
+        done = command_line("--base-dir", base, "tensorboard", name)
+        assert (done.returncode, done.stdout, done.stderr) == (2, "", told)
+
+
 def test_without_tensorboard_its_extra_is_named(measured, monkeypatch):
     monkeypatch.setitem(sys.modules, "tensorboard.compat.proto.event_pb2", None)
     with pytest.raises(RunError) as error:

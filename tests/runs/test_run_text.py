@@ -71,3 +71,16 @@ def test_printable_text_is_shown_as_it_is(plain):
 def test_the_table_knows_only_columns_that_exist():
     named = set(table._HEADERS) | table._RIGHT | set(table._FORMATS) | set(table._CORE) | set(table._MORE)
     assert named <= set(COLUMNS)
+
+
+@given(st.text().filter(str.isprintable), st.integers(2, 20))
+def test_texts_are_cut_and_parted_to_fit_a_terminal(plain, columns):
+    assert text.width(text.cut(plain, columns)) <= columns
+    assert text.cut(plain, text.width(plain) + 1) == plain
+    parts = text.chunks(plain, columns)
+    assert "".join(parts) == plain
+    assert all(text.width(part) <= columns for part in parts)
+
+
+def test_an_east_asian_character_takes_two_columns():
+    assert (text.width("漢字x"), text.cut("漢字x", 4), text.chunks("漢字x", 3)) == (5, "漢…", ["漢", "字x"])

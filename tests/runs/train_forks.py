@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 import time
+import traceback
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "training"))
@@ -62,17 +63,14 @@ def work(folder: Path, what: str) -> None:
         state = load(path / layout.LAST, "last")
         run = Telling.resume(path, argv=["train"])
     say("run", run.path)
-    reason = train(Slow(learner), run, SETTINGS.training, resume=state)
-    run.end(reason, 0)
-    say("end", reason)
+    outcome = train(Slow(learner), run, SETTINGS.training, resume=state)
+    run.end(outcome.reason, 0)
+    say("end", outcome.reason)
 
 
 def main() -> None:
     folder = Path(sys.argv[1])
     torch.set_num_threads(1)
-    sys.stderr.close()
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
-    sys.stderr = os.fdopen(2, "w")
     tiny.learner(SETTINGS, folder)  # fills the cache of features
     say("ready")
     while order := sys.stdin.readline().strip():
@@ -83,6 +81,8 @@ def main() -> None:
             try:
                 work(folder, what)
                 code = 0
+            except BaseException:
+                traceback.print_exc()
             finally:
                 os._exit(code)
         if float(seconds):
