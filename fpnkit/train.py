@@ -18,8 +18,8 @@ from fpnkit.config.schema import CodecConfig, Config, FolderData, ImageSource, S
 from fpnkit.errors import ConfigError, DivergedError, FpnkitError, RunError
 from fpnkit.runs import layout
 from fpnkit.runs.create import require_base_directory
-from fpnkit.runs.record import ConfigSummary
-from fpnkit.runs.writer import RunWriter
+from fpnkit.runs.record import ConfigSummary, read_record
+from fpnkit.runs.writer import RunWriter, refuse_running
 
 if TYPE_CHECKING:
     from fpnkit.training.logs import RunLog
@@ -109,6 +109,7 @@ def _resume(options: argparse.Namespace) -> int:
         raise ConfigError([f"--resume takes every setting from the run; required no other, found {names}"])
     base_dir = Path(options.base_dir) if options.base_dir else None
     path = layout.find_run(options.resume, base_dir or layout.default_base_dir("fpn_compression"))
+    refuse_running(path, read_record(path))
     config = load_config(path / layout.CONFIG_USED)
 
     from fpnkit.training.checkpoint import load

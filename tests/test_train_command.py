@@ -226,8 +226,9 @@ def test_a_running_run_is_not_resumed_and_a_stop_file_stops_it(features: Path, t
     assert status(path) == ("running", None)
     second = train("--resume", path)
     assert second.returncode == 2
+    record = json.loads((path / "run.json").read_text())
     assert second.stderr.splitlines()[-1] == (
-        f"fpnkit.train: run {path}: required last.pth to resume from, found none; it ended before its first save"
+        f"fpnkit.train: {path}: is running as process {process.pid} on {record['host']} since {record['started']}"
     )
     (path / "STOP").touch()
     process.communicate(timeout=60)

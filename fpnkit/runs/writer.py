@@ -86,7 +86,7 @@ class RunWriter:
 
         Raises RunError if it is running, is no run, or cannot be written to.
         """
-        _refuse_running(run_dir, read_record(run_dir))
+        refuse_running(run_dir, read_record(run_dir))
         lock = RunLock(run_dir)
         before = None
         try:
@@ -241,7 +241,8 @@ class RunWriter:
             write_json(self.path / layout.RUN_JSON, record_to_dict(record))
 
 
-def _refuse_running(run_dir: Path, record: RunRecord) -> None:
+def refuse_running(run_dir: Path, record: RunRecord) -> None:
+    """Raise RunError if the run is being trained."""
     if run_status(record).word == "running":
         raise RunError(f"{run_dir}: is running as process {record.pid} on {record.host} since {record.started}")
 
