@@ -2,6 +2,11 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# The same examples every time, and no timing: a failure is one of the code, not of the day or the machine.
+settings.register_profile("fpnkit", derandomize=True, deadline=None)
+settings.load_profile("fpnkit")
 
 
 @pytest.fixture

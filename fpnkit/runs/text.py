@@ -72,6 +72,9 @@ def cut(text: str, columns: int) -> str:
 
 def chunks(text: str, columns: int) -> list[str]:
     """Pieces that are at most so wide; the whole text in order."""
-    from rich.cells import chop_cells
-
-    return chop_cells(text, columns)
+    pieces = [""]
+    for character in text:
+        if pieces[-1] and width(pieces[-1] + character) > columns:
+            pieces.append("")
+        pieces[-1] += character
+    return pieces

@@ -7,7 +7,7 @@ import pytest
 from run_processes import python
 
 from fpnkit.errors import RunError
-from fpnkit.runs.create import create_run_directory
+from fpnkit.runs.create import create_run_directory, require_base_directory
 
 # Waits until all processes are there, so that they meet in the same second.
 _CREATE_FOUR = """
@@ -49,6 +49,9 @@ def test_a_base_directory_that_is_a_file_is_named(tmp_path):
     for base in (tmp_path / "file", tmp_path / "file" / "below"):
         with pytest.raises(RunError) as error:
             create_run_directory(base, "run_x")
+        with pytest.raises(RunError) as early:
+            require_base_directory(base)
+        assert str(early.value) == str(error.value)
         assert str(error.value) == (f"base directory {base}: must be a directory, found the file {tmp_path}/file")
 
 
@@ -59,20 +62,21 @@ def test_a_read_only_base_directory_is_named(tmp_path):
 import os
 from pathlib import Path
 from fpnkit.errors import RunError
-from fpnkit.runs.create import create_run_directory
+from fpnkit.runs.create import create_run_directory, require_base_directory
 if os.getuid() == 0:
     os.setuid(65534)
 for base in ("base", "base/below"):
-    try:
-        create_run_directory(Path(base), "run_x")
-    except RunError as error:
-        print(error)
+    for refuse in (lambda path: create_run_directory(path, "run_x"), require_base_directory):
+        try:
+            refuse(Path(base))
+        except RunError as error:
+            print(error)
 """
     done = python(code, cwd=tmp_path)
     assert done.stderr == ""
     assert done.stdout == (
-        "base directory base: must be a directory that can be written to: Permission denied\n"
-        "base directory base/below: must be a directory that can be written to: Permission denied\n"
+        2 * "base directory base: must be a directory that can be written to: Permission denied\n"
+        + 2 * "base directory base/below: must be a directory that can be written to: Permission denied\n"
     )
     assert os.listdir(tmp_path / "base") == []
 
