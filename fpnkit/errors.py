@@ -9,6 +9,7 @@ FpnkitError                   exit code 1: not the user's fault
     ├── WeightsError          weight files and checkpoints
     ├── PyramidError          a pyramid that does not fit its specification
     └── RunError              run directories and their names
+        └── AmbiguousRunError several runs have the name
 """
 
 
@@ -54,3 +55,7 @@ class PyramidError(UserError):
 
 class RunError(UserError):
     """A run directory or run name that does not exist, is ambiguous or cannot be used that way."""
+
+
+class AmbiguousRunError(RunError):
+    """A part of a name that several runs have."""

@@ -13,21 +13,24 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fpnkit.config.load import Override, load_config, parse_override, to_yaml
+from fpnkit.config.load import Override, load_config, parse_override, plain, to_yaml
 from fpnkit.config.schema import CodecConfig, Config, FolderData, ImageSource, ShapesData, TorchvisionDetector
-from fpnkit.errors import ConfigError, DivergedError, FpnkitError, RunError
+from fpnkit.errors import AmbiguousRunError, ConfigError, DivergedError, FpnkitError, RunError
 from fpnkit.runs import layout
 from fpnkit.runs.create import require_base_directory
+from fpnkit.runs.files import write_text
 from fpnkit.runs.record import ConfigSummary, read_record
+from fpnkit.runs.redact import without_secrets
 from fpnkit.runs.writer import RunWriter, refuse_running
 
 if TYPE_CHECKING:
     from fpnkit.training.logs import RunLog
     from fpnkit.training.loop import Learner
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("fpnkit.train")  # the name of the module is `__main__` when it runs as a command
 
 STOPPED = 130
+KINDS: tuple[layout.Kind, ...] = ("fpn_compression", "detection")
 # Flag → the key that it sets.
 _FLAGS = {
     "--lambda": ("loss", "lambda"),
@@ -76,7 +79,7 @@ def _start(options: argparse.Namespace) -> int:
     if options.config is None:
         raise ConfigError(["required --config FILE, or --resume RUN"])
     config = load_config(options.config, _overrides(options))
-    base_dir = Path(options.base_dir) if options.base_dir else layout.default_base_dir(config.task)
+    base_dir = _base_dir(options) or layout.default_base_dir(config.task)
     require_base_directory(base_dir)
 
     from fpnkit.detectors.build import with_weights_file  # torch only from here on: a mistyped key is told at once
@@ -92,7 +95,7 @@ def _start(options: argparse.Namespace) -> int:
         run = RunWriter.create(
             base_dir,
             kind=config.task,
-            config_yaml=to_yaml(config),
+            config_yaml=to_yaml(without_secrets(plain(config))),
             summary=_summary(config),
             epochs=config.training.epochs,
             argv=sys.orig_argv,
@@ -103,30 +106,56 @@ def _start(options: argparse.Namespace) -> int:
 
 
 def _resume(options: argparse.Namespace) -> int:
-    given = [flag for flag in (*_FLAGS, "config", "set", "dry_run") if getattr(options, flag)]
+    given = [flag for flag in (*_FLAGS, "config", "set", "dry_run") if getattr(options, flag) and flag != "--epochs"]
     if given:
         names = ", ".join(f"--{name.strip('-').replace('_', '-')}" for name in given)
-        raise ConfigError([f"--resume takes every setting from the run; required no other, found {names}"])
-    base_dir = Path(options.base_dir) if options.base_dir else None
-    path = layout.find_run(options.resume, base_dir or layout.default_base_dir("fpn_compression"))
+        raise ConfigError([f"--resume takes every setting from the run but --epochs; found {names}"])
+    path = _find(options.resume, _base_dir(options))
     refuse_running(path, read_record(path))
-    config = load_config(path / layout.CONFIG_USED)
+    config = load_config(path / layout.CONFIG_USED, _overrides(options))
 
-    from fpnkit.training.checkpoint import load
+    from fpnkit.training.checkpoint import load, require_resumable
     from fpnkit.training.logs import RunLog
 
     if not (path / layout.LAST).exists():
         raise RunError(f"run {path}: required {layout.LAST} to resume from, found none; it ended before its first save")
     state = load(path / layout.LAST, "last")
-    if state["progress"]["epoch"] > config.training.epochs:
-        raise RunError(f"run {path}: required epochs left to train, found all {config.training.epochs} done")
+    require_resumable(path, config, state)
     run_log = RunLog()
     try:
         learner = _learner(config, resumed=True)
-        run = RunWriter.resume(path, argv=sys.orig_argv)
+        learner.load_state_dict(state["learner"])  # before the run is touched: what does not fit leaves it as it is
+        run = RunWriter.resume(path, argv=sys.orig_argv, epochs=config.training.epochs)
+        write_text(path / layout.CONFIG_USED, to_yaml(without_secrets(plain(config))))
         return _train(learner, config, run, run_log, state)
     finally:
         run_log.close()
+
+
+def _base_dir(options: argparse.Namespace) -> Path | None:
+    if options.base_dir == "":
+        raise RunError("--base-dir: required a directory, found an empty name")
+    return None if options.base_dir is None else Path(options.base_dir).absolute()
+
+
+def _find(text: str, base_dir: Path | None) -> Path:
+    """A run of either kind, unless a base directory is given; a name that fits one of each is refused."""
+    if base_dir is not None:
+        return layout.find_run(text, base_dir).absolute()
+    found: list[Path] = []
+    errors: list[RunError] = []
+    for kind in KINDS:
+        try:
+            found.append(layout.find_run(text, layout.default_base_dir(kind)).absolute())
+        except AmbiguousRunError:
+            raise
+        except RunError as error:
+            errors.append(error)
+    if not found:
+        raise errors[0]
+    if len(set(found)) > 1:
+        raise RunError(f"run {text!r}: two runs fit, name one of them: {', '.join(map(str, found))}")
+    return found[0]
 
 
 def _learner(config: Config, *, resumed: bool = False, dry_run: bool = False) -> Learner:
@@ -152,7 +181,7 @@ def _train(learner: Learner, config: Config, run: RunWriter, run_log: RunLog, st
         code, reason = FpnkitError.exit_code, str(error)
     except Exception as error:
         log.exception("crashed")
-        code, reason = FpnkitError.exit_code, f"{type(error).__name__}: {error}"
+        code, reason = FpnkitError.exit_code, f"{type(error).__name__}: {error}".splitlines()[0][:200]
     run.end(reason, code)
     print(run.path)
     return code

@@ -4,6 +4,7 @@ import json
 import os
 import pickle
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -187,6 +188,114 @@ def test_config_used_alone_reproduces_the_run(finished: Path, tmp_path: Path) ->
     assert (again / "config_used.yaml").read_text() == (finished / "config_used.yaml").read_text()
 
 
+def test_the_log_says_everything_that_the_terminal_said(finished: Path) -> None:
+    (log,) = finished.glob("train_*.log")
+    text = log.read_text()
+    for said in (
+        "detector shapes_fcos: p2 64 channels",
+        "features: feature cache",
+        "can buy at most",
+        f"run {finished}",
+    ):
+        assert said in text
+    assert text.count("INFO epoch ") == 3
+    assert "DEBUG step 4 (epoch 1): loss " in text
+
+
+def test_a_finished_run_trains_on_with_more_epochs_and_its_config_follows(features: Path, tmp_path: Path) -> None:
+    config = write_config(tmp_path, features)
+    first = train("--config", config, "--base-dir", tmp_path / "runs", "--epochs", 1)
+    path = only_run(tmp_path / "runs")
+    refused = train("--resume", path)
+    assert refused.returncode == 2
+    assert refused.stderr == (
+        f"fpnkit.train: run {path}: required epochs left to train, found 1 done; --epochs N trains up to N\n"
+    )
+    done = train("--resume", path, "--epochs", 2)
+    assert (first.returncode, done.returncode) == (0, 0), done.stderr
+    assert "  epochs: 2\n" in (path / "config_used.yaml").read_text()
+    record = json.loads((path / "run.json").read_text())
+    assert (record["epoch"], record["epochs"]) == (2, 2)
+
+
+def test_a_config_that_was_edited_into_another_run_is_not_resumed(finished: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(finished, copy)
+    file = copy / "config_used.yaml"
+    text = file.read_text().replace("lambda: 0.00025", "lambda: 0.01").replace("channels: 8", "channels: 16", 1)
+    file.write_text(text)
+    before = (copy / "run.json").read_bytes()
+    done = train("--resume", copy, "--epochs", 9)
+    assert done.returncode == 2
+    assert done.stderr == (
+        f"fpnkit.train: {file}: codec.channels: required 8 as in the run so far, found 16\n"
+        f"{file}: loss.lambda: required 0.00025 as in the run so far, found 0.01\n"
+    )
+    assert (copy / "run.json").read_bytes() == before
+
+
+def test_a_diverging_run_says_step_and_level_in_its_log_and_exits_1(config: Path, tmp_path: Path) -> None:
+    done = train(
+        "--config", config, "--base-dir", tmp_path / "runs", "--lr", "1e6", "--set", "training.schedule=constant"
+    )
+    path = only_run(tmp_path / "runs")
+    assert done.returncode == 1
+    assert done.stdout == f"{path}\n"
+    assert status(path) == ("crashed", "diverged")
+    (log,) = path.glob("train_*.log")
+    error = next(line for line in log.read_text().splitlines() if " ERROR " in line)
+    assert "diverged at step " in error
+    assert error.split(" ERROR ")[1] in done.stderr
+
+
+def test_a_training_outlives_the_pipe_that_its_output_went_to(config: Path, tmp_path: Path) -> None:
+    process = start("--config", config, "--base-dir", tmp_path / "runs")
+    assert process.stdout is not None
+    assert process.stderr is not None
+    process.stdout.close()
+    process.stderr.readline()
+    process.stderr.close()
+    assert process.wait(timeout=120) == 0
+    path = only_run(tmp_path / "runs")
+    assert status(path) == ("finished", None)
+    (log,) = path.glob("train_*.log")
+    assert log.read_text().count("INFO epoch ") == 3
+
+
+def test_secrets_of_the_command_line_and_the_environment_are_in_no_file(features: Path, tmp_path: Path) -> None:
+    word = "emases"[::-1]  # not spelled out: a patch of uncommitted changes may hold this very file
+    plugin = tmp_path / "lab-1.dist-info"
+    plugin.mkdir()
+    (plugin / "METADATA").write_text("Metadata-Version: 2.1\nName: lab\nVersion: 1\n")
+    (plugin / "entry_points.txt").write_text("[fpnkit.detectors]\nlab = lab:build\n")
+    (tmp_path / "lab.py").write_text(
+        "from fpnkit.config.schema import ShapesDetector\n"
+        "from fpnkit.detectors.build import build_detector\n"
+        "def build(options):\n"
+        f"    assert options['api_key'] == '{word}-option'\n"
+        "    return build_detector(ShapesDetector(kind='shapes_fcos'))\n"
+    )
+    options = f"{{api_key: {word}-option, token: [{word}-list], url: 'https://u:{word}-url@host/x'}}"
+    config = write_config(tmp_path, features)
+    done = train(
+        *("--config", config, "--base-dir", tmp_path / "runs", "--epochs", 1),
+        *("--set", f"detector={{kind: plugin, name: lab, options: {options}}}"),
+        env={"PYTHONPATH": str(tmp_path), "LAB_TOKEN": f"{word}-variable", "FEATURES_SECRET_DIR": str(features)},
+    )
+    assert done.returncode == 0, done.stderr
+    path = only_run(tmp_path / "runs")
+    assert [file.name for file in path.rglob("*") if file.is_file() and word.encode() in file.read_bytes()] == []
+    assert f"directory: {features}" in (path / "config_used.yaml").read_text()
+    again = train("--resume", path, "--epochs", 2)
+    assert again.returncode == 2
+    lacking = "is a secret, which was not kept; required a plugin that reads it from elsewhere"
+    assert again.stderr.splitlines() == [
+        f"fpnkit.train: {path}/config_used.yaml: detector.options.api_key: {lacking}",
+        f"{path}/config_used.yaml: detector.options.token: {lacking}",
+        f"{path}/config_used.yaml: detector.options.url: {lacking}",
+    ]
+
+
 def test_killed_and_resumed_equals_uninterrupted(finished: Path, config: Path, tmp_path: Path) -> None:
     process = start("--config", config, "--base-dir", tmp_path / "runs", "--set", "training.keep_best=1")
     path = wait_for_lines(tmp_path / "runs", 4)
@@ -262,7 +371,17 @@ def test_a_lambda_that_can_only_collapse_is_warned_about(config: Path, tmp_path:
         "WARNING: lambda 1.00e-09 is too small: below 0.005 bpp the codec learns to send nothing "
         "(0 dB SNR on every level); use a larger loss.lambda or loss.distortion_scale"
     ) in done.stderr.splitlines()
+    assert done.stderr.splitlines()[-1] == f"dry run: everything is in order; a run would go to {tmp_path / 'runs'}"
     assert not (tmp_path / "runs").exists()
+
+
+def test_a_dry_run_leaves_nothing_behind_not_even_features(tmp_path: Path) -> None:
+    config = write_config(tmp_path, tmp_path / "features")
+    before = sorted(tmp_path.rglob("*"))
+    done = train("--config", config, "--base-dir", tmp_path / "runs", "--dry-run")
+    assert done.returncode == 0, done.stderr
+    assert "0 of 8 images present, 8 to add (about " in done.stderr
+    assert sorted(tmp_path.rglob("*")) == before
 
 
 @pytest.mark.parametrize(
@@ -273,7 +392,7 @@ def test_a_lambda_that_can_only_collapse_is_warned_about(config: Path, tmp_path:
         (["--config", "CONFIG", "--set", "los.lambda=1"], "--set los.lambda=1: los: unknown key; did you mean loss?"),
         (
             ["--resume", "x", "--lambda", "1", "--config", "CONFIG"],
-            "--resume takes every setting from the run; required no other, found --lambda, --config",
+            "--resume takes every setting from the run but --epochs; found --lambda, --config",
         ),
         (
             ["--config", "CONFIG", "--base-dir", "CONFIG"],
@@ -284,8 +403,18 @@ def test_a_lambda_that_can_only_collapse_is_warned_about(config: Path, tmp_path:
             "training.device: required cuda, found only cpu",
         ),
         (
-            ["--config", "CONFIG", "--set", "loss.weights={p2: 1}"],
-            "loss.weights: required the levels p2, p3, p4, p5; found p2",
+            ["--config", "CONFIG", "--set", "loss.weights={p2: 1}", "--set", "training.crop=100"],
+            "loss.weights: required the levels p2, p3, p4, p5; found p2\n"
+            "training.crop: required a multiple of the coarsest stride, 32 pixels; found 100",
+        ),
+        (
+            ["--config", "CONFIG", "--set", "loss.weights={p2: 0}"],
+            "--set loss.weights={p2: 0}: loss.weights: required at least one weight above 0, found none",
+        ),
+        (["--config", "CONFIG", "--base-dir", ""], "--base-dir: required a directory, found an empty name"),
+        (
+            ["--config", "CONFIG", "--set", "cache.directory=CONFIG/below"],
+            "cache.directory CONFIG/below: required a directory, found the file CONFIG",
         ),
         (
             ["--config", "CONFIG", "--set", "detector.weights=CODE.pth"],
@@ -310,7 +439,7 @@ def test_wrong_input_is_one_message_and_exit_code_2_and_leaves_no_run(
         arguments = [argument.replace(name, place) for argument in arguments]
         message = message.replace(name, place)
     done = train(*arguments, cwd=tmp_path)
-    assert done.stderr.splitlines()[-1] == f"fpnkit.train: {message}"
+    assert done.stderr.endswith(f"fpnkit.train: {message}\n")
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
     assert done.stdout == ""

@@ -15,7 +15,6 @@ from torch import Tensor, nn
 
 from fpnkit.codecs.base import Codec, CodecOutput, LevelStream, Streams
 from fpnkit.config.schema import FactorizedCodec
-from fpnkit.errors import PyramidError
 from fpnkit.pyramid import Pyramid, PyramidSpec
 
 with warnings.catch_warnings():  # of torch_geometric, which compressai imports and which nobody here can mend
@@ -75,9 +74,8 @@ def _deconvolution(inputs: int, outputs: int, stride: int) -> nn.Module:
 class FactorizedPyramidCodec(Codec):
     """Every level on its own; see `FactorizedCodec` for the settings."""
 
-    def __init__(self, settings: FactorizedCodec, spec: PyramidSpec) -> None:
+    def __init__(self, settings: FactorizedCodec, halvings: Mapping[str, int], spec: PyramidSpec) -> None:
         super().__init__(spec)
-        halvings = _halvings(settings.halvings, spec)
         self.multiples = {name: 2**count for name, count in halvings.items()}
         self.levels = nn.ModuleDict(
             {
@@ -132,12 +130,3 @@ class FactorizedPyramidCodec(Codec):
 
     def _level_codecs(self) -> list[LevelCodec]:
         return [level for level in self.levels.values() if isinstance(level, LevelCodec)]
-
-
-def _halvings(chosen: Mapping[str, int] | None, spec: PyramidSpec) -> dict[str, int]:
-    """Default: P2 by 8, P3 and P4 by 4, P5 and P6 by 2, so that latents lie at 1/32 to 1/128 of the input."""
-    if chosen is None:
-        return {level.name: max(1, (8 - level.stride.bit_length() + 1) // 2) for level in spec.levels}
-    if set(chosen) != set(spec.names):
-        raise PyramidError(f"codec.halvings: required the levels {', '.join(spec.names)}; found {', '.join(chosen)}")
-    return dict(chosen)

@@ -76,9 +76,9 @@ def plain(config: Config) -> dict[str, Any]:
     return data
 
 
-def to_yaml(config: Config) -> str:
-    """Every value spelled out; `load_config` reads it back to an equal config."""
-    return yaml.safe_dump(plain(config), sort_keys=False, allow_unicode=True)
+def to_yaml(settings: Mapping[str, Any]) -> str:
+    """What `plain` gave as text; `load_config` reads it back to an equal config."""
+    return yaml.safe_dump(dict(settings), sort_keys=False, allow_unicode=True)
 
 
 def _apply(data: dict[str, Any], overrides: Sequence[Override]) -> dict[Path, str]:

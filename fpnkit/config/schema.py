@@ -49,8 +49,8 @@ class ShapesData(Section):
     """Procedural images of shapes with boxes; the same seed gives the same images everywhere."""
 
     kind: Literal["shapes"]
-    images: Annotated[int, Field(gt=0)]
-    seed: Annotated[int, Field(ge=0)] = 0
+    images: Annotated[int, Field(gt=0, le=10_000_000)]
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
 
 
 class CocoData(Section):
@@ -162,9 +162,18 @@ class FactorizedCodec(Section):
     """One analysis and synthesis transform with a factorized prior per level."""
 
     kind: Literal["factorized"] = "factorized"
-    channels: Annotated[int, Field(gt=0)] = 64  # between the convolutions
-    latent_channels: Annotated[int, Field(gt=0)] = 64
+    channels: Annotated[int, Field(gt=0, le=4096)] = 64  # between the convolutions
+    latent_channels: Annotated[int, Field(gt=0, le=4096)] = 64
     halvings: dict[str, Annotated[int, Field(ge=1, le=6)]] | None = None  # per level; default: latents at 1/32, 1/64
+
+
+def _not_all_zero(weights: dict[str, float]) -> dict[str, float]:
+    if not any(weights.values()):
+        raise ValueError("required at least one weight above 0, found none")
+    return weights
+
+
+LevelWeights = Annotated[dict[str, Annotated[float, Field(ge=0, allow_inf_nan=False)]], AfterValidator(_not_all_zero)]
 
 
 class Loss(Section):
@@ -172,7 +181,7 @@ class Loss(Section):
 
     lmbda: Annotated[float, Field(gt=0, alias="lambda", allow_inf_nan=False)]
     distortion_scale: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 65025.0  # 255², the convention of images
-    weights: dict[str, Annotated[float, Field(ge=0, allow_inf_nan=False)]] | None = None  # default: 1/L each
+    weights: LevelWeights | None = None  # default: 1/L each
 
 
 # --- training -----------------------------------------------------------------------------------------------------
@@ -228,7 +237,7 @@ class ConfigBase(Section):
     task: str
     data: Data
     analysis: Analysis = Analysis()
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
 
 
 class CodecConfig(ConfigBase):

@@ -71,9 +71,10 @@ class FeatureCache:
     """Features of images by index: read from disk, or computed, and kept while the budget has room.
 
     `compute` gives the features of image `index`; `identities` tell images apart and `fingerprint` detectors.
-    `budget_bytes` bounds everything below `root`. Values are rounded to float16 whether they come from disk or not, so
-    that no result depends on the budget. Several processes may use one `root`. A file that cannot be read is written
-    anew; where the disk refuses a file, a warning is logged and nothing more is kept.
+    `budget_bytes` bounds everything below `root`; `read_only` plans and reads and leaves the disk as it is. Values are
+    rounded to float16 whether they come from disk or not, so that no result depends on the budget. Several processes
+    may use one `root`. A file that cannot be read is written anew; where the disk refuses a file, a warning is logged
+    and nothing more is kept.
     Raises `PyramidError` where features do not fit `spec`, `FpnkitError` where float16 cannot hold a value.
     """
 
@@ -85,11 +86,13 @@ class FeatureCache:
         identities: Sequence[str],
         compute: Callable[[int], Features],
         budget_bytes: int,
+        read_only: bool = False,
     ) -> None:
         self._root, self._spec, self._compute, self._budget = root, spec, compute, budget_bytes
         self._folder = root / _digest(fingerprint, 16)
         self._names = [_digest(identity, 32) for identity in identities]
-        self._writable = budget_bytes > 0
+        self._writable = budget_bytes > 0 and not read_only
+        self._read_only = read_only
         self._room = 0  # bytes that may still be written
         self._recount_at = self._mark_at = 0.0
 
@@ -108,20 +111,23 @@ class FeatureCache:
         """Compute the first missing images, make room for all of them, and say what filling will take."""
         missing = self._missing()
         probes, image_bytes, seconds, dropped = {}, 0, [0.0], 0
-        if missing and self._writable:
+        if missing and self._budget > 0:
             seconds.clear()
             for index in missing[:_PROBES]:
                 start = time.perf_counter()
                 probes[index] = self._computed(index)
                 seconds.append(time.perf_counter() - start)
             image_bytes = sum(probe.pyramid_bytes for probe in probes.values()) // len(probes)
-            dropped = cache_folder.make_room(self._root, self._folder, len(missing) * image_bytes, self._budget)
+            if self._writable:
+                dropped = cache_folder.make_room(self._root, self._folder, len(missing) * image_bytes, self._budget)
             self._recount_at = 0.0
             for index, features in probes.items():
                 self._keep(index, features)
             missing = self._missing()
-        self._mark_used()
         room = self._room // image_bytes if self._writable and image_bytes else 0
+        if self._read_only and image_bytes:
+            room = max(0, self._budget - cache_folder.used_bytes(self._root)) // image_bytes
+        self._mark_used()
         return CachePlan(
             directory=self._folder,
             images=len(self),
@@ -182,7 +188,7 @@ class FeatureCache:
             self._recount_at = time.monotonic() + _RECOUNT_SECONDS
 
     def _mark_used(self) -> None:
-        if time.monotonic() >= self._mark_at:
+        if not self._read_only and time.monotonic() >= self._mark_at:
             self._mark_at = time.monotonic() + _MARK_SECONDS
             with contextlib.suppress(OSError):  # not there yet, or read-only: reading goes on
                 cache_folder.mark_used(self._folder)

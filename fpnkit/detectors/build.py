@@ -61,7 +61,8 @@ def with_weights_file(settings: DetectorSettings) -> DetectorSettings:
     """The same settings with the file in place of a run's name, which later runs may make ambiguous."""
     if isinstance(settings, PluginDetector) or settings.weights is None:
         return settings
-    names = list(named_weights(settings.model)) if isinstance(settings, TorchvisionDetector) else ["builtin"]
+    names = list(named_weights(settings.model)) if isinstance(settings, TorchvisionDetector) else []
+    names += ["builtin"] if isinstance(settings, ShapesDetector) else []
     if settings.weights in names:
         return settings
     return settings.model_copy(update={"weights": str(find_weights(settings.weights, names).absolute())})
@@ -74,5 +75,9 @@ def _build_plugin(settings: PluginDetector) -> Detector:
         raise UserError(
             f"detector `{settings.name}`: required an installed entry point of the group {GROUP}, found {known}"
         )
-    detector: Detector = installed[settings.name].load()(dict(settings.options))
+    try:
+        detector: Detector = installed[settings.name].load()(dict(settings.options))
+    except Exception as error:  # whatever the plugin's own code raises
+        code, found = installed[settings.name].value, f"{type(error).__name__}: {error}"
+        raise UserError(f"detector `{settings.name}`: its plugin {code} failed: {found}") from error
     return detector

@@ -7,7 +7,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
-from fpnkit.errors import RunError
+from fpnkit.errors import AmbiguousRunError, RunError
 from fpnkit.runs import clock
 
 Kind = Literal["fpn_compression", "detection"]
@@ -97,6 +97,7 @@ def find_run(text: str, base_dir: Path) -> Path:
 
     Raises RunError: several runs fit, none fits, the path is no run directory.
     """
+    text = text.rstrip("/") or text
     path = Path(text).expanduser()
     if text and (is_run_directory(path) or _is_lone_log(path)):
         return path
@@ -115,7 +116,9 @@ def find_run(text: str, base_dir: Path) -> Path:
         shown = [f"  {name}" for name in fits[:_CANDIDATES_SHOWN]]
         if len(fits) > _CANDIDATES_SHOWN:
             shown.append(f"  and {len(fits) - _CANDIDATES_SHOWN} more")
-        raise RunError("\n".join([f"run {text!r}: {len(fits)} runs in {base_dir} fit, name one of them:", *shown]))
+        raise AmbiguousRunError(
+            "\n".join([f"run {text!r}: {len(fits)} runs in {base_dir} fit, name one of them:", *shown])
+        )
     if path.is_dir():
         raise RunError(f"run {text!r}: not a run directory, it has no {RUN_JSON}")
     nearest = difflib.get_close_matches(text, names[:_NAMES_COMPARED], n=1, cutoff=0.0)

@@ -16,7 +16,7 @@ from fpnkit.errors import RunError
 from fpnkit.runs import clock, layout, text
 from fpnkit.runs.files import to_json
 from fpnkit.runs.store import COLUMNS, RunInfo, list_runs
-from fpnkit.runs.table import plain_table, terminal_table
+from fpnkit.runs.table import HEADERS, plain_table, terminal_table
 
 if TYPE_CHECKING:
     from fpnkit.runs.details import Section
@@ -118,7 +118,7 @@ def _columns(names: list[str] | None) -> list[str] | None:
 
 
 def _column(name: str) -> str:
-    known = {column: column for column in COLUMNS} | {"lambda": "lmbda"}
+    known = {header.lower(): column for column, header in HEADERS.items()} | {column: column for column in COLUMNS}
     if name not in known:
         near = difflib.get_close_matches(name, known, n=1)
         hint = f", did you mean {near[0]!r}?" if near else ""

@@ -60,6 +60,21 @@ class Redactor:
         return value
 
 
+def without_secrets(settings: Any, secret: bool = False) -> Any:
+    """A copy of JSON settings in which values under secret-sounding names, and users of URLs, are masked.
+
+    Unlike a `Redactor` it does not look for the values of environment variables: a path that happens to stand in one
+    must survive, or the run could not be repeated.
+    """
+    if isinstance(settings, Mapping):
+        return {key: without_secrets(value, secret or _is_secret_name(key)) for key, value in settings.items()}
+    if isinstance(settings, list | tuple):
+        return [without_secrets(value, secret) for value in settings]
+    if secret and settings is not None:
+        return MASK
+    return _URL_USER.sub(MASK, settings) if isinstance(settings, str) else settings
+
+
 def _is_secret_name(name: str) -> bool:
     return _NAME.fullmatch(name) is not None
 

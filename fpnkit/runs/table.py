@@ -16,7 +16,7 @@ _GIVING_WAY = ("dataset", "tags", "note", "reason", "path", "name")
 _CORE = ("name", "status", "epoch", "lmbda", "lr", "batch_size", "best_loss", "duration_seconds", "size_bytes")
 # As far as there is room, in this order.
 _MORE = ("bpp", "map", "bpp_estimated", "reason", "tags", "note", "detector", "codec", "dataset", "seed", "best_epoch")
-_HEADERS = {
+HEADERS = {
     "name": "run",
     "lmbda": "lambda",
     "batch_size": "bs",
@@ -179,7 +179,7 @@ def _total(columns: Sequence[_Column], gap: int) -> int:
 
 def _column(key: str, runs: Sequence[RunInfo]) -> _Column:
     cells = [text.printable(_FORMATS[key](run) if key in _FORMATS else _as_it_is(run, key)) for run in runs]
-    return _Column(key, _HEADERS.get(key, key), cells)
+    return _Column(key, HEADERS.get(key, key), cells)
 
 
 def _as_it_is(run: RunInfo, key: str) -> str:

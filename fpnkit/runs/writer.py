@@ -50,6 +50,7 @@ class RunWriter:
     ) -> Self:
         """Make a run directory with everything that is known at the start.
 
+        `config_yaml` is written as it is: the caller has taken the secrets out, see `redact.without_secrets`.
         `summary` needs `lr` and `batch_size`. `argv` is best `sys.orig_argv`. Raises RunError or StorageError, and
         then leaves no directory behind.
         """
@@ -142,7 +143,7 @@ class RunWriter:
         )
         self._write_record()
         if config_yaml is not None:
-            write_text(path / layout.CONFIG_USED, self._redactor.text(config_yaml))
+            write_text(path / layout.CONFIG_USED, config_yaml)
             commit = provenance.write_environment(path, self._redactor)
         else:
             commit = provenance.describe_commit()

@@ -11,7 +11,6 @@ import torch
 
 from fpnkit.data.cache import FeatureCache
 from fpnkit.data.features import Features, random_window
-from fpnkit.errors import UserError
 from fpnkit.pyramid import Pyramid, PyramidSpec
 from fpnkit.training.step import Batch
 
@@ -49,8 +48,6 @@ class CropBatches:
     def __init__(
         self, cache: FeatureCache, spec: PyramidSpec, *, batch_size: int, crop: int, crops_per_image: int, seed: int
     ) -> None:
-        if crop % spec.coarsest_stride:
-            raise UserError(f"training.crop: required a multiple of {spec.coarsest_stride} pixels, found {crop}")
         self._cache, self._spec, self._batch_size, self._crop, self._seed = cache, spec, batch_size, crop, seed
         self._items = len(cache) * crops_per_image
         self.per_epoch = max(1, self._items // batch_size)  # a last smaller batch is left out

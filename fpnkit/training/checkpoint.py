@@ -13,12 +13,14 @@ import torch
 
 from fpnkit.codecs.base import Codec
 from fpnkit.codecs.build import build_codec
+from fpnkit.config.diff import differences, flatten
 from fpnkit.config.load import plain, validate
-from fpnkit.config.schema import CodecConfig
-from fpnkit.errors import WeightsError
+from fpnkit.config.schema import CodecConfig, Config
+from fpnkit.errors import ConfigError, RunError, WeightsError
 from fpnkit.pyramid import LevelSpec, PyramidSpec
 from fpnkit.runs import clock, layout
 from fpnkit.runs.files import write_bytes
+from fpnkit.runs.redact import MASK, without_secrets
 from fpnkit.torch_files import read_torch_file
 
 SCHEMA_VERSION = 1
@@ -43,6 +45,46 @@ def load(path: Path, kind: str) -> dict[str, Any]:
             "it was written by a newer fpnkit"
         )
     return content
+
+
+def shown_settings(config: Config) -> dict[str, Any]:
+    """The config as it may be written down: without secrets."""
+    settings: dict[str, Any] = without_secrets(plain(config))
+    return settings
+
+
+_FREE_ON_RESUME = (
+    "analysis.",
+    "cache.",
+    "data.test",
+    "training.device",
+    "training.epochs",
+    "training.keep_best",
+    "training.log_every",
+    "training.patience",
+    "training.save_every_seconds",
+)
+
+
+def require_resumable(run_dir: Path, config: Config, state: Mapping[str, Any]) -> None:
+    """Raise `ConfigError` if `config_used.yaml` was changed in a way that makes it another run, or lacks a secret."""
+    file = run_dir / layout.CONFIG_USED
+    now = shown_settings(config)
+    problems = [
+        f"{file}: {change.key}: required {change.left!r} as in the run so far, found {change.right!r}"
+        for change in differences(state["config"], now)
+        if not change.key.startswith(_FREE_ON_RESUME)
+    ]
+    problems += [
+        f"{file}: {key}: is a secret, which was not kept; required a plugin that reads it from elsewhere"
+        for key, value in flatten(plain(config)).items()
+        if MASK in str(value)  # a text, or a list of them
+    ]
+    if problems:
+        raise ConfigError(problems)
+    if state["progress"]["epoch"] > config.training.epochs:
+        done = state["progress"]["epoch"] - 1
+        raise RunError(f"run {run_dir}: required epochs left to train, found {done} done; --epochs N trains up to N")
 
 
 def rng_state(device: torch.device) -> dict[str, torch.Tensor]:
@@ -100,7 +142,7 @@ def codec_content(codec: Codec, config: CodecConfig, detector_fingerprint: str) 
     """What a checkpoint needs to build the codec again without its detector."""
     return {
         "kind": "fpn_compression",
-        "config": plain(config),
+        "config": shown_settings(config),
         "spec": [[level.name, level.channels, level.stride] for level in codec.spec.levels],
         "detector_fingerprint": detector_fingerprint,
         "state_dict": codec.state_dict(),

@@ -16,7 +16,7 @@ from fpnkit.errors import WeightsError
 from fpnkit.metrics.distortion import level_weights
 from fpnkit.pyramid import Pyramid
 from fpnkit.training.batches import Ahead, CropBatches
-from fpnkit.training.checkpoint import codec_content
+from fpnkit.training.checkpoint import codec_content, shown_settings
 from fpnkit.training.loop import Validation
 from fpnkit.training.optim import CodecOptimizers
 from fpnkit.training.step import Batch, Objective, codec_step, loss_terms, to_tally, values
@@ -80,6 +80,10 @@ class CodecLearner:
                 latents.add(name, level)
         content = codec_content(codec.cpu(), self._config, self._fingerprint)
         return Validation(values(tally, self.objective), content, latents.report())
+
+    def settings(self) -> dict[str, Any]:
+        """The config, without secrets."""
+        return shown_settings(self._config)
 
     def state_dict(self) -> dict[str, Any]:
         """Codec and optimisers."""

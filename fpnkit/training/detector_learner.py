@@ -10,7 +10,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import clip_grad_norm_
 
-from fpnkit.config.load import plain
 from fpnkit.config.schema import DetectorConfig
 from fpnkit.data.images import Category, ImageSet, Sample
 from fpnkit.detectors.base import Detections, Detector
@@ -18,6 +17,7 @@ from fpnkit.detectors.torchvision import TorchvisionAdapter
 from fpnkit.errors import DataError, DivergedError
 from fpnkit.metrics.detection import GroundTruth, average_precision
 from fpnkit.training.batches import Ahead, chosen
+from fpnkit.training.checkpoint import shown_settings
 from fpnkit.training.loop import Validation
 from fpnkit.training.optim import detector_optimizer
 from fpnkit.training.tally import Tally, Values
@@ -87,7 +87,7 @@ class DetectorLearner:
         scores = average_precision(truth, found)
         content = {
             "kind": "detection",
-            "config": plain(self._config),
+            "config": self.settings(),
             "categories": [[category.id, category.name] for category in self._train.categories],
             "state_dict": self._module.state_dict(),
         }
@@ -95,6 +95,10 @@ class DetectorLearner:
         report = [f"{boxes} detections for {sum(len(image.boxes) for image in truth)} objects"]
         ap = scores.map or 0.0  # None: no object in any validation image, which `require_labels` has excluded
         return Validation(Values(loss=1 - ap, map=ap, map50=scores.map50), content, report)
+
+    def settings(self) -> dict[str, Any]:
+        """The config, without secrets."""
+        return shown_settings(self._config)
 
     def state_dict(self) -> dict[str, Any]:
         """Module and optimiser."""

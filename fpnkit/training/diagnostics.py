@@ -28,7 +28,7 @@ def text(end: EpochEnd) -> str:
         lines.append(f"  mean auxiliary loss         {training.aux_loss / training.count:.6g}")
     lines.append(f"  gradient norm, mean         {training.gradient_norm / training.count:.4g}")
     lines.append(f"  gradient norm, largest      {end.max_gradient_norm:.4g}")
-    lines += ["", "Validation, on the model with updated tables", f"  loss                        {values.loss:.6g}"]
+    lines += ["", "Validation, on the model that is kept", f"  loss                        {values.loss:.6g}"]
     if values.bpp_estimated is not None and values.distortion is not None and values.aux_loss is not None:
         lines.append(f"  rate, estimated             {values.bpp_estimated:.6g} bpp")
         lines.append(f"  distortion                  {values.distortion:.6g}")

@@ -3,18 +3,50 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from logging.handlers import MemoryHandler
 from pathlib import Path
+from typing import Any, TextIO, cast
 
 from tqdm import tqdm
+
+
+class Lasting:
+    """A stream that goes silent instead of failing when its terminal or pipe is gone: a training must outlive both."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        """As the stream's own."""
+        with self._silenced():
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """As the stream's own."""
+        with self._silenced():
+            self._stream.flush()
+
+    @contextmanager
+    def _silenced(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError:  # from here on everything goes nowhere, also what Python itself flushes at its end
+            os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())
 
 
 class RunLog:
     """Log records of fpnkit; kept in memory until there is a run directory to write them to."""
 
     def __init__(self) -> None:
+        sys.stdout, sys.stderr = (cast(TextIO, Lasting(stream)) for stream in (sys.stdout, sys.stderr))
         self._logger = logging.getLogger("fpnkit")
         self._logger.setLevel(logging.DEBUG)
         self._memory = MemoryHandler(capacity=100_000, flushLevel=logging.CRITICAL + 1)

@@ -50,6 +50,10 @@ class Learner(Protocol):
         """What a tally of steps says."""
         ...
 
+    def settings(self) -> dict[str, Any]:
+        """The config, without secrets."""
+        ...
+
     def validate(self) -> Validation:
         """Evaluate; leaves the training state as it was."""
         ...
@@ -182,17 +186,27 @@ def _log_window(learner: Learner, run: RunWriter, at: Progress, lr: float, bar: 
     run.metric(_line("train", at, values, lr, trained_seconds(run.record, clock.now())))
     at.window = Tally()
     log.debug("step %d (epoch %d): %s", at.step, at.epoch, describe(values))  # for tail -f; the terminal has the bar
-    bar.set_postfix_str(describe(values))
+    bar.set_postfix_str(f"epoch {at.epoch}, loss {values.loss:.4f}")
 
 
 def _validate(learner: Learner, run: RunWriter, at: Progress, schedule: Schedule, started: float) -> EpochEnd:
     lr = schedule.lr_at(at.step - 1)  # of the epoch's last step
     validation = learner.validate()
+    _require_finite(at, validation.values)
     run.metric(_line("val", at, validation.values, lr, trained_seconds(run.record, clock.now())))
     seconds = time.monotonic() - started
     log.info("epoch %d: validation %s (%.1f s)", at.epoch, describe(validation.values), seconds)
     schedule.epoch_ended(validation.values.loss)
     return EpochEnd(run.path, at.epoch, at.epoch_tally, at.max_gradient_norm, validation, lr, seconds)
+
+
+def _require_finite(at: Progress, values: Values) -> None:
+    if math.isfinite(values.loss):
+        return
+    levels = [name for name, rate in (values.bpp_level or {}).items() if not math.isfinite(rate)]
+    levels += [name for name, snr in (values.snr_db or {}).items() if math.isnan(snr) and name not in levels]
+    where = f" (level {', '.join(levels)})" if levels else ""
+    raise DivergedError(f"diverged at step {at.step} (epoch {at.epoch}): the validation loss is {values.loss}{where}")
 
 
 def _line(split: Split, at: Progress, values: Values, lr: float, seconds: float) -> MetricsLine:
@@ -213,6 +227,7 @@ def _keep_best(run: RunWriter, at: Progress, validation: Validation, keep: int) 
 def _save(run: RunWriter, learner: Learner, schedule: Schedule, at: Progress) -> None:
     state = {
         "kind": "last",
+        "config": learner.settings(),
         "learner": learner.state_dict(),
         "schedule": schedule.state_dict(),
         "progress": at.plain(),

@@ -8,7 +8,8 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-from fpnkit.codecs.build import build_codec
+from fpnkit.codecs.base import Codec
+from fpnkit.codecs.build import build_codec, halvings
 from fpnkit.codecs.standardise import Calibration, calibrate
 from fpnkit.config.schema import Cache, CodecConfig, DetectorConfig
 from fpnkit.data.build import build_image_sets
@@ -18,7 +19,9 @@ from fpnkit.data.images import ImageSet
 from fpnkit.detectors.base import Detector
 from fpnkit.detectors.build import build_detector, build_trainable
 from fpnkit.detectors.torchvision import TorchvisionAdapter
-from fpnkit.errors import UserError
+from fpnkit.errors import ConfigError, UserError
+from fpnkit.metrics.distortion import level_weights
+from fpnkit.pyramid import PyramidSpec
 from fpnkit.training.codec_learner import CodecLearner, objective
 from fpnkit.training.detector_learner import DetectorLearner, require_labels
 from fpnkit.training.preflight import forecast
@@ -40,13 +43,13 @@ def codec_learner(config: CodecConfig, *, resumed: bool = False, dry_run: bool =
     if isinstance(module, torch.nn.Module):
         module.to(device)
     log.info("detector %s: %s", detector.name, detector.spec)
-    train, val = (feature_cache(config.cache, detector, images) for images in (train_set, val_set))
+    codec = _codec(config, detector.spec)
+    train, val = (feature_cache(config.cache, detector, images, read_only=dry_run) for images in (train_set, val_set))
     for name, cache in (("training", train), ("validation", val)):
         log.info("%s features: %s", name, cache.plan().describe())
         if not dry_run:
             _fill(cache, name)
-    torch.manual_seed(config.seed)  # after the features, so that they may come from the cache or not
-    codec = build_codec(config.codec, detector.spec)
+    torch.manual_seed(config.seed)  # again: a detector that computes features may have drawn random numbers
     if not resumed:  # a resumed codec brings its calibration along
         count = _DRY_RUN_IMAGES if dry_run else config.training.calibration_images
         calibration = _calibrate(train, count)
@@ -54,6 +57,23 @@ def codec_learner(config: CodecConfig, *, resumed: bool = False, dry_run: bool =
         _forecast(config, objective(config, codec), calibration)
     log.info("codec %s: %d parameters", config.codec.kind, sum(parameter.numel() for parameter in codec.parameters()))
     return CodecLearner(codec, config, train, val, detector.fingerprint(), device)
+
+
+def _codec(config: CodecConfig, spec: PyramidSpec) -> Codec:
+    """The codec, once every setting that names levels or strides is known to fit the detector's."""
+    problems = []
+    for check in (lambda: halvings(config.codec.halvings, spec), lambda: level_weights(config.loss.weights, spec)):
+        try:
+            check()
+        except UserError as error:
+            problems.append(str(error))
+    if config.training.crop % spec.coarsest_stride:
+        stride, found = spec.coarsest_stride, config.training.crop
+        problems.append(f"training.crop: required a multiple of the coarsest stride, {stride} pixels; found {found}")
+    if problems:
+        raise ConfigError(problems)
+    torch.manual_seed(config.seed)
+    return build_codec(config.codec, spec)
 
 
 def detector_learner(config: DetectorConfig) -> DetectorLearner:
@@ -69,7 +89,7 @@ def detector_learner(config: DetectorConfig) -> DetectorLearner:
     return DetectorLearner(module, config, train, val, device)
 
 
-def feature_cache(settings: Cache, detector: Detector, images: ImageSet) -> FeatureCache:
+def feature_cache(settings: Cache, detector: Detector, images: ImageSet, *, read_only: bool = False) -> FeatureCache:
     """Pyramids of the images of a set."""
 
     def compute(index: int) -> Features:
@@ -77,9 +97,12 @@ def feature_cache(settings: Cache, detector: Detector, images: ImageSet) -> Feat
         return Features(detector.pyramid(batch), batch.geometry[0])
 
     root = Path(settings.directory) if settings.directory else default_root()
+    file = next((part for part in (root, *root.parents) if part.exists() and not part.is_dir()), None)
+    if file is not None:
+        raise UserError(f"cache.directory {root}: required a directory, found the file {file}")
     identities = [images.identity(index) for index in range(len(images))]
     budget_bytes = int(settings.budget_gb * 1e9)
-    return FeatureCache(root, detector.fingerprint(), detector.spec, identities, compute, budget_bytes)
+    return FeatureCache(root, detector.fingerprint(), detector.spec, identities, compute, budget_bytes, read_only)
 
 
 def device_of(setting: str) -> torch.device:

@@ -113,7 +113,8 @@ def _require_finite(codec: Codec, tally: Tally) -> None:
                 raise DivergedError(f"level {name}: the {what} is {value}")
     if not math.isfinite(tally.gradient_norm):
         bad = [name for name, value in codec.named_parameters() if not _finite(value.grad)]
-        raise DivergedError(f"the gradient is {tally.gradient_norm} in {len(bad)} parameters, the first {bad[0]}")
+        where = f"in {len(bad)} parameters, the first {bad[0]}" if bad else "as a whole, though each part is finite"
+        raise DivergedError(f"the gradient is {tally.gradient_norm} {where}")
     if not math.isfinite(tally.aux_loss):
         raise DivergedError(f"the auxiliary loss of the quantiles is {tally.aux_loss}")
 

@@ -10,7 +10,7 @@ from typing import Any
 
 
 class StopRequest:
-    """A context in which SIGINT, SIGTERM or a file ask for a stop after the step; a second signal ends at once.
+    """A context in which SIGINT, SIGTERM, SIGHUP or a file ask for a stop after the step; a second signal ends at once.
 
     Handlers are installed even where SIGINT was ignored, as it is in a process that a script started with `&`.
     """
@@ -22,8 +22,9 @@ class StopRequest:
         self.reason: str | None = None
 
     def __enter__(self) -> StopRequest:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            self._previous[number] = signal.signal(number, self._receive)
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:  # `nohup` wants it ignored
+                self._previous[number] = signal.signal(number, self._receive)
         return self
 
     def __exit__(

@@ -38,7 +38,7 @@ def main() -> None:
         run = RunWriter.create(
             options.where,
             kind="fpn_compression",
-            config_yaml=f"overrides: {argv}\n",
+            config_yaml="seed: 0\n",
             summary=SUMMARY,
             epochs=5,
             argv=argv,

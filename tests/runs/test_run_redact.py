@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fpnkit.runs.redact import Redactor
+from fpnkit.runs.redact import Redactor, without_secrets
 
 
 def redactor(environment=None, arguments=()):
@@ -84,3 +84,28 @@ def test_every_text_inside_a_value_is_masked():
 @given(st.text(min_size=6).filter(lambda value: "*" not in value), st.text(), st.text())
 def test_no_secret_survives_whatever_stands_around_it(secret, before, after):
     assert secret not in redactor({"A_TOKEN": secret}).text(before + secret + after).replace("***", "*\0*")
+
+
+def test_settings_lose_what_is_under_a_secret_name_and_keep_everything_else():
+    settings = {
+        "cache": {"directory": "/home/me/features", "budget_gb": 20.0},
+        "options": {
+            "api_key": "k",
+            "token": ["a", "b"],
+            "credentials": {"user": "me", "id": 3},
+            "password": None,
+            "url": "https://me:pw@host/x",
+            "tokenizer": "plain",
+        },
+    }
+    assert without_secrets(settings) == {
+        "cache": {"directory": "/home/me/features", "budget_gb": 20.0},
+        "options": {
+            "api_key": "***",
+            "token": ["***", "***"],
+            "credentials": {"user": "***", "id": "***"},
+            "password": None,
+            "url": "https://***@host/x",
+            "tokenizer": "plain",
+        },
+    }

@@ -69,7 +69,7 @@ def test_printable_text_is_shown_as_it_is(plain):
 
 
 def test_the_table_knows_only_columns_that_exist():
-    named = set(table._HEADERS) | table._RIGHT | set(table._FORMATS) | set(table._CORE) | set(table._MORE)
+    named = set(table.HEADERS) | table._RIGHT | set(table._FORMATS) | set(table._CORE) | set(table._MORE)
     assert named <= set(COLUMNS)
 
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 from test_loop import Interrupted, assert_same_state, lines
 
-from fpnkit.config.load import to_yaml, validate
+from fpnkit.config.load import plain, to_yaml, validate
 from fpnkit.config.schema import DetectorConfig, ShapesDetector
 from fpnkit.data.build import Subset
 from fpnkit.data.images import Category, ImageSet, Sample
@@ -49,7 +49,7 @@ def run(settings: DetectorConfig, folder: Path) -> RunWriter:
     return RunWriter.create(
         folder,
         kind="detection",
-        config_yaml=to_yaml(settings),
+        config_yaml=to_yaml(plain(settings)),
         summary=ConfigSummary(lr=settings.training.lr, batch_size=2),
         epochs=settings.training.epochs,
         argv=["train"],

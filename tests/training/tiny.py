@@ -6,7 +6,7 @@ import torch
 
 from fpnkit.codecs.build import build_codec
 from fpnkit.codecs.standardise import calibrate
-from fpnkit.config.load import to_yaml, validate
+from fpnkit.config.load import plain, to_yaml, validate
 from fpnkit.config.schema import CodecConfig
 from fpnkit.data.cache import FeatureCache
 from fpnkit.data.features import Features
@@ -64,7 +64,7 @@ def run(settings: CodecConfig, folder: Path) -> RunWriter:
     return RunWriter.create(
         folder / "runs",
         kind="fpn_compression",
-        config_yaml=to_yaml(settings),
+        config_yaml=to_yaml(plain(settings)),
         summary=ConfigSummary(lmbda=settings.loss.lmbda, lr=settings.training.lr, batch_size=2, codec="factorized"),
         epochs=settings.training.epochs,
         argv=["train"],
