@@ -46,6 +46,7 @@ class RunLog:
     """Log records of fpnkit; kept in memory until there is a run directory to write them to."""
 
     def __init__(self) -> None:
+        self._streams = sys.stdout, sys.stderr
         sys.stdout, sys.stderr = (cast(TextIO, Lasting(stream)) for stream in (sys.stdout, sys.stderr))
         self._logger = logging.getLogger("fpnkit")
         self._logger.setLevel(logging.DEBUG)
@@ -66,7 +67,8 @@ class RunLog:
         self._logger.addHandler(self._file)
 
     def close(self) -> None:
-        """Leave the logger as it was found."""
+        """Leave the logger and the streams as they were found."""
+        sys.stdout, sys.stderr = self._streams
         for handler in (self._memory, self._terminal, self._file):
             if handler is not None:
                 self._logger.removeHandler(handler)
@@ -74,7 +76,7 @@ class RunLog:
 
 
 class _Terminal(logging.Handler):
-    """Lines on stderr that do not tear a progress bar; the log file has tracebacks, the terminal their last line."""
+    """Lines on stderr that do not tear a progress bar."""
 
     def emit(self, record: logging.LogRecord) -> None:
         tqdm.write(f"{record.getMessage()}" if record.levelno == logging.INFO else self.format(record), file=sys.stderr)
