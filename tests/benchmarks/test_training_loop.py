@@ -20,7 +20,7 @@ from torch.nn.utils import clip_grad_norm_
 from fpnkit.codecs.base import Codec
 from fpnkit.codecs.build import build_codec
 from fpnkit.codecs.standardise import calibrate
-from fpnkit.config.load import to_yaml, validate
+from fpnkit.config.load import plain, to_yaml, validate
 from fpnkit.config.schema import CodecConfig, CodecTraining
 from fpnkit.data.cache import FeatureCache
 from fpnkit.data.features import Features
@@ -163,7 +163,7 @@ def new_run(config: CodecConfig, base_dir: Path) -> RunWriter:
     return RunWriter.create(
         base_dir,
         kind="fpn_compression",
-        config_yaml=to_yaml(config),
+        config_yaml=to_yaml(plain(config)),
         summary=ConfigSummary(lmbda=config.loss.lmbda, lr=training.lr, batch_size=training.batch_size),
         epochs=training.epochs,
         argv=["benchmark"],

@@ -7,7 +7,7 @@ from test_run_command_line import on_a_terminal
 from test_run_evaluations import write_summary
 from test_run_store import write_run
 
-from fpnkit.config.load import load_config, to_yaml
+from fpnkit.config.load import load_config, plain, to_yaml
 from fpnkit.errors import ConfigError, RunError
 from fpnkit.runs.compare import Difference, compare_runs
 from fpnkit.runs.record import Best
@@ -26,7 +26,7 @@ def trained(base, name, config=CONFIG, commit="a" * 40, versions="torch==2.6.0\n
     """A run with the whole configuration in its file, as a trainer writes it."""
     path = write_run(base, name, **facts)
     (path / "short.yaml").write_text(yaml.safe_dump(config))
-    (path / "config_used.yaml").write_text(to_yaml(load_config(path / "short.yaml")))
+    (path / "config_used.yaml").write_text(to_yaml(plain(load_config(path / "short.yaml"))))
     (path / "env").mkdir()
     (path / "env" / "git.json").write_text(json.dumps({"commit": commit, "dirty": False}))
     (path / "env" / "packages.txt").write_text(versions)
