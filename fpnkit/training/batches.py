@@ -22,7 +22,10 @@ class Ahead(Generic[T]):
 
     def __init__(self, make: Callable[[int, int], T], per_epoch: int) -> None:
         self._make, self._per_epoch = make, per_epoch
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="batches")
+        torch.get_num_threads()  # settles this thread's own number, which the next line would change otherwise
+        # One core for the reading: torch would otherwise give its thread a team as large as the training's own, and two
+        # teams waiting for each other on the same cores made a step take more than twice as long.
+        self._thread = ThreadPoolExecutor(1, "batches", initializer=torch.set_num_threads, initargs=(1,))
         self._next: tuple[int, int, Future[T]] | None = None
 
     def get(self, epoch: int, index: int) -> T:

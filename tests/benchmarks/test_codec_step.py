@@ -22,7 +22,9 @@ from in_turns import in_turns
 from torch import Tensor, nn
 from torch.nn.utils import clip_grad_norm_
 
-from fpnkit.codecs.factorized import FactorizedPyramidCodec, LevelCodec
+from fpnkit.codecs.base import Codec
+from fpnkit.codecs.build import build_codec
+from fpnkit.codecs.factorized import LevelCodec
 from fpnkit.config.schema import CodecTraining, FactorizedCodec
 from fpnkit.pyramid import LevelSpec, Pyramid, PyramidSpec
 from fpnkit.training.optim import CodecOptimizers
@@ -37,17 +39,17 @@ SPEC = PyramidSpec((LevelSpec("p2", CHANNELS, 4),))
 def test_step_against_compressai(crop: int) -> None:
     torch.manual_seed(0)
     levels = list(torch.randn(STEPS, 4, CHANNELS, crop // 4, crop // 4))
-    codec = FactorizedPyramidCodec(FactorizedCodec(channels=CHANNELS, latent_channels=CHANNELS), SPEC)
+    codec = build_codec(FactorizedCodec(channels=CHANNELS, latent_channels=CHANNELS), SPEC)
     weights = {name: value.clone() for name, value in codec.state_dict().items()}
 
     def ours() -> Callable[[], list[float]]:
-        own = FactorizedPyramidCodec(FactorizedCodec(channels=CHANNELS, latent_channels=CHANNELS), SPEC)
+        own = build_codec(FactorizedCodec(channels=CHANNELS, latent_channels=CHANNELS), SPEC)
         own.load_state_dict(weights)
         torch.manual_seed(1)
         return partial(fpnkit_steps, own, levels)
 
     def compressai() -> Callable[[], list[float]]:
-        own = FactorizedPyramidCodec(FactorizedCodec(channels=CHANNELS, latent_channels=CHANNELS), SPEC)
+        own = build_codec(FactorizedCodec(channels=CHANNELS, latent_channels=CHANNELS), SPEC)
         own.load_state_dict(weights)
         level = own.levels["p2"]
         assert isinstance(level, LevelCodec)
@@ -77,7 +79,7 @@ class OneLevelPrior(FactorizedPrior):
         self.entropy_bottleneck.load_state_dict(level.bottleneck.state_dict())
 
 
-def fpnkit_steps(codec: FactorizedPyramidCodec, levels: list[Tensor]) -> list[float]:
+def fpnkit_steps(codec: Codec, levels: list[Tensor]) -> list[float]:
     goal = Objective(LAMBDA, 255.0**2, {"p2": 1.0})
     optimizers = CodecOptimizers.of(codec, CodecTraining(epochs=1, lr=LR, aux_lr=AUX_LR))
     # compressai counts the cells of its input as pixels.

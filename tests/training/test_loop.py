@@ -279,3 +279,16 @@ def test_bfloat16_training_learns_and_keeps_weights_and_likelihoods_in_float32(t
     with torch.autocast("cpu", dtype=torch.bfloat16):
         output = learner._codec(tiny.features(0).pyramid)
     assert all(bits.dtype == torch.float32 for bits in output.bits.values())
+
+
+def test_reading_ahead_takes_one_core_and_leaves_the_training_all_of_its_own() -> None:
+    code = (
+        "import torch\n"
+        "from fpnkit.training.batches import Ahead\n"
+        "ahead = Ahead(lambda epoch, index: torch.get_num_threads(), 5)\n"
+        "ahead.get(0, 0)\n"
+        "print(ahead.get(0, 1), torch.get_num_threads())\n"
+    )
+    environment = {**os.environ, "OMP_NUM_THREADS": "2"}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
+    assert done.stdout == "1 2\n"
