@@ -292,3 +292,20 @@ def test_reading_ahead_takes_one_core_and_leaves_the_training_all_of_its_own() -
     environment = {**os.environ, "OMP_NUM_THREADS": "2"}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
     assert done.stdout == "1 2\n"
+
+
+def test_validating_leaves_the_training_state_untouched(tmp_path: Path) -> None:
+    learner = tiny.learner(tiny.config(), tmp_path)
+    learner.step(1, 0, 1e-3)
+    before = copy.deepcopy(learner.state_dict())
+    exported = learner.validate().content["state_dict"]
+    assert_same_state(learner.state_dict(), before)
+    quantiles = "levels.p2.bottleneck.quantiles"
+    assert not torch.equal(exported[quantiles], before["codec"][quantiles])  # so the copy did get its tables
+
+
+def test_the_loss_of_a_step_is_lambda_times_distortion_plus_bits_over_pixels_of_the_image(tmp_path: Path) -> None:
+    settings = tiny.config()
+    tally = tiny.learner(settings, tmp_path).step(1, 0, 1e-3)
+    assert tally.pixels == 2 * 48 * 48  # two crops, of images that were not resized
+    assert tally.loss == pytest.approx(0.01 * tally.distortion + sum(tally.bits.values()) / tally.pixels, rel=1e-5)
