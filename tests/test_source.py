@@ -32,8 +32,14 @@ LAYERS = [
     "launch",
     "widgets",
     "train",
+    "bitstream",
+    "evaluate",
+    "anchors",
+    "rd",
+    "sweep",
+    "analyze",
 ]
-TORCH_FREE = ("errors", "config", "runs")
+TORCH_FREE = ("errors", "config", "runs", "container", "plots", "launch", "rd", "sweep")
 
 
 def part_of(module: str) -> str:
