@@ -21,7 +21,7 @@ from typing import Any
 
 from fpnkit.errors import RunError
 from fpnkit.runs import layout
-from fpnkit.runs.files import from_json, to_json, write_json
+from fpnkit.runs.files import from_json, write_json
 
 SCHEMA_VERSION = 1
 IMAGES = "images.jsonl"
@@ -126,23 +126,18 @@ def read_summary(directory: Path) -> Summary:
         raise RunError(f"{path}: required the summary of an evaluation, found something else ({error})") from error
 
 
-def image_line(row: ImageRow) -> str:
-    """A line of images.jsonl, with its newline."""
-    return json.dumps(to_json(asdict(row)), allow_nan=False) + "\n"
-
-
 def read_images(directory: Path) -> list[ImageRow]:
     """Rows of images.jsonl in the order of the data set; a torn last line and unknown keys are ignored."""
-    path = directory / IMAGES
     try:
-        lines = path.read_bytes().split(b"\n")
+        lines = (directory / IMAGES).read_bytes().split(b"\n")
     except FileNotFoundError:
         return []
-    rows = []
-    for line in lines[:-1]:  # what follows the last newline is empty or torn
-        values = _known(ImageRow, from_json(json.loads(line)))
-        rows.append(ImageRow(**values | {"flagged": tuple(values["flagged"])}))
-    return rows
+    return [image_row(from_json(json.loads(line))) for line in lines[:-1]]  # after the last newline: empty or torn
+
+
+def image_row(values: Mapping[str, Any]) -> ImageRow:
+    """From a line of images.jsonl; unknown keys are ignored."""
+    return ImageRow(**_known(ImageRow, values) | {"flagged": tuple(values["flagged"])})
 
 
 def _known(kind: type[Any], values: Mapping[str, Any]) -> dict[str, Any]:

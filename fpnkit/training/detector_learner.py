@@ -15,7 +15,8 @@ from fpnkit.data.images import Category, ImageSet, Sample
 from fpnkit.detectors.base import Detections, Detector
 from fpnkit.detectors.torchvision import TorchvisionAdapter
 from fpnkit.errors import DataError, DivergedError
-from fpnkit.metrics.detection import GroundTruth, average_precision
+from fpnkit.metrics.coco_format import GroundTruth
+from fpnkit.metrics.detection import average_precision
 from fpnkit.training.batches import Ahead, chosen
 from fpnkit.training.checkpoint import shown_settings
 from fpnkit.training.loop import Validation

@@ -11,7 +11,8 @@ from PIL import Image
 from fpnkit.config.schema import NanodetDetector
 from fpnkit.detectors.nanodet import Nanodet, NanodetAdapter, build_nanodet, decode
 from fpnkit.errors import WeightsError
-from fpnkit.metrics.detection import GroundTruth, average_precision
+from fpnkit.metrics.coco_format import GroundTruth
+from fpnkit.metrics.detection import average_precision
 from fpnkit.pyramid import ImageGeometry, Pyramid
 
 

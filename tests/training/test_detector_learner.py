@@ -12,7 +12,8 @@ from fpnkit.data.images import Category, ImageSet, Sample
 from fpnkit.data.shapes import ShapesSet
 from fpnkit.detectors.build import build_detector, build_trainable
 from fpnkit.errors import DataError
-from fpnkit.metrics.detection import GroundTruth, average_precision
+from fpnkit.metrics.coco_format import GroundTruth
+from fpnkit.metrics.detection import average_precision
 from fpnkit.runs.metrics import read_metrics
 from fpnkit.runs.record import ConfigSummary
 from fpnkit.runs.writer import RunWriter

@@ -1,0 +1,161 @@
+"""Measure trained codecs with real bitstreams: python -m fpnkit.evaluate RUN…
+
+Codes the test images of each run's config into files, reads them back, decodes, runs the detector's heads, and writes
+RUN/evaluation/<dataset>/<checkpoint>/. What is there already is not measured again; an interrupted evaluation goes on.
+Exit codes: 0 done, 1 failed, 2 the input is wrong, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fpnkit.config.load import load_config, parse_override, plain
+from fpnkit.config.schema import CodecConfig
+from fpnkit.errors import ConfigError, FpnkitError, RunError, WeightsError
+from fpnkit.runs import layout
+
+if TYPE_CHECKING:
+    from fpnkit.evaluation.results import Summary
+    from fpnkit.evaluation.run import Job
+    from fpnkit.evaluation.task import Task
+
+log = logging.getLogger("fpnkit.evaluate")  # the name of the module is `__main__` when it runs as a command
+
+INTERRUPTED = 130
+_OVERRIDABLE = ("data", "detector", "training.device")
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A run that has something to evaluate."""
+
+    path: Path
+    config: CodecConfig
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; → exit code."""
+    options = _parser().parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    try:
+        _evaluate_all([_candidate(text, options) for text in options.runs])
+        return 0
+    except FpnkitError as error:
+        print(f"fpnkit.evaluate: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("fpnkit.evaluate: interrupted; the same command goes on where it stopped", file=sys.stderr)
+        return INTERRUPTED
+
+
+def _parser() -> argparse.ArgumentParser:
+    description, _, epilog = (__doc__ or "").partition("\n\n")
+    parser = argparse.ArgumentParser(prog="python -m fpnkit.evaluate", description=description, epilog=epilog)
+    parser.add_argument("runs", metavar="RUN", nargs="+", help="a path or a unique part of a name")
+    parser.add_argument("--base-dir", metavar="DIR", help="folder that directly holds the runs")
+    parser.add_argument(
+        "--set", metavar="KEY.PATH=VALUE", action="append", default=[], help="other data, such as data.test.limit=20"
+    )
+    return parser
+
+
+def _candidate(text: str, options: argparse.Namespace) -> Candidate:
+    base_dir = Path(options.base_dir) if options.base_dir else layout.default_base_dir("fpn_compression")
+    path = layout.find_run(text, base_dir).absolute()
+    overrides = [parse_override(item) for item in options.set]
+    for override in overrides:
+        key = ".".join(override.path)
+        if not key.startswith(_OVERRIDABLE):
+            raise ConfigError(
+                [f"--set {key}: required a key of {', '.join(_OVERRIDABLE)}; the rest belongs to the run"]
+            )
+    config = load_config(path / layout.CONFIG_USED, overrides)
+    if not isinstance(config, CodecConfig):
+        raise RunError(f"run {path}: required a codec, found a detector")
+    if not (path / layout.BEST_MODEL).is_file():
+        raise RunError(f"run {path}: required {layout.BEST_MODEL}, found none; it has not finished an epoch")
+    return Candidate(path, config)
+
+
+def _evaluate_all(candidates: Sequence[Candidate]) -> None:
+    from fpnkit.evaluation.run import evaluate  # torch only once the arguments are known to be right
+    from fpnkit.evaluation.task import build_task
+
+    groups: dict[str, list[Candidate]] = {}
+    for candidate in candidates:
+        config = plain(candidate.config)
+        groups.setdefault(str((config["detector"], config["data"]["test"])), []).append(candidate)
+    for group in groups.values():
+        task = build_task(group[0].config)
+        jobs = [_job(candidate, task) for candidate in group]
+        for candidate, summary in zip(group, evaluate(jobs, task), strict=True):
+            print(_describe(candidate.path, summary), flush=True)
+
+
+def _job(candidate: Candidate, task: Task) -> Job:
+    from fpnkit.evaluation.coding import LearnedCoder
+    from fpnkit.evaluation.run import Job, Origin
+    from fpnkit.training.checkpoint import load_codec
+
+    path = candidate.path
+    trained = load_codec(path / layout.BEST_MODEL)
+    found = task.detector.fingerprint()
+    if trained.detector_fingerprint != found:
+        raise WeightsError(
+            f"run {path}: required the detector it was trained with (fingerprint {trained.detector_fingerprint[:8]}), "
+            f"found another one ({task.detector.name}, {found[:8]})"
+        )
+    log.info("run %s: best model of epoch %d, hash %s", path.name, trained.epoch, trained.hash)
+    directory = path / layout.EVALUATION / task.images.name / trained.hash
+    origin = Origin(path.name, trained.hash, trained.epoch, lmbda=trained.config.loss.lmbda)
+    return Job(LearnedCoder(trained), directory, origin)
+
+
+def _describe(path: Path, summary: Summary) -> str:
+    """Everything in a few lines, with what can be told apart and what cannot."""
+    s = summary
+    lines = [
+        f"{s.run} on {s.dataset} ({s.images} images): {path / layout.EVALUATION / s.dataset / str(s.checkpoint)}",
+        f"  rate      {s.bpp:.4f} bpp of file bytes, {s.kb_per_image:.2f} KB per image"
+        + (f"; estimated {s.bpp_estimated:.4f}, headers {s.bpp_header:.4f} bpp" if s.bpp_estimated is not None else ""),
+        f"  SNR       {', '.join(f'{level} {value:.1f} dB' for level, value in s.snr_db.items())}",
+    ]
+    if s.map is not None and s.map50 is not None:
+        lines.append(
+            f"  mAP       {100 * s.map:.1f}{_range(s.map_interval)}, mAP50 {100 * s.map50:.1f}; "
+            f"ceiling {_percent(s.ceiling.map)} and {_percent(s.ceiling.map50)}"
+        )
+    if s.self_map is not None:
+        lines.append(f"  self-mAP  {100 * s.self_map:.1f}{_range(s.self_map_interval)}")
+    if s.share_of_ceiling is not None:
+        lines.append(f"  reaches   {100 * s.share_of_ceiling:.1f} % of the ceiling")
+    lines.append(
+        f"  takes     {1000 * s.encode_seconds:.0f} ms to encode, {1000 * s.decode_seconds:.0f} ms to decode an image; "
+        f"{s.peak_memory_mb:.0f} MB at most"
+    )
+    if s.flagged_images:
+        lines.append(
+            f"  warning: payloads of {s.flagged_images} images are further from the estimate than 1 % + 8 bytes"
+        )
+    if s.map_interval is not None:
+        points = 50 * (s.map_interval[1] - s.map_interval[0])
+        lines.append(f"  {s.images} images tell mAP to ±{points:.1f} points (95 %); less than that may be chance")
+    return "\n".join(lines)
+
+
+def _range(interval: tuple[float, float] | None) -> str:
+    return "" if interval is None else f" [{100 * interval[0]:.1f}, {100 * interval[1]:.1f}]"
+
+
+def _percent(value: float | None) -> str:
+    return "none" if value is None else f"{100 * value:.1f}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,210 @@
+"""Evaluate one coder: every image through real bytes on disk, the heads, and the metrics."""
+
+from __future__ import annotations
+
+import resource
+import statistics
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from tqdm import tqdm
+
+from fpnkit.data.images import Sample
+from fpnkit.detectors.base import Detections
+from fpnkit.evaluation.coder import Coded, Coder, ReceivedFeatures, ReceivedImage, Source
+from fpnkit.evaluation.journal import Journal
+from fpnkit.evaluation.results import MATCHES, SELF_MATCHES, STREAMS, ImageRow, Summary, image_row, read_summary
+from fpnkit.evaluation.task import Task
+from fpnkit.metrics import rate
+from fpnkit.metrics.bootstrap import map_interval
+from fpnkit.metrics.distortion import snr_db
+from fpnkit.metrics.matches import average_precision_of
+from fpnkit.metrics.matching import match
+from fpnkit.pyramid import Pyramid
+from fpnkit.runs import clock
+from fpnkit.runs.files import write_bytes
+from fpnkit.runs.provenance import describe_commit
+
+# A payload further from the estimate than this is flagged.
+_GAP_SHARE, _GAP_BYTES = 0.01, 8
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a coder comes from, as far as that applies."""
+
+    run: str | None = None
+    checkpoint: str | None = None  # 8 hex
+    epoch: int | None = None
+    lmbda: float | None = None
+    quality: float | None = None
+
+
+@dataclass(frozen=True)
+class Job:
+    """One coder to evaluate, and where its results go."""
+
+    coder: Coder
+    directory: Path
+    origin: Origin
+
+
+def evaluate(jobs: Sequence[Job], task: Task) -> list[Summary]:
+    """Fill the directory of each job; the detector's backbone runs once per image for all of them.
+
+    Goes on with what an interrupted evaluation left, and returns a finished one as it is. Raises `UserError` if a
+    directory holds an evaluation of other images, another detector or another coder.
+    """
+    journals = [Journal(job.directory, _identity(job, task)) for job in jobs]
+    open_ones = [pair for pair in zip(jobs, journals, strict=True) if not pair[1].finished]
+    for job, _ in open_ones:
+        (job.directory / STREAMS).mkdir(exist_ok=True)
+    first = min((len(journal.rows) for _, journal in open_ones), default=len(task.images))
+    for index in tqdm(range(first, len(task.images)), desc="images", unit="image", disable=None, leave=False):
+        _one_image(task, task.images[index], [pair for pair in open_ones if len(pair[1].rows) == index])
+    for job, journal in open_ones:
+        journal.finish(asdict(_summarise(job, task, journal)))
+    return [read_summary(job.directory) for job in jobs]
+
+
+def _identity(job: Job, task: Task) -> dict[str, str]:
+    return {
+        "data_id": task.reference.data_id,
+        "detector_id": task.detector_id,
+        "codec": job.coder.name,
+        "checkpoint": str(job.origin.checkpoint),
+        "quality": str(job.origin.quality),
+    }
+
+
+@torch.no_grad()
+def _one_image(task: Task, sample: Sample, waiting: Sequence[tuple[Job, Journal]]) -> None:
+    batch = task.detector.prepare([sample.image])
+    source = Source(sample.image, task.detector.pyramid(batch), batch.geometry[0])
+    for job, journal in waiting:
+        path = job.directory / STREAMS / f"{sample.image_id}{job.coder.suffix}"
+        row, found = _code(job.coder, task, source, path, sample.image_id)
+        journal.add(sample.image_id, asdict(row), found)
+
+
+def _code(coder: Coder, task: Task, source: Source, path: Path, image_id: int) -> tuple[ImageRow, Detections]:
+    """To bytes on disk and back, then through the heads."""
+    start = time.perf_counter()
+    coded = coder.encode(source)
+    encode_seconds = time.perf_counter() - start
+    write_bytes(path, coded.data)
+    data = path.read_bytes()
+    start = time.perf_counter()
+    received = coder.decode(data)
+    decode_seconds = time.perf_counter() - start
+    features = _features(task, received)
+    (found,) = task.detector.detect(task.detector.complete(features.pyramid), [features.geometry])
+    mse = _mse(source.pyramid, features.pyramid)
+    row = ImageRow(
+        image=image_id,
+        width=source.image.shape[2],
+        height=source.image.shape[1],
+        bytes=len(data),
+        bits_level=coded.bits_level,
+        bits_estimated=coded.bits_estimated,
+        flagged=_flagged(coded),
+        mse=mse,
+        snr_db={name: _snr_db(task, name, value) for name, value in mse.items()},
+        encode_seconds=encode_seconds,
+        decode_seconds=decode_seconds,
+    )
+    return row, found
+
+
+def _features(task: Task, received: ReceivedFeatures | ReceivedImage) -> ReceivedFeatures:
+    """A decoded image goes through the whole detector; its boxes are wanted in the original's pixels."""
+    if isinstance(received, ReceivedFeatures):
+        return received
+    batch = task.detector.prepare([received.image])
+    geometry = replace(batch.geometry[0], original=received.original)
+    return ReceivedFeatures(task.detector.pyramid(batch), geometry)
+
+
+def _mse(original: Pyramid, decoded: Pyramid) -> dict[str, float]:
+    return {name: (decoded[name] - level).double().square().mean().item() for name, level in original.items()}
+
+
+def _snr_db(task: Task, level: str, mse: float) -> float:
+    return snr_db(mse / task.reference.variance[level])
+
+
+def _flagged(coded: Coded) -> tuple[str, ...]:
+    """Levels whose payload is not what the entropy model promised; the other way round counts as well."""
+    return tuple(
+        name
+        for name, bits in coded.bits_estimated.items()
+        if abs(coded.bits_level[name] - bits) > _GAP_SHARE * bits + 8 * _GAP_BYTES
+    )
+
+
+def _summarise(job: Job, task: Task, journal: Journal) -> Summary:
+    rows = [image_row(values) for values in journal.rows]
+    reference = task.reference
+    matches = match(reference.truth, journal.detections)
+    self_matches = match(reference.self_truth, journal.detections)
+    matches.save(job.directory / MATCHES)
+    self_matches.save(job.directory / SELF_MATCHES)
+    scores, self_scores = average_precision_of(matches), average_precision_of(self_matches)
+    ceiling = reference.ceiling
+    return Summary(
+        codec=job.coder.name,
+        dataset=task.images.name,
+        data_id=reference.data_id,
+        detector=task.detector_name,
+        detector_id=task.detector_id,
+        images=len(rows),
+        **_rates(rows),
+        snr_db={level: _snr_db(task, level, mse) for level, mse in _means(rows, "mse").items()},
+        map=scores.map,
+        map50=scores.map50,
+        self_map=self_scores.map,
+        map_interval=map_interval(matches),
+        self_map_interval=map_interval(self_matches),
+        share_of_ceiling=scores.map / ceiling.map if scores.map is not None and ceiling.map else self_scores.map,
+        ceiling=ceiling,
+        flagged_images=sum(bool(row.flagged) for row in rows),
+        encode_seconds=statistics.fmean(row.encode_seconds for row in rows),
+        decode_seconds=statistics.fmean(row.decode_seconds for row in rows),
+        peak_memory_mb=peak_memory_mb(),
+        **vars(job.origin),
+        created=clock.to_text(clock.now()),
+        commit=describe_commit(),
+    )
+
+
+def _rates(rows: Sequence[ImageRow]) -> dict[str, Any]:
+    """Bits of the whole set over its pixels."""
+    pixels = sum(row.pixels for row in rows)
+    size = sum(row.bytes for row in rows)
+    levels = {name: sum(row.bits_level[name] for row in rows) for name in rows[0].bits_level}
+    estimated = sum(sum(row.bits_estimated.values()) for row in rows)
+    return {
+        "pixels": pixels,
+        "bpp": rate.bpp(8 * size, pixels),
+        "kb_per_image": size / len(rows) / 1000,
+        "bpp_estimated": rate.bpp(estimated, pixels) if rows[0].bits_estimated else None,
+        "bpp_level": {name: rate.bpp(bits, pixels) for name, bits in levels.items()} or None,
+        "bpp_header": rate.bpp(8 * size - sum(levels.values()), pixels) if levels else None,
+    }
+
+
+def _means(rows: Sequence[ImageRow], field: str) -> dict[str, float]:
+    """Level → mean over images, each weighing the same."""
+    columns = [getattr(row, field) for row in rows]
+    return {name: statistics.fmean(column[name] for column in columns) for name in columns[0]}
+
+
+def peak_memory_mb() -> float:
+    """Of this process so far, resident."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (1e6 if sys.platform == "darwin" else 1e3)  # bytes there, KiB elsewhere

@@ -1,0 +1,178 @@
+"""What a codec is measured on: a detector, a set of images, and what the detector reaches without any codec."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from tqdm import tqdm
+
+from fpnkit.config.schema import CocoData, CodecConfig, ImageSource
+from fpnkit.data.build import build_image_set
+from fpnkit.data.files import file_identity
+from fpnkit.data.images import ImageSet, Sample
+from fpnkit.detectors.base import Detections, Detector
+from fpnkit.detectors.build import build_detector
+from fpnkit.errors import ConfigError
+from fpnkit.evaluation.journal import Journal
+from fpnkit.evaluation.results import SCHEMA_VERSION, Ceiling
+from fpnkit.metrics.coco_format import GroundTruth, truth_from_coco, truth_to_coco
+from fpnkit.metrics.detection import average_precision
+from fpnkit.runs import clock, layout
+from fpnkit.runs.files import from_json, write_text
+from fpnkit.runs.provenance import describe_commit
+
+log = logging.getLogger(__name__)
+
+SELF_MAP_SCORE = 0.3  # detections on uncompressed features that count as objects for `self_map`
+_TRUTH = "truth.json"
+_ID_DIGITS = 16
+
+
+@dataclass(frozen=True)
+class Reference:
+    """The detector on uncompressed features, and what it is measured against."""
+
+    data_id: str  # of pixels, boxes and order of the images: equal on every machine
+    truth: list[GroundTruth]
+    detections: list[Detections]
+    ceiling: Ceiling
+    variance: Mapping[str, float]  # of each level over the set, each image weighing the same
+
+    @property
+    def self_truth(self) -> list[GroundTruth]:
+        """The detector's own confident detections taken as labels."""
+        return [
+            GroundTruth(image.image_id, found.boxes[sure], found.labels[sure], torch.zeros(int(sure.sum())).bool())
+            for image, found in zip(self.truth, self.detections, strict=True)
+            for sure in [found.scores >= SELF_MAP_SCORE]
+        ]
+
+
+@dataclass(frozen=True)
+class Task:
+    """Detector, images, reference."""
+
+    detector: Detector
+    detector_name: str
+    detector_id: str
+    images: ImageSet
+    reference: Reference
+    key: str  # of detector and files, for directories
+
+    @property
+    def folder_name(self) -> str:
+        """`<dataset>_<detector>`."""
+        return f"{self.images.name}_{self.detector_name}"
+
+
+def build_task(config: CodecConfig) -> Task:
+    """Detector and test images of a config; measures the ceiling unless that was done before.
+
+    Raises `ConfigError` without a test set, `DataError` for broken images.
+    """
+    if config.data.test is None:
+        raise ConfigError(
+            ["data.test: required the images to evaluate on, found none; --set data.test.kind=… adds them"]
+        )
+    images = build_image_set(config.data.test)
+    images.check()
+    detector = build_detector(config.detector)
+    module = getattr(detector, "module", None)
+    if isinstance(module, nn.Module):
+        module.eval()
+    fingerprint = detector.fingerprint()
+    key = _key(config.data.test, images, fingerprint)
+    name = getattr(config.detector, "model", config.detector.kind)
+    folder = layout.home() / "checkpoints" / "ceilings" / f"{images.name}_{name}" / key
+    reference = _reference(folder, detector, images)
+    return Task(detector, name, fingerprint[:_ID_DIGITS], images, reference, key)
+
+
+def _key(source: ImageSource, images: ImageSet, fingerprint: str) -> str:
+    digest = hashlib.sha256(fingerprint.encode())
+    if isinstance(source, CocoData):
+        digest.update(file_identity(Path(source.annotations)).encode())
+    for index in range(len(images)):
+        digest.update(f"\n{images.identity(index)}".encode())
+    return digest.hexdigest()[:8]
+
+
+def _reference(folder: Path, detector: Detector, images: ImageSet) -> Reference:
+    journal = Journal(folder, {})
+    if not journal.finished:
+        log.info("measuring the ceiling: %d images without a codec", len(images))
+        truth = [GroundTruth.of(images[index]) for index in range(len(journal.rows))]
+        todo = range(len(truth), len(images))
+        for index in tqdm(todo, desc="ceiling", unit="image", disable=None, leave=False):
+            sample = images[index]
+            truth.append(GroundTruth.of(sample))
+            journal.add(sample.image_id, *_without_codec(detector, sample))
+        write_text(folder / _TRUTH, json.dumps(truth_to_coco(truth)) + "\n")
+        journal.finish(_summary(journal, truth, detector, images))
+    values = from_json(json.loads((folder / layout.SUMMARY).read_text()))
+    return Reference(
+        data_id=values["data_id"],
+        truth=truth_from_coco(json.loads((folder / _TRUTH).read_text())),
+        detections=journal.detections,
+        ceiling=Ceiling(values["map"], values["map50"]),
+        variance=values["variance"],
+    )
+
+
+@torch.no_grad()
+def _without_codec(detector: Detector, sample: Sample) -> tuple[dict[str, Any], Detections]:
+    """A line about one image, and what is found in it."""
+    batch = detector.prepare([sample.image])
+    pyramid = detector.pyramid(batch)
+    (found,) = detector.detect(detector.complete(pyramid), batch.geometry)
+    row = {
+        "image": sample.image_id,
+        "width": sample.image.shape[2],
+        "height": sample.image.shape[1],
+        "digest": _digest(sample),
+        "mean": {name: level.double().mean().item() for name, level in pyramid.items()},
+        "square": {name: level.double().square().mean().item() for name, level in pyramid.items()},
+    }
+    return row, found
+
+
+def _digest(sample: Sample) -> str:
+    digest = hashlib.sha256()
+    for tensor in (sample.image, sample.boxes, sample.labels, sample.crowd):
+        digest.update(f"{tuple(tensor.shape)}".encode())
+        digest.update(tensor.contiguous().numpy().tobytes())
+    return digest.hexdigest()[:_ID_DIGITS]
+
+
+def _summary(journal: Journal, truth: list[GroundTruth], detector: Detector, images: ImageSet) -> dict[str, Any]:
+    scores = average_precision(truth, journal.detections)
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "dataset": images.name,
+        "data_id": hashlib.sha256("".join(row["digest"] for row in journal.rows).encode()).hexdigest()[:_ID_DIGITS],
+        "detector": detector.name,
+        "detector_id": detector.fingerprint()[:_ID_DIGITS],
+        "images": len(journal.rows),
+        "pixels": sum(row["width"] * row["height"] for row in journal.rows),
+        "map": scores.map,
+        "map50": scores.map50,
+        "variance": {name: _variance(journal.rows, name) for name in detector.spec.names},
+        "created": clock.to_text(clock.now()),
+        "commit": describe_commit(),
+    }
+
+
+def _variance(rows: list[dict[str, Any]], level: str) -> float:
+    """Mean over images of the squared distance from the mean of all: what "decode the mean" costs."""
+    mean = math.fsum(row["mean"][level] for row in rows) / len(rows)
+    square = math.fsum(row["square"][level] for row in rows) / len(rows)
+    return square - mean**2

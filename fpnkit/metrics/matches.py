@@ -1,0 +1,117 @@
+"""Detections after matching, and COCO's average precision from them, also over resampled images.
+
+Matching does not depend on which other images are in the set, so it is done once; what is left for a resample is
+counting. An image that a resample holds twice counts as two images.
+"""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fpnkit.errors import DataError
+from fpnkit.runs.files import write_bytes
+
+IOU_THRESHOLDS = np.linspace(0.5, 0.95, 10)
+_RECALLS = np.linspace(0, 1, 101)
+_EPSILON = np.spacing(1)  # as COCO keeps from dividing by zero
+
+Numbers = NDArray[np.float64]
+Weights = NDArray[np.integer]
+
+
+@dataclass(frozen=True)
+class DetectionScores:
+    """Averages over categories, in [0, 1]; None where no object is labelled, so that nothing can be scored."""
+
+    map: float | None  # AP@[.50:.95]
+    map50: float | None  # AP@.50
+
+
+@dataclass(frozen=True)
+class Matches:
+    """Detections of a set of images matched to its objects; detections of categories without truth are left out.
+
+    Where scores are equal the order of the detections decides.
+    """
+
+    image: NDArray[np.int32]  # (detections,) index into the set
+    category: NDArray[np.int32]  # (detections,) category id
+    score: NDArray[np.float32]  # (detections,)
+    matched: NDArray[np.bool_]  # (10, detections) to a labelled object, at IoU .50:.05:.95
+    ignored: NDArray[np.bool_]  # (10, detections) lies in a crowd: counts neither way
+    objects: NDArray[np.int32]  # (images, categories) labelled objects, crowds not counted
+    categories: NDArray[np.int32]  # (categories,) ids
+
+    def save(self, path: Path) -> None:
+        """Atomically. Raises `StorageError`."""
+        buffer = io.BytesIO()
+        np.savez_compressed(buffer, **vars(self))
+        write_bytes(path, buffer.getvalue())
+
+    @classmethod
+    def load(cls, path: Path) -> Matches:
+        """Raises `DataError`: missing or something else."""
+        try:
+            with np.load(path, allow_pickle=False) as stored:
+                return cls(**{item.name: stored[item.name] for item in fields(cls)})
+        except OSError as error:
+            raise DataError(f"{path}: required matched detections, found: {error.strerror or error}") from error
+        except (KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
+            raise DataError(f"{path}: required matched detections, found something else ({error})") from error
+
+
+def average_precision_of(matches: Matches, weights: Weights | None = None) -> DetectionScores:
+    """COCO's averages; `weights` (images,) says how many times each image counts, by default once."""
+    weights = np.ones(len(matches.objects), np.int64) if weights is None else weights
+    map_, map50 = (float(values[0]) for values in average_precisions(matches, weights[None]))
+    return DetectionScores(None, None) if np.isnan(map_) else DetectionScores(map_, map50)
+
+
+def average_precisions(matches: Matches, weights: Weights) -> tuple[Numbers, Numbers]:
+    """As `average_precision_of` for many resamples at once: weights (resamples, images) → map, map50 (resamples,).
+
+    NaN where a resample holds no labelled object.
+    """
+    counts = weights.astype(np.int64)
+    objects = counts @ matches.objects  # (resamples, categories)
+    precision = np.zeros((len(IOU_THRESHOLDS), *objects.shape))
+    for index, rows in enumerate(_rows_by_score(matches)):
+        of_category = np.ascontiguousarray(counts[:, matches.image[rows]])
+        for level, (matched, ignored) in enumerate(zip(matches.matched, matches.ignored, strict=True)):
+            precision[level, :, index] = _precision(of_category, matched[rows], ignored[rows], objects[:, index])
+    labelled = objects > 0
+    with np.errstate(invalid="ignore"):
+        by_threshold = np.where(labelled, precision, 0).sum(axis=2) / labelled.sum(axis=1)
+    return by_threshold.mean(axis=0), by_threshold[0]
+
+
+def _rows_by_score(matches: Matches) -> Iterator[NDArray[np.intp]]:
+    """Of each category, its detections, best score first."""
+    order = np.argsort(-matches.score, kind="stable")
+    for category in matches.categories:
+        yield order[matches.category[order] == category]
+
+
+def _precision(
+    counts: NDArray[np.int64], matched: NDArray[np.bool_], ignored: NDArray[np.bool_], objects: NDArray[np.int64]
+) -> Numbers:
+    """Interpolated precision, averaged over 101 recalls; `counts` (resamples, detections), best score first.
+
+    Recall and the best precision from here on change at matched detections only, so only these are looked at.
+    """
+    detected = np.cumsum(np.where(ignored, 0, counts) if ignored.any() else counts, axis=1)[:, matched]
+    true = np.cumsum(counts[:, matched], axis=1)
+    precision = true / (detected + _EPSILON)
+    best = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
+    recall = true / np.maximum(objects, 1)[:, None]
+    reached = np.searchsorted(_RECALLS, recall, side="right")  # recalls of the 101 that are reached by then
+    newly: Numbers = np.diff(reached, axis=1, prepend=0)
+    averages: Numbers = (best * newly).sum(axis=1) / len(_RECALLS)
+    return averages
