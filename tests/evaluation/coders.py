@@ -1,0 +1,57 @@
+"""Coders simple enough that what an evaluation must give is known."""
+
+import io
+from collections.abc import Callable, Mapping
+
+import torch
+from torch import Tensor
+
+from fpnkit.evaluation.coder import Coded, ReceivedFeatures, ReceivedImage, Source
+from fpnkit.pyramid import ImageGeometry, Pyramid
+
+
+class FeatureCoder:
+    """The pyramid as it is, or changed."""
+
+    suffix = ".pt"
+
+    def __init__(self, change: Callable[[str, Tensor], Tensor] = lambda name, level: level, name: str = "raw") -> None:
+        self.name, self._change = name, change
+        self.encoded = 0  # images
+
+    def encode(self, source: Source) -> Coded:
+        self.encoded += 1
+        levels = {name: self._change(name, level) for name, level in source.pyramid.items()}
+        buffer = io.BytesIO()
+        torch.save({"levels": levels, "geometry": vars(source.geometry)}, buffer)
+        return Coded(buffer.getvalue())
+
+    def decode(self, data: bytes) -> ReceivedFeatures:
+        content = torch.load(io.BytesIO(data))
+        return ReceivedFeatures(Pyramid(content["levels"]), ImageGeometry(**content["geometry"]))
+
+
+class ImageCoder:
+    """The image as it is."""
+
+    name, suffix = "image", ".pt"
+
+    def encode(self, source: Source) -> Coded:
+        buffer = io.BytesIO()
+        torch.save(source.image, buffer)
+        return Coded(buffer.getvalue())
+
+    def decode(self, data: bytes) -> ReceivedImage:
+        image = torch.load(io.BytesIO(data))
+        return ReceivedImage(image, (image.shape[1], image.shape[2]))
+
+
+class Promising(FeatureCoder):
+    """Its entropy model says what it is told to say."""
+
+    def __init__(self, bits: Mapping[str, int], estimated: Mapping[str, float]) -> None:
+        super().__init__()
+        self._bits, self._estimated = bits, estimated
+
+    def encode(self, source: Source) -> Coded:
+        return Coded(super().encode(source).data, self._bits, self._estimated)

@@ -1,0 +1,210 @@
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from coders import FeatureCoder, ImageCoder, Promising
+from conftest import config
+from torch import Tensor
+
+from fpnkit.errors import UserError
+from fpnkit.evaluation.coder import Coded, Source
+from fpnkit.evaluation.results import IMAGES, STREAMS, Summary, read_images, read_summary
+from fpnkit.evaluation.run import Job, Origin, evaluate
+from fpnkit.evaluation.task import Task, build_task
+from fpnkit.metrics.detection import average_precision
+from fpnkit.metrics.matches import Matches, average_precision_of
+
+ORIGIN = Origin(quality=1.0)
+CLOCK = ("encode_seconds", "decode_seconds", "peak_memory_mb", "created", "commit")
+
+
+def without_clock(summary: Summary) -> dict[str, object]:
+    return {key: value for key, value in vars(summary).items() if key not in CLOCK}
+
+
+def evaluate_one(coder: FeatureCoder | ImageCoder, task: Task, folder: Path) -> Summary:
+    (summary,) = evaluate([Job(coder, folder, ORIGIN)], task)
+    return summary
+
+
+@pytest.mark.parametrize("coder", [FeatureCoder(), ImageCoder()], ids=["features", "image"])
+def test_a_lossless_coder_reaches_the_ceiling(coder: FeatureCoder | ImageCoder, task: Task, tmp_path: Path) -> None:
+    summary = evaluate_one(coder, task, tmp_path / "out")
+    assert task.reference.ceiling.map is not None
+    assert task.reference.ceiling.map > 0.2
+    assert summary.map == pytest.approx(task.reference.ceiling.map, abs=1e-9)
+    assert summary.map50 == pytest.approx(task.reference.ceiling.map50, abs=1e-9)
+    assert summary.share_of_ceiling == pytest.approx(1.0)
+    assert summary.self_map == pytest.approx(1.0)
+    assert all(value == float("inf") for value in summary.snr_db.values())
+
+
+def test_the_rate_is_that_of_the_bytes_on_disk_over_original_pixels(task: Task, tmp_path: Path) -> None:
+    summary = evaluate_one(FeatureCoder(), task, tmp_path / "out")
+    files = list((tmp_path / "out" / STREAMS).iterdir())
+    assert len(files) == len(task.images) == 6
+    bits = 8 * sum(path.stat().st_size for path in files)
+    assert summary.pixels == 6 * 192 * 192
+    assert summary.bpp == pytest.approx(bits / summary.pixels)
+    assert summary.kb_per_image == pytest.approx(bits / 8 / 6 / 1000)
+
+
+def test_decoding_the_mean_of_the_set_is_0_db(task: Task, tmp_path: Path) -> None:
+    rows = [json.loads(line) for line in next(tmp_path.rglob(f"ceilings/**/{IMAGES}")).read_text().splitlines()]
+
+    def mean(name: str, level: Tensor) -> Tensor:
+        return torch.full_like(level, sum(row["mean"][name] for row in rows) / len(rows))
+
+    summary = evaluate_one(FeatureCoder(mean), task, tmp_path / "out")
+    assert summary.snr_db == pytest.approx(dict.fromkeys(task.detector.spec.names, 0.0), abs=1e-3)
+    assert summary.map is not None
+    assert summary.map < 0.05
+
+
+def test_noise_of_10_db_is_measured_as_10_db(task: Task, tmp_path: Path) -> None:
+    variance = task.reference.variance
+    generator = torch.Generator().manual_seed(1)
+
+    def noisy(name: str, level: Tensor) -> Tensor:
+        return level + torch.randn(level.shape, generator=generator) * (variance[name] / 10) ** 0.5
+
+    summary = evaluate_one(FeatureCoder(noisy), task, tmp_path / "out")
+    assert summary.snr_db == pytest.approx(dict.fromkeys(task.detector.spec.names, 10.0), abs=0.1)
+    assert summary.map is not None
+    assert summary.map_interval is not None
+    low, high = summary.map_interval
+    assert low < summary.map < high
+
+
+class Interrupted(FeatureCoder):
+    def __init__(self, after: int) -> None:
+        super().__init__()
+        self._after = after
+
+    def encode(self, source: Source) -> Coded:
+        if self.encoded == self._after:
+            raise KeyboardInterrupt
+        return super().encode(source)
+
+
+def test_an_interrupted_evaluation_goes_on_and_ends_as_if_nothing_had_happened(task: Task, tmp_path: Path) -> None:
+    whole = evaluate_one(FeatureCoder(), task, tmp_path / "whole")
+    folder = tmp_path / "interrupted"
+    with pytest.raises(KeyboardInterrupt):
+        evaluate_one(Interrupted(after=4), task, folder)
+    assert len(read_images(folder)) == 4
+    with (folder / IMAGES).open("a") as file:
+        file.write('{"image": 5, "torn')
+    rest = FeatureCoder()
+    assert without_clock(evaluate_one(rest, task, folder)) == without_clock(whole)
+    assert rest.encoded == 2
+    assert [row.image for row in read_images(folder)] == [row.image for row in read_images(tmp_path / "whole")]
+    assert (folder / "detections.json").read_text() == (tmp_path / "whole" / "detections.json").read_text()
+
+
+def test_what_is_finished_is_not_measured_again(task: Task, tmp_path: Path) -> None:
+    first = evaluate_one(FeatureCoder(), task, tmp_path / "out")
+    again = FeatureCoder()
+    assert evaluate_one(again, task, tmp_path / "out") == first == read_summary(tmp_path / "out")
+    assert again.encoded == 0
+
+
+def test_several_coders_at_once_give_what_each_gives_alone(task: Task, tmp_path: Path) -> None:
+    def coarse(name: str, level: Tensor) -> Tensor:
+        return level.round(decimals=1)
+
+    alone = [
+        evaluate_one(FeatureCoder(), task, tmp_path / "a"),
+        evaluate_one(FeatureCoder(coarse), task, tmp_path / "b"),
+    ]
+    jobs = [Job(FeatureCoder(), tmp_path / "c", ORIGIN), Job(FeatureCoder(coarse), tmp_path / "d", ORIGIN)]
+    assert [without_clock(summary) for summary in evaluate(jobs, task)] == [without_clock(one) for one in alone]
+
+
+def test_matches_on_disk_give_the_ap_of_the_detections_on_disk(task: Task, tmp_path: Path) -> None:
+    summary = evaluate_one(FeatureCoder(lambda name, level: level.round(decimals=1)), task, tmp_path / "out")
+    entries = json.loads((tmp_path / "out" / "detections.json").read_text())
+    assert len(entries) > 10
+    assert average_precision_of(Matches.load(tmp_path / "out" / "matches.npz")).map == summary.map
+    assert average_precision_of(Matches.load(tmp_path / "out" / "self_matches.npz")).map == summary.self_map
+
+
+def test_payloads_that_are_not_what_was_estimated_are_flagged(task: Task, tmp_path: Path) -> None:
+    # Allowed are 1 % and 8 bytes: 10 + 64 bits of 1000.
+    exact = Promising({"p2": 1074, "p3": 926}, {"p2": 1000.0, "p3": 1000.0})
+    off = Promising({"p2": 1075, "p3": 925}, {"p2": 1000.0, "p3": 1000.0})
+    assert evaluate_one(exact, task, tmp_path / "exact").flagged_images == 0
+    summary = evaluate_one(off, task, tmp_path / "off")
+    assert summary.flagged_images == 6
+    assert {row.flagged for row in read_images(tmp_path / "off")} == {("p2", "p3")}
+    assert summary.bpp_estimated == pytest.approx(2000 / 192**2)
+    assert summary.bpp_level == {"p2": pytest.approx(1075 / 192**2), "p3": pytest.approx(925 / 192**2)}
+
+
+def test_a_directory_of_another_evaluation_is_refused(task: Task, tmp_path: Path) -> None:
+    evaluate_one(FeatureCoder(), task, tmp_path / "out")
+    other = build_task(config(seed=6))
+    with pytest.raises(UserError) as caught:
+        evaluate_one(FeatureCoder(name="other"), other, tmp_path / "out")
+    assert str(caught.value) == (
+        f"{tmp_path / 'out'}: holds an evaluation of something else: "
+        f"required data_id {other.reference.data_id}, codec other; "
+        f"found data_id {task.reference.data_id}, codec raw; move the directory away to evaluate anew"
+    )
+
+
+def test_without_labels_the_detector_is_held_to_itself(home: Path, tmp_path: Path) -> None:
+    from PIL import Image
+
+    from fpnkit.data.shapes import ShapesSet
+
+    (tmp_path / "pictures").mkdir()
+    shapes = ShapesSet(3, 5)
+    for index in range(3):
+        Image.fromarray(shapes[index].image.permute(1, 2, 0).numpy()).save(tmp_path / "pictures" / f"{index}.png")
+    folder = config().model_copy()
+    values = json.loads(folder.model_dump_json(by_alias=True))
+    values["data"]["test"] = {"kind": "folder", "images": str(tmp_path / "pictures"), "limit": None}
+    task = build_task(type(folder).model_validate_json(json.dumps(values)))
+    summary = evaluate_one(FeatureCoder(lambda name, level: level + level.roll(1, dims=3)), task, tmp_path / "out")
+    assert (summary.map, summary.map50, summary.map_interval, summary.ceiling.map) == (None, None, None, None)
+    assert summary.self_map is not None
+    assert 0.3 < summary.self_map < 1
+    assert summary.share_of_ceiling == summary.self_map
+
+
+def test_the_score_of_the_ceiling_is_that_of_the_detector_alone(task: Task) -> None:
+    found = []
+    for index in range(len(task.images)):
+        batch = task.detector.prepare([task.images[index].image])
+        with torch.no_grad():
+            found += task.detector.detect(task.detector.complete(task.detector.pyramid(batch)), batch.geometry)
+    assert average_precision(task.reference.truth, found).map == task.reference.ceiling.map
+
+
+def test_the_ceiling_is_measured_once_and_read_back_the_same(
+    task: Task, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise AssertionError("measured again")
+
+    monkeypatch.setattr("fpnkit.evaluation.task._without_codec", refuse)
+    again = build_task(config()).reference
+    assert again.ceiling == task.reference.ceiling
+    assert again.variance == task.reference.variance
+    for left, right in zip(again.self_truth, task.reference.self_truth, strict=True):
+        assert torch.equal(left.boxes, right.boxes)
+        assert torch.equal(left.labels, right.labels)
+
+
+def test_no_test_set_is_said() -> None:
+    from fpnkit.errors import ConfigError
+
+    settings = config()
+    without = settings.model_copy(update={"data": settings.data.model_copy(update={"test": None})})
+    with pytest.raises(ConfigError) as caught:
+        build_task(without)
+    assert str(caught.value) == (
+        "data.test: required the images to evaluate on, found none; --set data.test.kind=… adds them"
+    )
