@@ -8,6 +8,7 @@ FpnkitError                   exit code 1: not the user's fault
     ├── DataError             images, annotations, data sets
     ├── WeightsError          weight files and checkpoints
     ├── PyramidError          a pyramid that does not fit its specification
+    ├── StreamError           a coded file that is damaged, foreign, too new or of another model
     └── RunError              run directories and their names
         └── AmbiguousRunError several runs have the name
 """
@@ -51,6 +52,10 @@ class WeightsError(UserError):
 
 class PyramidError(UserError):
     """A pyramid that does not fit the specification it is used with."""
+
+
+class StreamError(UserError):
+    """A coded file that is damaged, foreign, too new, or was made with another model."""
 
 
 class RunError(UserError):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+import numpy as np
 from torch import Tensor, nn
 
 from fpnkit.codecs.standardise import Standardiser
@@ -34,6 +36,32 @@ class Streams:
     """One image, coded."""
 
     levels: Mapping[str, LevelStream]
+    symbols_crc: int  # CRC-32 of all symbols, see `symbols_crc`
+    bits_estimated: Mapping[str, float] = field(default_factory=dict, compare=False)  # level → bits; known on encoding
+
+
+def symbols_crc(symbols: Tensor, before: int = 0) -> int:
+    """CRC-32 of a level's symbols as int32, lowest byte first, in the order channel, row, column.
+
+    `before` is that of the levels in front of it.
+    """
+    return zlib.crc32(np.ascontiguousarray(symbols.cpu().numpy(), "<i4").data, before)
+
+
+@dataclass(frozen=True)
+class CodedLatents:
+    """The whole numbers that are coded for one level of one image, and what each costs."""
+
+    symbols: Tensor  # int64 (latent channel, height, width), 0 where a latent is its channel's most likely one
+    bits: Tensor  # float32, same shape: by the learned density
+
+
+@dataclass(frozen=True)
+class LatentDensity:
+    """What the entropy model of one level expects."""
+
+    probability: Tensor  # (latent channel, symbol) of the symbols asked for
+    table: Tensor  # int64 (latent channel, 2): first and last symbol of the coding tables; others are escaped
 
 
 class Codec(nn.Module, ABC):
@@ -62,8 +90,19 @@ class Codec(nn.Module, ABC):
 
     @abstractmethod
     def encode(self, pyramid: Pyramid) -> Streams:
-        """Code one image (batch 1); needs updated tables and evaluation mode."""
+        """Code one image (batch 1); needs updated tables and evaluation mode.
+
+        Raises `PyramidError` for features that cannot be coded: NaN, infinite, beyond all proportion.
+        """
 
     @abstractmethod
     def decode(self, streams: Streams) -> Pyramid:
-        """The inverse up to quantisation."""
+        """The inverse up to quantisation; raises `StreamError` for whatever `encode` did not make."""
+
+    @abstractmethod
+    def coded_latents(self, pyramid: Pyramid) -> Mapping[str, CodedLatents]:
+        """Level → what `encode` would code of one image (batch 1), and the estimated bits of each element."""
+
+    @abstractmethod
+    def latent_density(self, level: str, symbols: Tensor) -> LatentDensity:
+        """The learned density of a level at `symbols` (whole numbers); needs updated tables."""

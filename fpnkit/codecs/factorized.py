@@ -6,31 +6,16 @@ uses stored integer tables only, so symbols are the same on every machine.
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping
 
 import torch
 from torch import Tensor, nn
 
-from fpnkit.codecs.base import Codec, CodecOutput, LevelStream, Streams
+from fpnkit.codecs.base import Codec, CodecOutput, CodedLatents, LatentDensity, LevelStream, Streams, symbols_crc
+from fpnkit.codecs.bottleneck import GDN, LARGEST_SYMBOL, Bottleneck
 from fpnkit.config.schema import FactorizedCodec
+from fpnkit.errors import PyramidError, StreamError
 from fpnkit.pyramid import Pyramid, PyramidSpec
-
-with warnings.catch_warnings():  # of torch_geometric, which compressai imports and which nobody here can mend
-    warnings.filterwarnings("ignore", "`torch.jit.script` is deprecated", FutureWarning)
-    from compressai.entropy_models import EntropyBottleneck
-    from compressai.layers import GDN
-
-
-class Bottleneck(EntropyBottleneck):  # type: ignore[misc]
-    """compressai's bottleneck, whose tables take the size of the ones that are loaded."""
-
-    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any, **kwargs: Any) -> None:
-        for name in ("_quantized_cdf", "_offset", "_cdf_length"):
-            if prefix + name in state_dict:
-                setattr(self, name, torch.empty_like(state_dict[prefix + name]))
-        super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
 
 
 class LevelCodec(nn.Module):
@@ -97,36 +82,79 @@ class FactorizedPyramidCodec(Codec):
         return CodecOutput(self._finish(reconstruction, pyramid.sizes), bits, latents)
 
     def aux_loss(self) -> Tensor:
-        return torch.stack([level.bottleneck.loss() for level in self._level_codecs()]).sum()
+        return torch.stack([level.bottleneck.loss() for _, level in self._level_codecs()]).sum()
 
     def update_tables(self) -> None:
-        for level in self._level_codecs():
+        for _, level in self._level_codecs():
             level.bottleneck.update(force=True, update_quantiles=True)
 
     @torch.no_grad()
     def encode(self, pyramid: Pyramid) -> Streams:
         self.spec.check(pyramid)
         padded = self.standardiser(pyramid).padded(self.multiples)
-        streams = {}
-        for name, level in self.levels.items():
-            assert isinstance(level, LevelCodec)
-            (payload,) = level.bottleneck.compress(level.analysis(padded[name]))
-            streams[name] = LevelStream(payload, pyramid.sizes[name])
-        return Streams(streams)
+        levels, bits, crc = {}, {}, 0
+        for name, level in self._level_codecs():
+            (latents,) = level.analysis(padded[name])
+            symbols = _checked(name, level.bottleneck.symbols(latents)).int()
+            levels[name] = LevelStream(level.bottleneck.encode(symbols), pyramid.sizes[name])
+            bits[name] = level.bottleneck.estimated_bits(symbols)
+            crc = symbols_crc(symbols, crc)
+        return Streams(levels, crc, bits)
 
     @torch.no_grad()
     def decode(self, streams: Streams) -> Pyramid:
-        reconstruction = {}
-        for name, level in self.levels.items():
-            assert isinstance(level, LevelCodec)
+        symbols, crc = {}, 0
+        for name, level in self._level_codecs():
             stream, multiple = streams.levels[name], self.multiples[name]
-            latent_size = [-(-side // multiple) for side in stream.size]
-            latents = level.bottleneck.decompress([stream.payload], latent_size)
-            reconstruction[name] = level.synthesis(latents)
+            size = (-(-stream.size[0] // multiple), -(-stream.size[1] // multiple))
+            try:
+                symbols[name] = level.bottleneck.decode(stream.payload, size)
+            except StreamError as error:
+                raise StreamError(f"level {name}: {error}") from None
+            crc = symbols_crc(symbols[name], crc)
+        if crc != streams.symbols_crc:
+            raise StreamError(f"symbols: required the checksum {streams.symbols_crc:08x}, found {crc:08x}")
+        reconstruction = {
+            name: level.synthesis(level.bottleneck.latents(symbols[name].to(level.bottleneck.quantiles.device))[None])
+            for name, level in self._level_codecs()
+        }
         return self._finish(reconstruction, {name: stream.size for name, stream in streams.levels.items()})
+
+    @torch.no_grad()
+    def coded_latents(self, pyramid: Pyramid) -> dict[str, CodedLatents]:
+        self.spec.check(pyramid)
+        padded = self.standardiser(pyramid).padded(self.multiples)
+        coded = {}
+        for name, level in self._level_codecs():
+            latents = level.analysis(padded[name])
+            symbols = _checked(name, level.bottleneck.symbols(latents[0])).long()
+            _, likelihoods = level.bottleneck(latents, training=False)
+            coded[name] = CodedLatents(symbols, -likelihoods[0].log2())
+        return coded
+
+    @torch.no_grad()
+    def latent_density(self, level: str, symbols: Tensor) -> LatentDensity:
+        codec = self.levels[level]
+        assert isinstance(codec, LevelCodec)
+        bottleneck = codec.bottleneck
+        probability, _, _ = bottleneck._likelihood(bottleneck.quantiles[:, :, 1:2] + symbols)
+        first = bottleneck._offset.long()  # a table's last entry stands for all that is escaped
+        return LatentDensity(probability[:, 0], torch.stack([first, first + bottleneck._cdf_length.long() - 3], dim=1))
 
     def _finish(self, levels: Mapping[str, Tensor], sizes: Mapping[str, tuple[int, int]]) -> Pyramid:
         return self.standardiser.inverse(Pyramid(levels).cropped(sizes))
 
-    def _level_codecs(self) -> list[LevelCodec]:
-        return [level for level in self.levels.values() if isinstance(level, LevelCodec)]
+    def _level_codecs(self) -> Iterator[tuple[str, LevelCodec]]:
+        """Finest first."""
+        for name, level in self.levels.items():
+            assert isinstance(level, LevelCodec)
+            yield name, level
+
+
+def _checked(name: str, symbols: Tensor) -> Tensor:
+    largest = symbols.abs().amax().item()
+    if not largest <= LARGEST_SYMBOL:  # nor if it is NaN
+        raise PyramidError(
+            f"level {name}: required features whose latents lie within {LARGEST_SYMBOL}, found {largest:g}"
+        )
+    return symbols

@@ -39,6 +39,7 @@ class Best:
     loss: float
     file: str  # name inside the run directory
     metrics: Mapping[str, Any] = field(default_factory=dict)
+    model_hash: str | None = None  # 8 hex digits, in every file that this model codes; None: a detector, an older run
 
 
 @dataclass(frozen=True)
@@ -170,7 +171,7 @@ def _best(data: Mapping[str, Any]) -> Best | None:
     epoch, loss, file = _integer(data, "epoch"), _number(data, "loss"), _text(data, "file")
     if epoch is None or loss is None or file is None:
         return None
-    return Best(epoch, loss, file, _mapping(data, "metrics"))
+    return Best(epoch, loss, file, _mapping(data, "metrics"), _text(data, "model_hash"))
 
 
 def _text(data: Mapping[str, Any], key: str) -> str | None:

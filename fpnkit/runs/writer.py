@@ -190,9 +190,11 @@ class RunWriter:
             self._record = replace(self._record, size_bytes=directory_size(self.path))
             self._try_to_write()
 
-    def best(self, *, epoch: int, loss: float, file: str, metrics: Mapping[str, Any]) -> None:
+    def best(
+        self, *, epoch: int, loss: float, file: str, metrics: Mapping[str, Any], model_hash: str | None = None
+    ) -> None:
         """Note a new best checkpoint, after its file stands."""
-        self._record = replace(self._record, best=Best(epoch, loss, file, dict(metrics)))
+        self._record = replace(self._record, best=Best(epoch, loss, file, dict(metrics), model_hash))
         self._try_to_write()
 
     def stop_requested(self) -> bool:

@@ -13,6 +13,7 @@ import torch
 
 from fpnkit.codecs.base import Codec
 from fpnkit.codecs.build import build_codec
+from fpnkit.codecs.model_hash import model_hash
 from fpnkit.config.diff import differences, flatten
 from fpnkit.config.load import plain, validate
 from fpnkit.config.schema import CodecConfig, Config
@@ -136,6 +137,7 @@ class TrainedCodec:
     config: CodecConfig
     detector_fingerprint: str
     epoch: int
+    hash: str  # 8 hex digits; the model's streams carry it
 
 
 def codec_content(codec: Codec, config: CodecConfig, detector_fingerprint: str) -> dict[str, Any]:
@@ -145,6 +147,7 @@ def codec_content(codec: Codec, config: CodecConfig, detector_fingerprint: str) 
         "config": shown_settings(config),
         "spec": [[level.name, level.channels, level.stride] for level in codec.spec.levels],
         "detector_fingerprint": detector_fingerprint,
+        "model_hash": model_hash(codec.state_dict()),
         "state_dict": codec.state_dict(),
     }
 
@@ -156,4 +159,5 @@ def load_codec(path: Path) -> TrainedCodec:
     assert isinstance(config, CodecConfig)
     codec = build_codec(config.codec, PyramidSpec(tuple(LevelSpec(*level) for level in content["spec"])))
     codec.load_state_dict(content["state_dict"])
-    return TrainedCodec(codec.eval(), config, content["detector_fingerprint"], content["epoch"])
+    fingerprint, digest = content["detector_fingerprint"], model_hash(codec.state_dict())
+    return TrainedCodec(codec.eval(), config, fingerprint, content["epoch"], digest)

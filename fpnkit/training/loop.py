@@ -221,7 +221,8 @@ def _keep_best(run: RunWriter, at: Progress, validation: Validation, keep: int) 
     metrics = {name: value for name, value in vars(validation.values).items() if value is not None}
     content = {**validation.content, "epoch": at.epoch, "loss": at.best_loss, "metrics": metrics}
     file = save_best(run.path, at.epoch, at.best_loss, content, keep)
-    run.best(epoch=at.epoch, loss=at.best_loss, file=file, metrics=metrics)
+    model_hash = content.get("model_hash")  # a detector has none
+    run.best(epoch=at.epoch, loss=at.best_loss, file=file, metrics=metrics, model_hash=model_hash)
 
 
 def _save(run: RunWriter, learner: Learner, schedule: Schedule, at: Progress) -> None:

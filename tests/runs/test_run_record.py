@@ -53,7 +53,7 @@ def test_the_keys_are_the_agreed_ones():
     data = record_to_dict(RECORD)
     assert list(data) == keys.split()
     assert list(data["config"]) == ["lmbda", "lr", "batch_size", "codec", "detector", "dataset", "seed"]
-    assert list(data["best"]) == ["epoch", "loss", "file", "metrics"]
+    assert list(data["best"]) == ["epoch", "loss", "file", "metrics", "model_hash"]
 
 
 def test_unknown_keys_are_ignored(tmp_path):

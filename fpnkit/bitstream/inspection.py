@@ -1,0 +1,137 @@
+"""What is in `.fpn` files, told without torch, without a model and without the run that made them."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from fpnkit import container
+from fpnkit.container import Size, StreamFile
+from fpnkit.errors import RunError, StreamError
+from fpnkit.metrics.rate import bpp
+from fpnkit.runs.layout import is_listed
+from fpnkit.runs.record import read_record
+
+
+@dataclass(frozen=True)
+class LevelReport:
+    """One level of a file."""
+
+    level: str  # p<k> where its sides are those of the canvas over 2^k, else its number
+    height: int
+    width: int
+    bytes: int
+    bpp: float
+    share: float  # of the file's bytes
+
+
+@dataclass(frozen=True)
+class FileReport:
+    """One file."""
+
+    file: str
+    bytes: int
+    bpp: float
+    codec: str
+    model_hash: str
+    runs: tuple[str, ...]  # whose best model has this hash
+    original: Size  # (height, width), as the others
+    content: Size
+    canvas: Size
+    offset: Size
+    header_bytes: int
+    header_bpp: float
+    levels: tuple[LevelReport, ...]
+
+
+def inspect_files(paths: Sequence[Path], base_dir: Path, *, as_json: bool) -> None:
+    """Print a report of each file that is one; raises one `StreamError` about the others."""
+    runs = runs_by_hash(base_dir)
+    reports, problems = [], []
+    for path in paths:
+        try:
+            stream = container.read_file(path)
+        except StreamError as error:
+            problems.append(str(error))
+        else:
+            reports.append(report(path, stream, runs.get(stream.model_hash, [])))
+    if as_json:
+        print(json.dumps([asdict(each) for each in reports], indent=1))
+    elif reports:
+        print("\n\n".join(describe(each, base_dir) for each in reports))
+    if problems:
+        raise StreamError("\n".join(problems))
+
+
+def runs_by_hash(base_dir: Path) -> dict[str, list[str]]:
+    """Hash of the best model → names of the runs that have it; what cannot be read has none."""
+    found: dict[str, list[str]] = {}
+    names = sorted(filter(is_listed, os.listdir(base_dir))) if base_dir.is_dir() else []
+    for name in names:
+        try:
+            best = read_record(base_dir / name).best
+        except RunError:
+            continue
+        if best is not None and best.model_hash is not None:
+            found.setdefault(best.model_hash, []).append(name)
+    return found
+
+
+def report(path: Path, stream: StreamFile, runs: Sequence[str]) -> FileReport:
+    """Everything about one file."""
+    header = stream.header_bytes
+    payloads = [len(payload) for payload in stream.payloads]
+    total, pixels = header + sum(payloads), stream.geometry.original[0] * stream.geometry.original[1]
+    levels = tuple(
+        LevelReport(name, *size, payload, bpp(8 * payload, pixels), payload / total)
+        for name, size, payload in zip(_names(stream), stream.sizes, payloads, strict=True)
+    )
+    return FileReport(
+        str(path),
+        total,
+        bpp(8 * total, pixels),
+        stream.codec,
+        stream.model_hash,
+        tuple(runs),
+        **asdict(stream.geometry),
+        header_bytes=header,
+        header_bpp=bpp(8 * header, pixels),
+        levels=levels,
+    )
+
+
+def _names(stream: StreamFile) -> list[str]:
+    """As `fpnkit.pyramid.PyramidSpec` calls them, as far as sizes tell."""
+    names: list[str] = []
+    for number, size in enumerate(stream.sizes):
+        exponent = container.exponent(stream.geometry.canvas, size)
+        name = f"level {number}" if exponent is None else f"p{exponent}"
+        same = sum(other.startswith(name) for other in names)
+        names.append(name + " bcdefghijklmno"[same].strip())
+    return names
+
+
+def describe(about: FileReport, base_dir: Path) -> str:
+    """For people; every size is height x width."""
+    made_by = ", ".join(about.runs) or f"no run with this model as its best was found in {base_dir}"
+    lines = [
+        f"{about.file}: {about.bytes} bytes, {about.bpp:.4f} bpp",
+        f"  codec    {about.codec}",
+        f"  model    {about.model_hash}: {made_by}",
+        f"  image    {_size(about.original)} pixels (height x width)",
+        f"  canvas   {_size(about.canvas)}, content {_size(about.content)} at {about.offset[0]}, {about.offset[1]}",
+    ]
+    rows = [(item.level, f"{item.height} x {item.width}", item.bytes, item.bpp) for item in about.levels]
+    rows.append(("header", "", about.header_bytes, about.header_bpp))
+    lines += [
+        f"  {name:<8} {size:>11} {count:>10} bytes {100 * count / about.bytes:6.1f} % {rate:9.4f} bpp"
+        for name, size, count, rate in rows
+    ]
+    return "\n".join(lines)
+
+
+def _size(size: Size) -> str:
+    return f"{size[0]} x {size[1]}"

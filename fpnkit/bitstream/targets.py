@@ -1,0 +1,52 @@
+"""Which file becomes which, settled before anything is made; and going through them one by one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from fpnkit.errors import FpnkitError, UserError
+from fpnkit.runs.files import is_machine_error, storage_error
+
+
+def plan(inputs: Sequence[Path], folder: Path, suffix: str) -> dict[Path, Path]:
+    """Input → output. Raises one `UserError` with everything that stands in the way; makes nothing."""
+    problems = []
+    occupied = next((part for part in (folder, *folder.parents) if part.exists()), folder)
+    if not occupied.is_dir():
+        problems.append(f"{folder}: required a directory, found the file {occupied}")
+    sources: dict[Path, Path] = {}  # output → input
+    for source in inputs:
+        target = folder / (source.stem + suffix)
+        if not source.is_file():
+            problems.append(f"{source}: required a file, found {'a directory' if source.is_dir() else 'nothing'}")
+        if target in sources:
+            problems.append(f"{source}: would be written to {target}, as {sources[target]} would")
+        elif target.exists():
+            problems.append(f"{target}: exists; nothing is overwritten")
+        sources.setdefault(target, source)
+    if problems:
+        raise UserError("\n".join(problems))
+    return {source: target for target, source in sources.items()}
+
+
+def make_folder(folder: Path) -> None:
+    """With its parents. Raises `UserError`, or `StorageError` where the machine is at fault."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        if is_machine_error(error):
+            raise storage_error(folder, error) from error
+        raise UserError(f"{folder}: required a directory that can be written to: {error.strerror}") from error
+
+
+def one_by_one(targets: Mapping[Path, Path], work: Callable[[Path, Path], str]) -> None:
+    """Do the work for each and print what it says; whatever ends it early notes what is done."""
+    try:
+        for source, target in targets.items():
+            print(f"{target}: {work(source, target)}", flush=True)
+    except (FpnkitError, KeyboardInterrupt) as error:
+        done = [target for target in targets.values() if target.exists()]  # none did before
+        names = ", ".join(map(str, done)) or "none"
+        error.add_note(f"complete are {len(done)} of {len(targets)} files: {names}")
+        raise

@@ -1,0 +1,89 @@
+"""Images → `.fpn` files → features."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+from safetensors.torch import save
+
+from fpnkit import container
+from fpnkit.container import StreamFile
+from fpnkit.data.files import problems_of_files, read_rgb
+from fpnkit.detectors.base import Detector
+from fpnkit.detectors.build import build_detector
+from fpnkit.errors import DataError, WeightsError
+from fpnkit.evaluation.coder import Source
+from fpnkit.evaluation.coding import LearnedCoder
+from fpnkit.metrics.rate import bpp
+from fpnkit.runs.files import write_bytes
+from fpnkit.training.checkpoint import TrainedCodec, load_codec
+
+Work = Callable[[Path, Path], str]  # makes the second file of the first, and says what it made
+
+
+def encoder(checkpoint: Path, images: Sequence[Path]) -> Work:
+    """From image files to `.fpn` files, with everything checked but what shows only in the detector."""
+    problems = problems_of_files(images, [str(path) for path in images])
+    if problems:
+        raise DataError("\n".join(problems))
+    trained = load_codec(checkpoint)
+    detector = _detector(trained, checkpoint)
+    coder = LearnedCoder(trained)
+
+    def work(source: Path, target: Path) -> str:
+        data, (height, width) = _encode_image(coder, detector, source)
+        write_bytes(target, data)
+        return f"{len(data)} bytes, {bpp(8 * len(data), height * width):.4f} bpp"
+
+    return work
+
+
+def decoder(checkpoint: Path, files: Sequence[Path]) -> Work:
+    """From `.fpn` files to `.safetensors` files, with everything checked but the payloads."""
+    coder = LearnedCoder(load_codec(checkpoint))
+    for path in files:
+        stream = container.read_file(path)
+        with container.naming(path):
+            coder.check(stream)
+
+    def work(source: Path, target: Path) -> str:
+        stream = container.read_file(source)
+        with container.naming(source):
+            data = _features(coder, stream)
+        write_bytes(target, data)
+        return f"{len(data)} bytes"
+
+    return work
+
+
+def _detector(trained: TrainedCodec, checkpoint: Path) -> Detector:
+    detector = build_detector(trained.config.detector)
+    found = detector.fingerprint()
+    if found != trained.detector_fingerprint:
+        raise WeightsError(
+            f"{checkpoint}: required the detector it was trained with (fingerprint "
+            f"{trained.detector_fingerprint[:8]}), found another one ({detector.name}, {found[:8]})"
+        )
+    return detector
+
+
+@torch.no_grad()
+def _encode_image(coder: LearnedCoder, detector: Detector, path: Path) -> tuple[bytes, tuple[int, int]]:
+    image = read_rgb(path, upright=True)
+    batch = detector.prepare([image])
+    with container.naming(path):
+        coded = coder.encode(Source(image, detector.pyramid(batch), batch.geometry[0]))
+    return coded.data, (image.shape[1], image.shape[2])
+
+
+def _features(coder: LearnedCoder, stream: StreamFile) -> bytes:
+    """safetensors; its metadata are one entry, because several would stand in random order."""
+    received = coder.decode_stream(stream)
+    about = {"codec": stream.codec, "model_hash": stream.model_hash, "geometry": asdict(received.geometry)}
+    levels = {name: level.contiguous() for name, level in received.pyramid.items()}
+    data: bytes = save(levels, {"fpnkit": json.dumps(about)})
+    return data

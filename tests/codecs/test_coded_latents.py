@@ -1,0 +1,53 @@
+"""What a codec tells of its bits is what it codes."""
+
+import pytest
+import tiny
+import torch
+
+from fpnkit.codecs.base import Codec, symbols_crc
+from fpnkit.codecs.build import build_codec
+from fpnkit.pyramid import Pyramid
+
+
+@pytest.fixture(scope="module")
+def codec() -> Codec:
+    torch.manual_seed(0)
+    result = build_codec(tiny.config().codec, tiny.SPEC).eval()
+    with torch.no_grad():
+        for name, parameter in result.named_parameters():
+            if "analysis.0.weight" in name:  # latents of some size, so that there is something to code
+                parameter.mul_(20)
+    result.update_tables()
+    return result
+
+
+def pyramid() -> Pyramid:
+    return tiny.features(1).pyramid
+
+
+def test_the_symbols_are_the_ones_that_are_coded(codec: Codec) -> None:
+    crc = 0
+    for latents in codec.coded_latents(pyramid()).values():
+        crc = symbols_crc(latents.symbols.int(), crc)
+    assert crc == codec.encode(pyramid()).symbols_crc
+
+
+def test_bits_of_all_elements_are_the_bits_that_forward_estimates(codec: Codec) -> None:
+    with torch.no_grad():
+        whole = codec(pyramid()).bits
+    coded = codec.coded_latents(pyramid())
+    assert {name: latents.bits.sum().item() for name, latents in coded.items()} == pytest.approx(
+        {name: bits.item() for name, bits in whole.items()}, rel=1e-5
+    )
+    assert all(latents.bits.shape == latents.symbols.shape for latents in coded.values())
+
+
+def test_an_elements_bits_are_those_of_its_probability(codec: Codec) -> None:
+    latents = codec.coded_latents(pyramid())["p2"]
+    symbols = torch.arange(int(latents.symbols.min()), int(latents.symbols.max()) + 1)
+    assert len(symbols) > 3
+    probability = codec.latent_density("p2", symbols).probability
+    for channel in range(len(probability)):
+        places = latents.symbols[channel].flatten() - symbols[0]
+        expected = -probability[channel, places].log2()
+        assert latents.bits[channel].flatten().tolist() == pytest.approx(expected.tolist(), rel=1e-3, abs=1e-4)
