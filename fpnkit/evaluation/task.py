@@ -23,9 +23,10 @@ from fpnkit.detectors.base import Detections, Detector
 from fpnkit.detectors.build import build_detector
 from fpnkit.errors import ConfigError
 from fpnkit.evaluation.journal import Journal
-from fpnkit.evaluation.results import SCHEMA_VERSION, Ceiling
+from fpnkit.evaluation.results import MATCHES, SCHEMA_VERSION, Ceiling
 from fpnkit.metrics.coco_format import GroundTruth, truth_from_coco, truth_to_coco
 from fpnkit.metrics.detection import average_precision
+from fpnkit.metrics.matching import match
 from fpnkit.runs import clock, layout
 from fpnkit.runs.files import from_json, write_text
 from fpnkit.runs.provenance import describe_commit
@@ -119,13 +120,16 @@ def _reference(folder: Path, detector: Detector, images: ImageSet) -> Reference:
         write_text(folder / _TRUTH, json.dumps(truth_to_coco(truth)) + "\n")
         journal.finish(_summary(journal, truth, detector, images))
     values = from_json(json.loads((folder / layout.SUMMARY).read_text()))
-    return Reference(
+    reference = Reference(
         data_id=values["data_id"],
         truth=truth_from_coco(json.loads((folder / _TRUTH).read_text())),
         detections=journal.detections,
         ceiling=Ceiling(values["map"], values["map50"]),
         variance=values["variance"],
     )
+    if not (folder / MATCHES).is_file():  # for intervals of what is measured against the ceiling
+        match(reference.truth, reference.detections).save(folder / MATCHES)
+    return reference
 
 
 @torch.no_grad()

@@ -1,0 +1,159 @@
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from fpnkit.evaluation.results import read_images, read_summary
+
+CONFIG = """\
+task: fpn_compression
+detector: {kind: shapes_fcos}
+data: {train: {kind: shapes, images: 4}, test: {kind: shapes, images: 3, seed: 5}}
+loss: {lambda: 2.5e-4}
+training: {epochs: 1}
+"""
+INSTALL = 'HEVC: required PyAV, found none; pip install "fpnkit[hevc]" brings it'
+WITHOUT_AV = "import sys; sys.modules['av'] = None; from fpnkit.anchors import main; sys.exit(main(sys.argv[1:]))"
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    path = tmp_path / "config.yaml"
+    path.write_text(CONFIG)
+    return path
+
+
+def environment(home: Path) -> dict[str, str]:
+    return {**os.environ, "FPNKIT_HOME": str(home), "OMP_NUM_THREADS": "1"}
+
+
+def anchors(
+    home: Path, *arguments: object, start: tuple[str, ...] = ("-m", "fpnkit.anchors")
+) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-W", "ignore", *start, *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, env=environment(home), timeout=300)
+
+
+def points(home: Path) -> dict[str, Path]:
+    """`<codec>/<quality>` → its directory."""
+    folders = (home / "checkpoints" / "anchors").glob("*/*/*/*")
+    return {f"{path.parent.name}/{path.name}": path for path in folders}
+
+
+def test_anchors_are_measured_as_codecs_are_and_once_only(tmp_path: Path, config: Path) -> None:
+    arguments = ("--config", config, "--only", "jpeg_input", "zstd", "--qualities", 3, 8)
+    done = anchors(tmp_path, *arguments)
+    assert done.returncode == 0, done.stderr
+    found = points(tmp_path)
+    assert sorted(found) == ["features_zstd/3", "features_zstd/8", "jpeg_input/3", "jpeg_input/8"]
+    assert {path.parents[2].name for path in found.values()} == {"shapes_3_seed_5_shapes_fcos"}
+    summary = read_summary(found["features_zstd/8"])
+    assert (summary.codec, summary.quality, summary.images) == ("features_zstd", 8, 3)
+    rows = read_images(found["features_zstd/8"])
+    assert summary.bpp == pytest.approx(8 * sum(row.bytes for row in rows) / (3 * 192 * 192))
+    assert summary.bpp_level is not None
+    assert list(summary.bpp_level) == ["p2", "p3", "p4", "p5"]
+    assert summary.share_of_ceiling is not None
+    assert summary.share_of_ceiling > 0.9
+
+    header, *lines, last = done.stdout.splitlines()
+    assert header.split() == ["codec", "quality", "bpp", "KB/image", "mAP", "mAP50", "self-mAP", "of", "ceiling"]
+    assert [line.split()[:2] for line in lines] == [
+        ["jpeg_input", "3"],
+        ["jpeg_input", "8"],
+        ["features_zstd", "3"],
+        ["features_zstd", "8"],
+    ]
+    cells = lines[3].split()
+    assert cells[2:4] == [f"{summary.bpp:.4f}", f"{summary.kb_per_image:.2f}"]
+    assert cells[4] == f"{100 * (summary.map or 0):.1f}"
+    ceiling = summary.ceiling
+    assert last == (
+        f"3 images; without compression mAP {100 * (ceiling.map or 0):.1f}, mAP50 {100 * (ceiling.map50 or 0):.1f}"
+    )
+
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("checkpoints/anchors/**/*") if path.is_file()}
+    again = anchors(tmp_path, *arguments)
+    assert (again.returncode, again.stdout) == (0, done.stdout)
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+
+
+def test_an_interrupted_measurement_goes_on_where_it_stopped(tmp_path: Path, config: Path) -> None:
+    arguments = ("--config", config, "--only", "avif_input", "--qualities", "20", "--set", "data.test.images=20")
+    command = [sys.executable, "-W", "ignore", "-m", "fpnkit.anchors", *map(str, arguments)]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment(tmp_path))
+    rows = _wait_for_a_row(tmp_path)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=300)
+    assert process.returncode == 130
+    assert errors.splitlines()[-1] == "fpnkit.anchors: interrupted; the same command goes on where it stopped"
+    done = rows.read_text().splitlines()  # with the seconds that each image took
+    assert 1 <= len(done) < 20
+    assert not rows.with_name("summary.json").exists()
+
+    assert anchors(tmp_path, *arguments).returncode == 0
+    assert rows.read_text().splitlines()[: len(done)] == done
+    assert [row.image for row in read_images(rows.parent)] == list(range(20))
+    assert read_summary(rows.parent).images == 20
+
+
+def _wait_for_a_row(home: Path) -> Path:
+    for _ in range(4800):
+        for path in home.glob("checkpoints/anchors/*/*/*/*/images.jsonl"):
+            if path.read_text().count("\n"):
+                return path
+        time.sleep(0.05)
+    raise AssertionError("no image was measured")
+
+
+def test_without_pyav_the_others_work_and_the_message_says_what_brings_it(tmp_path: Path, config: Path) -> None:
+    start = ("-c", WITHOUT_AV)
+    done = anchors(
+        tmp_path, "--config", config, "--only", "features", "--qualities", 4, "--set", "data.test.images=1", start=start
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.splitlines()[0] == f"left out: features_hevc ({INSTALL})"
+    assert list(points(tmp_path)) == ["features_zstd/4"]
+
+
+def test_hevc_alone_without_pyav_is_refused(tmp_path: Path, config: Path) -> None:
+    done = anchors(tmp_path, "--config", config, "--only", "hevc", start=("-c", WITHOUT_AV))
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", f"fpnkit.anchors: {INSTALL}\n")
+    assert not (tmp_path / "checkpoints").exists()
+
+
+DETECTION = CONFIG.replace("fpn_compression", "detection").replace("loss: {lambda: 2.5e-4}\n", "")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text", "message"),
+    [
+        (
+            ("--only", "avif_inptu"),
+            CONFIG,
+            "--only avif_inptu: no such anchor; did you mean avif_input? known are jpeg_original, jpeg_input, "
+            "webp_original, webp_input, avif_original, avif_input, hevc_original, hevc_input, features_zstd, "
+            "features_hevc, jpeg, original, images, input, webp, avif, hevc, zstd, features",
+        ),
+        (
+            ("--only", "zstd", "--qualities", "9"),
+            CONFIG,
+            "--qualities 9: required for features_zstd a number of bits from 1 to 8, such as its own 2 3 4 5 6 8",
+        ),
+        ((), DETECTION, "FILE: task: required fpn_compression, found detection"),
+        (("--set", "data.tset=1"), CONFIG, "--set data.tset=1: data.tset: unknown key; did you mean test?"),
+    ],
+)
+def test_wrong_input_is_one_message_and_leaves_nothing(
+    tmp_path: Path, arguments: tuple[str, ...], text: str, message: str
+) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text(text)
+    done = anchors(tmp_path, "--config", file, *arguments)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == f"fpnkit.anchors: {message.replace('FILE', str(file))}\n"
+    assert not (tmp_path / "checkpoints").exists()
