@@ -11,6 +11,7 @@ import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,10 +21,11 @@ from fpnkit.runs.files import write_bytes
 
 IOU_THRESHOLDS = np.linspace(0.5, 0.95, 10)
 _RECALLS = np.linspace(0, 1, 101)
+_LARGEST = 4_000_000  # numbers in an array while resampling
 _EPSILON = np.spacing(1)  # as COCO keeps from dividing by zero
 
 Numbers = NDArray[np.float64]
-Weights = NDArray[np.integer]
+Weights = NDArray[np.integer[Any]]
 
 
 @dataclass(frozen=True)
@@ -79,13 +81,13 @@ def average_precisions(matches: Matches, weights: Weights) -> tuple[Numbers, Num
 
     NaN where a resample holds no labelled object.
     """
-    counts = weights.astype(np.int64)
+    counts = weights.astype(np.int32)
     objects = counts @ matches.objects  # (resamples, categories)
     precision = np.zeros((len(IOU_THRESHOLDS), *objects.shape))
-    for index, rows in enumerate(_rows_by_score(matches)):
-        of_category = np.ascontiguousarray(counts[:, matches.image[rows]])
-        for level, (matched, ignored) in enumerate(zip(matches.matched, matches.ignored, strict=True)):
-            precision[level, :, index] = _precision(of_category, matched[rows], ignored[rows], objects[:, index])
+    for column, rows in enumerate(_rows_by_score(matches)):
+        chunk = max(1, _LARGEST // max(1, len(rows)))
+        for part in (slice(first, first + chunk) for first in range(0, len(counts), chunk)):
+            precision[:, part, column] = _precision(matches, rows, counts[part], objects[part, column])
     labelled = objects > 0
     with np.errstate(invalid="ignore"):
         by_threshold = np.where(labelled, precision, 0).sum(axis=2) / labelled.sum(axis=1)
@@ -99,19 +101,22 @@ def _rows_by_score(matches: Matches) -> Iterator[NDArray[np.intp]]:
         yield order[matches.category[order] == category]
 
 
-def _precision(
-    counts: NDArray[np.int64], matched: NDArray[np.bool_], ignored: NDArray[np.bool_], objects: NDArray[np.int64]
-) -> Numbers:
-    """Interpolated precision, averaged over 101 recalls; `counts` (resamples, detections), best score first.
+def _precision(matches: Matches, rows: NDArray[np.intp], weights: Weights, objects: Weights) -> Numbers:
+    """Interpolated precision of one category, averaged over 101 recalls, at each threshold: (10, resamples).
 
-    Recall and the best precision from here on change at matched detections only, so only these are looked at.
+    `rows`: its detections, best score first. Recall and the best precision from there on change where an object is
+    found only, so only these places are looked at.
     """
-    detected = np.cumsum(np.where(ignored, 0, counts) if ignored.any() else counts, axis=1)[:, matched]
-    true = np.cumsum(counts[:, matched], axis=1)
-    precision = true / (detected + _EPSILON)
-    best = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
-    recall = true / np.maximum(objects, 1)[:, None]
-    reached = np.searchsorted(_RECALLS, recall, side="right")  # recalls of the 101 that are reached by then
-    newly: Numbers = np.diff(reached, axis=1, prepend=0)
-    averages: Numbers = (best * newly).sum(axis=1) / len(_RECALLS)
+    counts = weights.take(matches.image[rows], axis=1)  # (resamples, detections)
+    everything = np.cumsum(counts, axis=1, dtype=np.int32)
+    averages = np.zeros((len(IOU_THRESHOLDS), len(weights)))
+    for level, (matched, ignored) in enumerate(zip(matches.matched[:, rows], matches.ignored[:, rows], strict=True)):
+        detected = everything - np.cumsum(counts * ignored, axis=1) if ignored.any() else everything
+        true = np.cumsum(counts.compress(matched, axis=1), axis=1)
+        precision = true / (detected.compress(matched, axis=1) + _EPSILON)
+        best = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
+        recall = true / np.maximum(objects, 1)[:, None]
+        reached = np.searchsorted(_RECALLS, recall, side="right")  # recalls of the 101 that are reached by then
+        newly = np.diff(reached, axis=1, prepend=0)
+        averages[level] = (best * newly).sum(axis=1) / len(_RECALLS)
     return averages

@@ -81,7 +81,7 @@ def reference(labelled: list[GroundTruth], detected: list[Detections]) -> tuple[
         coco.dataset = {
             "info": {},
             "images": [{"id": image.image_id} for image in labelled],
-            "categories": [{"id": number} for number in range(1, 7)],
+            "categories": [{"id": number} for number in range(1, 91)],
             "annotations": objects,
         }
         coco.createIndex()

@@ -1,0 +1,155 @@
+"""Rate against accuracy."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+from fpnkit.evaluation.points import MEAN_SNR, PERCENT, Curve, Point, RdPoints, mean_of
+from fpnkit.plots.panels import note
+from fpnkit.plots.style import Look, codec_look, new_axes
+
+_X_NAMES = {
+    "bpp": "rate (bits per pixel)",
+    "kb_per_image": "size (KB per image)",
+    "bpp_estimated": "estimated rate (bits per pixel)",
+}
+_Y_NAMES = {
+    "map": "mAP (%)",
+    "map50": "mAP50 (%)",
+    "self_map": "self-mAP (%)",
+    "share_of_ceiling": "share of the ceiling (%)",
+    "loss": "validation loss",
+    MEAN_SNR: "SNR, mean of levels (dB)",
+}
+_TRAIL = 10  # validations that are shown of a run on its way
+_MOST_INSIDE = 4  # entries of a legend inside the axes
+
+Values = Mapping[str, float]
+
+
+def plot_rd(
+    points: RdPoints, *, x: str = "bpp", y: str | None = None, ax: Axes | None = None, intervals: bool = True
+) -> Axes:
+    """A line for each curve over a logarithmic rate; `y` by default the points' accuracy.
+
+    Solid: measured through real bytes, seeds as a band from the worst to the best. Hollow, with its way there: a run
+    that still trains or is not evaluated, by its validation. Thin bars: 95 % over images.
+    """
+    ax = ax or new_axes()
+    y = y or points.accuracy
+    curves = [curve for curve in points.curves if any(_values(point.values, x, y) for point in curve.points)]
+    if not curves:
+        return note(ax, f"no point has {x} and {y} yet")
+    for curve, look in zip(curves, _looks(curves), strict=True):
+        _plot_curve(ax, curve, look, x, y, intervals)
+    _plot_ceiling(ax, points, y)
+    ax.set_xscale("log")
+    _ticks(ax)
+    ax.set(xlabel=_X_NAMES.get(x, x), ylabel=axis_name(y))
+    hollow = any(not point.solid and _values(point.values, x, y) for curve in curves for point in curve.points)
+    _legend(ax, hollow)
+    return ax
+
+
+def axis_name(y: str) -> str:
+    """As it stands on an axis: `snr_db.p3` is `SNR p3 (dB)`."""
+    group, _, level = y.partition(".")
+    return _Y_NAMES.get(y) or (f"SNR {level} (dB)" if group == "snr_db" else y)
+
+
+def _looks(curves: Sequence[Curve]) -> list[Look]:
+    """That of the codec; a further curve of a codec has one by its own name."""
+    looks: list[Look] = []
+    for curve in curves:
+        look = codec_look(curve.codec)
+        number = 0
+        while any((look.colour, look.dashes) == (other.colour, other.dashes) for other in looks) and number < 20:
+            number += 1
+            look = replace(codec_look(f"{curve.name}{number}"), dashes=look.dashes)
+        looks.append(look)
+    return looks
+
+
+def _values(values: Values, x: str, y: str) -> tuple[float, float] | None:
+    """Where a point stands; before there are bytes, its estimate stands for the rate."""
+    rate = values.get(x, values.get("bpp_estimated") if x == "bpp" else None)
+    if rate is None or y not in values or rate <= 0:
+        return None
+    return rate, _scale(y) * values[y]
+
+
+def _scale(y: str) -> float:
+    return 100.0 if y in PERCENT else 1.0
+
+
+def _plot_curve(ax: Axes, curve: Curve, look: Look, x: str, y: str, intervals: bool) -> None:
+    steps = curve.steps(x, y)
+    rates = [mean_of(step, x) for step in steps]
+    means = [_scale(y) * mean_of(step, y) for step in steps]
+    (line,) = ax.plot(rates, means, linestyle=look.dashes, color=look.colour, marker=look.marker, label=curve.name)
+    if not steps:  # for the legend
+        line.set(linestyle="none", markerfacecolor=ax.get_facecolor())
+    if any(len(step) > 1 for step in steps):
+        lows = [_scale(y) * min(point.values[y] for point in step) for step in steps]
+        highs = [_scale(y) * max(point.values[y] for point in step) for step in steps]
+        ax.fill_between(rates, lows, highs, color=look.colour, alpha=0.25, linewidth=0)
+        ax.vlines(rates, lows, highs, color=look.colour, linewidth=2.5, alpha=0.4)
+    if intervals:
+        for step, rate, mean in zip(steps, rates, means, strict=True):
+            _plot_interval(ax, step, rate, mean, look, y)
+    for point in curve.points:
+        if not point.solid and (place := _values(point.values, x, y)):
+            trail = [at for values in point.trail[-_TRAIL:] if (at := _values(values, x, y))]
+            ax.plot(*zip(*trail, place, strict=True), color=look.colour, linewidth=0.6, alpha=0.7)
+            ax.plot(*place, color=look.colour, marker=look.marker, markerfacecolor=ax.get_facecolor(), zorder=3)
+
+
+def _plot_interval(ax: Axes, step: Sequence[Point], rate: float, mean: float, look: Look, y: str) -> None:
+    """Of several seeds the interval of each is about as wide: the mean of their ends."""
+    bounds = [point.intervals[y] for point in step if y in point.intervals]
+    if bounds:
+        low, high = (_scale(y) * sum(pair[end] for pair in bounds) / len(bounds) for end in (0, 1))
+        ax.vlines(rate, min(low, mean), max(high, mean), color=look.colour, linewidth=0.6, alpha=0.8)
+
+
+def _plot_ceiling(ax: Axes, points: RdPoints, y: str) -> None:
+    ceiling = points.ceiling_of(y)
+    if ceiling is None:
+        return
+    ink = matplotlib.rcParams["axes.edgecolor"]
+    value = _scale(y) * ceiling
+    ax.axhline(value, color=ink, linewidth=0.8, linestyle=":")
+    ax.annotate(
+        f"uncompressed {value:.3g}",
+        (0, value),
+        xycoords=("axes fraction", "data"),
+        xytext=(3, 2),
+        textcoords="offset points",
+        fontsize=6.5,
+        color=ink,
+    )
+
+
+def _ticks(ax: Axes) -> None:
+    """1, 2, 5 of each decade, as plain numbers; of many decades only the 1."""
+    low, high = ax.get_xlim()
+    ax.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if high / low < 300 else (1.0,)))
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    ax.xaxis.set_minor_formatter(NullFormatter())
+
+
+def _legend(ax: Axes, hollow: bool) -> None:
+    handles, labels = ax.get_legend_handles_labels()
+    if hollow:
+        ink = matplotlib.rcParams["axes.edgecolor"]
+        (sign,) = ax.plot([], [], marker="o", markerfacecolor="none", color=ink, linestyle="none")
+        handles, labels = [*handles, sign], [*labels, "by validation"]
+    if len(labels) <= _MOST_INSIDE:
+        ax.legend(handles, labels, loc="lower right", handlelength=2.8)
+    else:
+        ax.legend(handles, labels, loc="upper center", bbox_to_anchor=(0.5, -0.22), ncols=2, handlelength=2.8)
