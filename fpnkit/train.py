@@ -63,6 +63,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--set", metavar="KEY.PATH=VALUE", action="append", default=[], help="sets any other key")
     parser.add_argument("--base-dir", metavar="DIR", help="folder that directly holds the runs")
     parser.add_argument("--resume", metavar="RUN", help="go on in a run's directory: a path or a unique part of a name")
+    parser.add_argument("--sweep", metavar="ID", help="the sweep that the run belongs to")
     parser.add_argument("--dry-run", action="store_true", help="check everything, train nothing, leave nothing behind")
     return parser
 
@@ -99,6 +100,7 @@ def _start(options: argparse.Namespace) -> int:
             summary=_summary(config),
             epochs=config.training.epochs,
             argv=sys.orig_argv,
+            sweep=options.sweep,
         )
         return _train(learner, config, run, run_log, None)
     finally:
@@ -106,7 +108,9 @@ def _start(options: argparse.Namespace) -> int:
 
 
 def _resume(options: argparse.Namespace) -> int:
-    given = [flag for flag in (*_FLAGS, "config", "set", "dry_run") if getattr(options, flag) and flag != "--epochs"]
+    given = [
+        flag for flag in (*_FLAGS, "config", "set", "sweep", "dry_run") if getattr(options, flag) and flag != "--epochs"
+    ]
     if given:
         names = ", ".join(f"--{name.strip('-').replace('_', '-')}" for name in given)
         raise ConfigError([f"--resume takes every setting from the run but --epochs; found {names}"])
@@ -188,18 +192,22 @@ def _train(learner: Learner, config: Config, run: RunWriter, run_log: RunLog, st
 
 
 def _outcome(learner: Learner, config: Config, run: RunWriter, state: dict[str, Any] | None) -> tuple[int, str]:
+    from fpnkit.report.training import TrainingFigures
     from fpnkit.training.diagnostics import diagnostics_writer
     from fpnkit.training.loop import train
     from fpnkit.training.tally import Values, describe
 
+    figures = TrainingFigures(config)
     outcome = train(
         learner,
         run,
         config.training,
         warmup_steps=0 if isinstance(config, CodecConfig) else learner.steps_per_epoch,
-        after_epoch=[diagnostics_writer(config.analysis.diagnostics_every)],
+        after_epoch=[diagnostics_writer(config.analysis.diagnostics_every), figures.after_epoch],
         resume=state,
     )
+    if outcome.finished:
+        figures.finish(run.path)
     best = run.record.best
     if best is not None:
         print(f"best epoch {best.epoch} of {config.training.epochs}: {describe(Values(**best.metrics))}")

@@ -29,11 +29,11 @@ def wait_for(process: "subprocess.Popen[str]", text: str) -> None:
     raise AssertionError(f"the process ended without {text!r}")
 
 
-def until(condition: Callable[[], bool]) -> None:
+def until(condition: Callable[[], bool], seconds: float = 30) -> None:
     """Wait for what happens in another process or thread."""
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < deadline, "it did not happen within 30 s"
+        assert time.monotonic() < deadline, f"it did not happen within {seconds} s"
         time.sleep(0.005)
 
 

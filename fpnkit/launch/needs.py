@@ -1,0 +1,105 @@
+"""What the runs of a sweep will take, said before the first of them starts."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from fpnkit.errors import RunError
+from fpnkit.launch.sweep import Sweep, SweepPoint, similar
+from fpnkit.runs import text
+from fpnkit.runs.store import RunInfo
+
+# Weights and two moments of Adam in last.pth; weights alone in best_model.pth and in each copy that is kept.
+_BYTES_OF_LAST, _BYTES_OF_BEST = 12, 4
+_OTHER_BYTES, _OTHER_BYTES_AN_EPOCH = 100_000, 2_000  # environment; diagnostics, metrics and log
+_PARAMETERS = re.compile(r"^codec \w+: (\d+) parameters$", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Needs:
+    """Disk and time of all runs that are to be trained or resumed; None: not known."""
+
+    runs: int
+    bytes: int | None
+    seconds: float | None
+    free_bytes: int
+    source: str  # where the numbers come from
+
+    def describe(self) -> list[str]:
+        """Lines for the terminal."""
+        disk = "not known" if self.bytes is None else f"about {text.size(self.bytes)}"
+        return [f"disk: {disk} ({self.source}), {text.size(self.free_bytes)} free", self.time_left()]
+
+    def time_left(self) -> str:
+        """One line."""
+        if self.seconds is None:
+            return f"time: {_runs(self.runs)} to go; how long is known once one with these settings has finished"
+        return f"time: about {text.duration(self.seconds)} for {_runs(self.runs)}"
+
+    def require_disk(self, base_dir: Path) -> None:
+        """Raise RunError if they cannot all fit."""
+        if self.bytes is not None and self.bytes > self.free_bytes:
+            raise RunError(
+                f"{base_dir}: required about {text.size(self.bytes)} for {_runs(self.runs)} ({self.source}), "
+                f"found {text.size(self.free_bytes)} free"
+            )
+
+
+def needs(
+    sweep: Sweep, todo: Sequence[SweepPoint], runs: Sequence[RunInfo], base_dir: Path, parameters: int | None
+) -> Needs:
+    """Of the points `todo`, from finished runs with the same settings, else from the number of parameters."""
+    done = similar(sweep, runs)
+    sizes = [run.size_bytes for run in done if run.size_bytes]
+    durations = [run.duration_seconds for run in done if run.duration_seconds]
+    each = max(sizes) if sizes else None if parameters is None else _estimate(sweep, parameters)
+    source = "unknown"
+    if sizes:
+        source = f"{_runs(len(sizes))} with these settings took up to {text.size(max(sizes))}"
+    elif parameters is not None:
+        source = f"estimated from {parameters} parameters"
+    return Needs(
+        len(todo),
+        None if each is None else sum(max(each - _written(point), 0) for point in todo),
+        sum(statistics.fmean(durations) * _left(point) for point in todo) if durations else None,
+        free_bytes(base_dir),
+        source,
+    )
+
+
+def parameters_in(output: str) -> int | None:
+    """The number of parameters that `python -m fpnkit.train --dry-run` tells."""
+    found = _PARAMETERS.search(output)
+    return int(found[1]) if found else None
+
+
+def free_bytes(path: Path) -> int:
+    """Of the disk that holds the path, or will."""
+    return shutil.disk_usage(next(part for part in (path, *path.parents) if part.exists())).free
+
+
+def _estimate(sweep: Sweep, parameters: int) -> int:
+    training = sweep.settings["training"]
+    copies = 1 + min(training["keep_best"], training["epochs"])
+    weights = parameters * (_BYTES_OF_LAST + _BYTES_OF_BEST * copies)
+    return int(weights + _OTHER_BYTES + training["epochs"] * _OTHER_BYTES_AN_EPOCH)
+
+
+def _written(point: SweepPoint) -> int:
+    return point.run.size_bytes or 0 if point.resumable and point.run else 0
+
+
+def _left(point: SweepPoint) -> float:
+    """Share of the training that is still to do."""
+    if not point.resumable or point.run is None or not point.run.epoch or not point.run.epochs:
+        return 1.0
+    return max(1 - (point.run.epoch - 1) / point.run.epochs, 0.0)
+
+
+def _runs(count: int) -> str:
+    return f"{count} run{'' if count == 1 else 's'}"

@@ -1,0 +1,65 @@
+"""The output of a process as people want to see it: its last lines, and why it failed."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+_READ = 64 * 1024  # bytes; of a log of any length
+_TRACEBACK = "Traceback (most recent call last):"
+_NOTHING_SAID = "it ended without a word, as a process does that is killed"
+
+
+def last_lines(path: Path, count: int) -> list[str]:
+    """At most so many; none if there is no such file. A progress bar that was drawn over itself is its last state."""
+    try:
+        with open(path, "rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            start = max(0, size - _READ)
+            file.seek(start)
+            data = file.read()
+    except OSError:
+        return []
+    lines = _lines(data)
+    return (lines[1:] if start else lines)[-count:]
+
+
+def first_lines(path: Path) -> list[str]:
+    """Those of the first 64 KiB."""
+    try:
+        with open(path, "rb") as file:
+            return _lines(file.read(_READ))
+    except OSError:
+        return []
+
+
+def _lines(data: bytes) -> list[str]:
+    return [line.rstrip("\r").rpartition("\r")[2] for line in data.decode("utf-8", "replace").rstrip("\n").split("\n")]
+
+
+def last_failure(path: Path, module: str) -> str | None:
+    """What a command said last when it failed: its message or traceback.
+
+    A trainer that says neither was killed. A sweep may have ended well, and what it passes on is not its own.
+    """
+    lines = last_lines(path, 1000)
+    trainer = module != "fpnkit.sweep"
+    own = (f"{module}: ", _TRACEBACK) if trainer else (f"{module}: ",)
+    for start in range(len(lines) - 1, -1, -1):
+        if lines[start].startswith(own):
+            return "\n".join(lines[start:]).strip()
+    return next((line for line in reversed(lines) if line.strip()), _NOTHING_SAID) if trainer else None
+
+
+def last_traceback(path: Path) -> str | None:
+    """The last one in a log, up to the next record of the log; None where there is none."""
+    lines = last_lines(path, 1000)
+    starts = [position for position, line in enumerate(lines) if line.startswith(_TRACEBACK)]
+    if not starts:
+        return None
+    end = starts[-1] + 1
+    while end < len(lines) and (lines[end].startswith((" ", "\t")) or not lines[end].strip()):
+        end += 1
+    while end < len(lines) and not lines[end][:4].isdigit():  # the error itself may have several lines
+        end += 1
+    return "\n".join(lines[starts[-1] : end])

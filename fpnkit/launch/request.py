@@ -1,0 +1,115 @@
+"""What a person asks to be trained, checked before anything is started, and the command line that does it."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from fpnkit.config.load import Override, load_config, parse_override
+from fpnkit.config.schema import Config
+from fpnkit.errors import ConfigError
+from fpnkit.launch.local import SWEEP, TRAIN
+from fpnkit.runs import layout
+
+# Flag → the key that it sets, the same for one run and for a sweep.
+FLAGS = {
+    "--lr": ("training", "lr"),
+    "--batch-size": ("training", "batch_size"),
+    "--epochs": ("training", "epochs"),
+}
+LAMBDA, SEED = ("loss", "lambda"), ("seed",)
+
+
+@dataclass(frozen=True)
+class Points:
+    """Runs that share everything but lambda and seed."""
+
+    config: Config  # of the first
+    lambdas: tuple[float, ...]  # in the order typed
+    seeds: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Request:
+    """One run, or a sweep of several lambdas."""
+
+    module: str
+    arguments: tuple[str, ...]
+    config: Config  # of the first run
+    lambdas: tuple[float, ...]  # of a sweep; none for one run
+    base_dir: Path
+
+    @property
+    def command(self) -> str:
+        """As it is typed into a terminal."""
+        return shlex.join(["python", "-m", self.module, *self.arguments])
+
+
+def flag_overrides(values: Mapping[str, str | None]) -> list[Override]:
+    """Of the flags that have a value."""
+    return [_override(flag, FLAGS[flag], text) for flag, text in values.items() if text is not None]
+
+
+def read_points(file: Path, overrides: Sequence[Override], lambdas: Sequence[str], seeds: Sequence[str]) -> Points:
+    """What a sweep is to train; no seeds: the config's. Raises ConfigError with all problems at once."""
+    problems = [
+        f"{override.origin}: a sweep sets {'.'.join(override.path)} itself, see --{flag}"
+        for override in overrides
+        for key, flag in ((LAMBDA, "lambdas"), (SEED, "seeds"))
+        if override.path == key
+    ]
+    of_lambda = _varied("--lambdas", LAMBDA, lambdas, problems)
+    of_seed = _varied("--seeds", SEED, seeds, problems)
+    config: Config | None = None
+    for extra in (*of_lambda, *of_seed):
+        # Each value on its own, with a lambda that is certainly there: what is wrong with the rest is said once.
+        try:
+            loaded = load_config(file, [*overrides, *(of_lambda[:1] if extra.path == SEED else of_seed[:1]), extra])
+            config = config or loaded
+        except ConfigError as error:
+            problems += [problem for problem in error.problems if problem not in problems]
+    if problems or config is None:
+        raise ConfigError(problems)
+    chosen = tuple(float(each.value) for each in of_lambda)
+    return Points(config, chosen, tuple(int(each.value) for each in of_seed) or (config.seed,))
+
+
+def make_request(
+    file: Path, lambdas: Sequence[str], flags: Mapping[str, str | None], settings: Sequence[str], base_dir: Path | None
+) -> Request:
+    """One run, or a sweep where there are several lambdas; none: the config's. Raises ConfigError.
+
+    `settings` are texts `key.path=value`; `base_dir` is None for the default of the config's task.
+    """
+    overrides = [*map(parse_override, settings), *flag_overrides(flags)]
+    given = [part for flag, text in flags.items() if text is not None for part in (flag, text)]
+    given += [part for text in settings for part in ("--set", text)]
+    given += [] if base_dir is None else ["--base-dir", str(base_dir)]
+    if len(lambdas) > 1:
+        points = read_points(file, overrides, lambdas, [])
+        arguments = ("--config", str(file), "--lambdas", *lambdas, *given)
+        place = base_dir or layout.default_base_dir("fpn_compression")
+        return Request(SWEEP, arguments, points.config, points.lambdas, place)
+    one = [part for text in lambdas for part in ("--lambda", text)]
+    config = load_config(file, [*overrides, *(_override("--lambda", LAMBDA, text) for text in lambdas)])
+    place = base_dir or layout.default_base_dir(config.task)
+    return Request(TRAIN, ("--config", str(file), *one, *given), config, (), place)
+
+
+def _override(flag: str, key: tuple[str, ...], text: str) -> Override:
+    return Override(key, parse_override(f"{'.'.join(key)}={text}").value, f"{flag} {text}")
+
+
+def _varied(flag: str, key: tuple[str, ...], texts: Sequence[str], problems: list[str]) -> list[Override]:
+    found: dict[object, str] = {}
+    overrides = []
+    for given in texts:
+        override = _override(flag, key, given)
+        same = float(override.value) if isinstance(override.value, int | float) else given
+        if same in found:
+            problems.append(f"{flag} {given}: stands twice, first as {found[same]}")
+        found.setdefault(same, given)
+        overrides.append(override)
+    return overrides

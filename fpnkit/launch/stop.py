@@ -1,0 +1,70 @@
+"""Ending a training: as gently as it can be, or at once."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+from pathlib import Path
+from typing import Literal
+
+import psutil
+
+from fpnkit.errors import RunError
+from fpnkit.launch.local import Launched, run_of
+from fpnkit.runs import layout
+from fpnkit.runs.files import write_text
+from fpnkit.runs.record import read_record
+from fpnkit.runs.status import host_name, process_lives, run_status
+
+How = Literal["graceful", "now", "kill"]
+_SIGNALS = {"graceful": signal.SIGINT, "now": signal.SIGTERM, "kill": signal.SIGKILL}
+
+
+def stop(target: Launched | Path, how: How = "graceful") -> str:
+    """Ask a process, or the process of a run directory, to end; → what was done, in a sentence.
+
+    `graceful`: it ends the step, saves its state, and can be resumed. `now`: the same for one that was not asked
+    before, else it ends at once with what it saved last. `kill`: at once, with all that it started.
+    Raises RunError if there is nothing to end: a process that is gone, even if another has its pid by now.
+    """
+    if isinstance(target, Launched):
+        if target.lives():
+            return _signal(target.pid, how)
+        run = None if target.here else run_of(target)
+        if run is None:
+            raise RunError(f"process {target.pid} on {target.host}: is not running")
+        target = run
+    return _stop_run(target, how)
+
+
+def _stop_run(run_dir: Path, how: How) -> str:
+    record = read_record(run_dir)
+    status = run_status(record)
+    if status.word not in ("running", "stale"):
+        raise RunError(f"{run_dir}: is not running, it is {status.word}")
+    if record.host != host_name():
+        if how != "graceful":
+            raise RunError(f"{run_dir}: runs on {record.host}; from here it can only be asked to stop gracefully")
+        write_text(run_dir / layout.STOP, "")
+        return f"asked the run on {record.host} to stop; it looks once a second, after a step"
+    if record.pid is None or not process_lives(record.pid, record.pid_created or "", record.pid_start):
+        raise RunError(f"{run_dir}: process {record.pid} is not running")  # it ended in this moment
+    return _signal(record.pid, how)
+
+
+def _signal(pid: int, how: How) -> str:
+    """To this process alone: its workers, were they to end first, would look like an accident."""
+    try:
+        started = psutil.Process(pid).children(recursive=True) if how == "kill" else []
+        os.kill(pid, _SIGNALS[how])
+    except (ProcessLookupError, psutil.NoSuchProcess):
+        raise RunError(f"process {pid}: is not running") from None
+    except (PermissionError, psutil.AccessDenied):
+        raise RunError(f"process {pid}: belongs to somebody else, who has to stop it") from None
+    for process in started:
+        with contextlib.suppress(psutil.Error):
+            process.kill()
+    if how == "kill":
+        return f"killed process {pid}"
+    return f"sent {_SIGNALS[how].name} to process {pid}"

@@ -1,0 +1,224 @@
+"""A sweep: the same training for several lambdas and seeds, as a plan that knows which of its runs are there.
+
+`<base_dir>/sweeps/<id>.yaml` is the plan, `<base_dir>/sweeps/<id>/config.yaml` what its runs are trained from: a copy,
+so that a config file edited meanwhile changes nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import ValidationError
+
+from fpnkit.config.diff import differences, flatten
+from fpnkit.config.load import load_config, plain, to_yaml, validate
+from fpnkit.config.schema import CodecConfig, Config
+from fpnkit.config.yaml_source import parse
+from fpnkit.errors import ConfigError, FpnkitError, RunError
+from fpnkit.runs import clock, layout
+from fpnkit.runs.files import is_machine_error, storage_error, write_text
+from fpnkit.runs.redact import without_secrets
+from fpnkit.runs.status import StatusWord
+from fpnkit.runs.store import RunInfo, list_runs
+
+SCHEMA_VERSION = 1
+CONFIG = "config.yaml"
+
+# What is written or where it is computed, not what is learned.
+_OUTPUT_ONLY = (
+    "analysis.",
+    "cache.",
+    "data.test",
+    "training.device",
+    "training.keep_best",
+    "training.log_every",
+    "training.save_every_seconds",
+)
+_VARIED = ("loss.lambda", "seed")
+_LONGEST_STEM = 80
+_DIVERGED = "diverged"
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """The plan: every lambda with every seed."""
+
+    id: str
+    created: str  # ISO 8601
+    settings: Mapping[str, Any]  # all of them but lambda and seed
+    lambdas: tuple[float, ...]
+    seeds: tuple[int, ...]
+
+    def config(self, lmbda: float, seed: int) -> CodecConfig:
+        """The whole configuration of one of its runs."""
+        loss = {"lambda": lmbda, **self.settings["loss"]}
+        config = validate({**self.settings, "loss": loss, "seed": seed})
+        assert isinstance(config, CodecConfig)
+        return config
+
+    def points(self) -> list[tuple[float, int]]:
+        """(lambda, seed) of every run that belongs to it."""
+        return [(lmbda, seed) for lmbda in self.lambdas for seed in self.seeds]
+
+
+@dataclass(frozen=True)
+class SweepPoint:
+    """One run of a sweep, or its place."""
+
+    lmbda: float
+    seed: int
+    run: RunInfo | None
+    status: StatusWord | Literal["missing"]
+
+    @property
+    def resumable(self) -> bool:
+        """Whether the run can go on. One that diverged would diverge again: training is the same every time."""
+        ended = self.run is not None and self.status in ("stopped", "killed", "stale", "crashed")
+        return ended and not self.diverged and (self.run.path / layout.LAST).exists()  # type: ignore[union-attr]
+
+    @property
+    def diverged(self) -> bool:
+        """Whether its loss became NaN or exploded."""
+        return self.run is not None and self.status == "crashed" and self.run.reason == _DIVERGED
+
+
+def new_sweep(file: Path, config: Config, lambdas: Sequence[float], seeds: Sequence[int]) -> Sweep:
+    """The sweep that a config file, read with its overrides, begins; the same settings always have the same id.
+
+    Raises ConfigError for a detector's config, and for one with a secret, which no file may keep.
+    """
+    if not isinstance(config, CodecConfig):
+        raise ConfigError([f"{file}: task: required fpn_compression, found {config.task}: only codecs have a lambda"])
+    whole = plain(config)
+    if hidden := differences(whole, without_secrets(whole)):
+        keys = ", ".join(each.key for each in hidden)
+        raise ConfigError([f"{file}: {keys}: a sweep keeps its settings in a file; required none that is a secret"])
+    settings = {key: value for key, value in whole.items() if key not in _VARIED}
+    settings["loss"] = {key: value for key, value in whole["loss"].items() if key != "lambda"}
+    known = json.dumps(learned(settings), sort_keys=True)
+    stem = re.sub(r"[^\w.-]", "_", file.stem)[:_LONGEST_STEM]
+    name = f"{stem}_{hashlib.sha256(known.encode()).hexdigest()[:8]}"
+    return Sweep(name, clock.to_text(clock.now()), settings, tuple(sorted(set(lambdas))), tuple(sorted(set(seeds))))
+
+
+def sweep_path(base_dir: Path, sweep_id: str) -> Path:
+    """Where the plan of this id is."""
+    return base_dir / layout.SWEEPS / f"{sweep_id}.yaml"
+
+
+def config_path(base_dir: Path, sweep_id: str) -> Path:
+    """What the sweep's runs are trained from."""
+    return base_dir / layout.SWEEPS / sweep_id / CONFIG
+
+
+def extended(base_dir: Path, sweep: Sweep) -> Sweep:
+    """With the lambdas and seeds that the plan on disk has already; the settings are the new ones. Raises RunError."""
+    path = sweep_path(base_dir, sweep.id)
+    if not path.exists():
+        return sweep
+    before = read_sweep(path)
+    return replace(
+        sweep,
+        created=before.created,
+        lambdas=tuple(sorted({*before.lambdas, *sweep.lambdas})),
+        seeds=tuple(sorted({*before.seeds, *sweep.seeds})),
+    )
+
+
+def write_sweep(base_dir: Path, sweep: Sweep) -> None:
+    """The plan and the config of its runs. Raises StorageError or RunError."""
+    path, config = sweep_path(base_dir, sweep.id), config_path(base_dir, sweep.id)
+    try:
+        config.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        if is_machine_error(error):
+            raise storage_error(config.parent, error) from error
+        raise RunError(f"{config.parent}: must be a directory that can be written to: {error.strerror}") from error
+    write_text(config, to_yaml(plain(sweep.config(*sweep.points()[0]))))
+    head = {"schema_version": SCHEMA_VERSION, "id": sweep.id, "created": sweep.created}
+    varied = {"lambdas": list(sweep.lambdas), "seeds": list(sweep.seeds)}
+    text = yaml.safe_dump({**head, **varied}, sort_keys=False, default_flow_style=None)
+    write_text(path, text + to_yaml({"config": dict(sweep.settings)}))
+
+
+def read_sweep(path: Path) -> Sweep:
+    """The plan. Raises RunError: missing, broken, written by a newer fpnkit."""
+    try:
+        source = parse(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise RunError(f"{path}: required the plan of a sweep, found: {error.strerror}") from error
+    except UnicodeDecodeError:
+        raise RunError(f"{path}: required the plan of a sweep, found no text") from None
+    data = source.data
+    version = data.get("schema_version")
+    if isinstance(version, int) and version > SCHEMA_VERSION:
+        raise RunError(f"{path}: has schema version {version}, this fpnkit reads up to {SCHEMA_VERSION}; update fpnkit")
+    try:
+        sweep = Sweep(
+            path.stem,
+            str(data["created"]),
+            data["config"],
+            tuple(float(each) for each in data["lambdas"]),
+            tuple(int(each) for each in data["seeds"]),
+        )
+        sweep.config(*sweep.points()[0])
+        return sweep
+    except (KeyError, TypeError, ValueError, IndexError, AssertionError) as error:  # pydantic's is a ValueError
+        found = "settings that this fpnkit does not take" if isinstance(error, ValidationError) else "something else"
+        raise RunError(f"{path}: required the plan of a sweep, found {found}") from error
+
+
+def sweep_state(base_dir: Path, sweep_id: str) -> tuple[SweepPoint, ...]:
+    """Every run of the plan in order. Raises RunError if there is no such plan."""
+    sweep = read_sweep(sweep_path(base_dir, sweep_id))
+    runs = list_runs(base_dir)
+    return tuple(find_point(sweep, runs, lmbda, seed) for lmbda, seed in sweep.points())
+
+
+def find_point(sweep: Sweep, runs: Sequence[RunInfo], lmbda: float, seed: int) -> SweepPoint:
+    """The run that stands for one point: finished before running before ended early, newest first.
+
+    Made by the sweep, or finished or running with equal settings, whoever made it.
+    """
+    near = [run for run in runs if (run.lmbda, run.seed) == (lmbda, seed) and run.kind == "fpn_compression"]
+    wanted = learned(plain(sweep.config(lmbda, seed)))
+    for status in ("finished", "running"):
+        for run in near:
+            if run.status == status and (run.sweep == sweep.id or learned_by(run.path) == wanted):
+                return SweepPoint(lmbda, seed, run, run.status)
+    own = next((run for run in near if run.sweep == sweep.id), None)
+    return SweepPoint(lmbda, seed, own, own.status if own else "missing")
+
+
+def similar(sweep: Sweep, runs: Sequence[RunInfo]) -> list[RunInfo]:
+    """Finished runs that differ in nothing but lambda, seed and what is written."""
+    wanted = learned(sweep.settings)
+    training = sweep.settings["training"]
+    told = tuple(training[key] for key in ("lr", "batch_size", "epochs"))  # to open few files
+    found = []
+    for run in runs:
+        if run.status == "finished" and (run.lr, run.batch_size, run.epochs) == told:
+            settings = learned_by(run.path)
+            if {key: value for key, value in settings.items() if key not in _VARIED} == wanted:
+                found.append(run)
+    return found
+
+
+def learned_by(run: Path) -> dict[str, Any]:
+    """See `learned`; empty where this fpnkit cannot read the run's settings."""
+    try:
+        return learned(plain(load_config(run / layout.CONFIG_USED)))
+    except FpnkitError:
+        return {}
+
+
+def learned(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """`section.key` → value of the settings that decide what is learned, as opposed to what is written and where."""
+    return {key: value for key, value in flatten(settings).items() if not key.startswith(_OUTPUT_ONLY)}

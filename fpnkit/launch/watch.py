@@ -1,0 +1,171 @@
+"""What there is to see of a training, by the path of its run directory or of what `local.start` wrote."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from fpnkit.config.load import plain
+from fpnkit.errors import RunError
+from fpnkit.launch.local import FOLDER, SWEEP, Launched, find, load, look
+from fpnkit.launch.output import first_lines, last_lines, last_traceback
+from fpnkit.launch.request import Request
+from fpnkit.launch.sweep import SweepPoint, learned, learned_by, sweep_state
+from fpnkit.runs import layout, text
+from fpnkit.runs.record import RunRecord, read_record
+from fpnkit.runs.status import run_status
+from fpnkit.runs.store import RunInfo, list_runs
+
+STARTING, FAILED, ENDED = "starting", "failed", "ended"  # beside the status words of runs
+_SWEEP_LINE = re.compile(r"sweep (\S+): ")
+_LINES_AFTER_KILL = 5
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A training at one moment."""
+
+    name: str
+    status: str  # a run's, or `starting`, `failed` before there is one; a sweep's process is `running` or `ended`
+    running: bool
+    reason: str | None = None
+    run: Path | None = None  # of a sweep: the one that runs, else the last that did
+    record: RunRecord | None = None  # of that run
+    log: Path | None = None  # the newest
+    failure: str | None = None  # traceback or message
+    sweep: tuple[SweepPoint, ...] = ()
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """Something that runs, for a list to choose from."""
+
+    path: Path  # for `see`
+    label: str
+
+
+def see(path: Path) -> Seen:
+    """Look at a run directory or at what was launched. Raises RunError: neither is there any more."""
+    if path.parent.name != FOLDER:
+        return _see_run(path)
+    launched = load(path)
+    return _see_sweep(launched) if launched.module == SWEEP else _see_launched(launched)
+
+
+def running(base_dir: Path) -> list[Candidate]:
+    """All that runs in a base directory or is about to, newest first."""
+    sweeps, starting, told = [], [], set()
+    for launched in find(base_dir):
+        if not launched.lives():
+            continue
+        if launched.module == SWEEP:
+            sweeps.append(Candidate(launched.file, f"sweep {sweep_of(launched) or 'about to start'}"))
+            continue
+        seen = look(launched, 0)
+        if seen.run is None:
+            starting.append(Candidate(launched.file, f"process {launched.pid}, about to start"))
+        told.add(seen.run)
+    try:
+        runs = [run for run in list_runs(base_dir) if run.status == "running"]
+    except RunError:  # no such directory yet
+        runs = []
+    return [*sweeps, *starting, *(Candidate(run.path, _label(run)) for run in runs)]
+
+
+def twins(request: Request) -> list[Candidate]:
+    """What runs already and would learn the same."""
+    wanted = learned(plain(request.config))
+    arguments = ("-m", request.module, *request.arguments)
+    found = []
+    for candidate in running(request.base_dir):
+        if candidate.path.parent.name == FOLDER:
+            same = load(candidate.path).argv[-len(arguments) :] == arguments
+        else:
+            same = _equal(learned_by(candidate.path), wanted, request.lambdas)
+        found += [candidate] if same else []
+    return found
+
+
+def sweep_of(launched: Launched) -> str | None:
+    """The id that a sweep's process said; None: not yet."""
+    said = (_SWEEP_LINE.match(line) for line in first_lines(launched.log))
+    return next((match[1] for match in said if match), None)
+
+
+def _equal(found: dict[str, object], wanted: dict[str, object], lambdas: tuple[float, ...]) -> bool:
+    """Of a sweep any lambda will do."""
+    if not lambdas:
+        return found == wanted
+    return found.get("loss.lambda") in lambdas and {**found, "loss.lambda": 0} == {**wanted, "loss.lambda": 0}
+
+
+def _label(run: RunInfo) -> str:
+    parts = [text.printable(layout.short_name(run.name))]
+    parts += [f"λ {text.rate(run.lmbda)}"] if run.lmbda is not None else []
+    parts += [f"epoch {run.epoch}/{run.epochs}"] if run.epochs else []
+    return " · ".join(parts)
+
+
+def _see_launched(launched: Launched) -> Seen:
+    seen = look(launched, 0)
+    if seen.run is not None:
+        return _see_run(seen.run)
+    status = STARTING if seen.running else FAILED
+    return Seen(f"process {launched.pid}", status, seen.running, log=launched.log, failure=seen.failure)
+
+
+def _see_sweep(launched: Launched) -> Seen:
+    seen, sweep_id = look(launched, 0), sweep_of(launched)
+    state: tuple[SweepPoint, ...] = ()
+    try:
+        state = sweep_state(launched.base_dir, sweep_id) if sweep_id else ()
+    except RunError:
+        if seen.failure is None and not seen.running:
+            raise
+    runs = [point.run for point in state if point.run is not None and point.run.created is not None]
+    current = next((run for run in runs if run.status == "running"), None)
+    current = current or max(runs, key=lambda run: run.created.timestamp() if run.created else 0.0, default=None)
+    return Seen(
+        name=f"sweep {sweep_id}" if sweep_id else f"process {launched.pid}",
+        status=STARTING
+        if seen.running and not state
+        else "running"
+        if seen.running
+        else FAILED
+        if seen.failure
+        else ENDED,
+        running=seen.running,
+        run=current.path if current else None,
+        record=_record(current.path) if current else None,
+        log=launched.log,
+        failure=seen.failure,
+        sweep=state,
+    )
+
+
+def _record(run: Path) -> RunRecord | None:
+    try:
+        return read_record(run)
+    except RunError:
+        return None
+
+
+def _see_run(run: Path) -> Seen:
+    record = read_record(run)
+    status = run_status(record)
+    log = max(run.glob("train_*.log"), default=None)
+    failure = None
+    if status.word == "crashed":
+        failure = (last_traceback(log) if log else None) or status.reason
+    elif status.word == "killed":
+        failure = _last_words(run, record)
+    return Seen(run.name, status.word, status.word == "running", status.reason, run, record, log, failure)
+
+
+def _last_words(run: Path, record: RunRecord) -> str | None:
+    """What the system or a library wrote when it ended the process, which no log of ours has."""
+    for launched in find(run.parent):
+        if (launched.pid, launched.pid_created) == (record.pid, record.pid_created):
+            return "\n".join(last_lines(launched.log, _LINES_AFTER_KILL)) or None
+    return None

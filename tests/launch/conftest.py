@@ -1,0 +1,43 @@
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import fake_trainer
+import pytest
+from run_processes import until
+
+from fpnkit.launch.local import Launched, start
+from fpnkit.runs.writer import RunWriter
+
+
+@pytest.fixture
+def base(tmp_path: Path) -> Path:
+    return tmp_path / "checkpoints" / "fpn_compression"
+
+
+@pytest.fixture
+def launch(base: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Launched]]:
+    """Starts fake trainers as `python -m fake_trainer`; those still alive are killed."""
+    folder = str(Path(fake_trainer.__file__).parent)
+    monkeypatch.setenv("PYTHONPATH", folder + os.pathsep + os.environ.get("PYTHONPATH", ""))
+    launched: list[Launched] = []
+
+    def begin(*arguments: object, module: str = "fake_trainer") -> Launched:
+        launched.append(start(list(map(str, arguments)), base, module))
+        return launched[-1]
+
+    yield begin
+    for item in launched:
+        if item.lives():
+            os.kill(item.pid, 9)
+        until(lambda item=item: not item.lives())  # type: ignore[misc]
+
+
+@pytest.fixture
+def new(base: Path) -> Iterator[RunWriter]:
+    """A run that this process trains."""
+    run = RunWriter.create(
+        base, kind="fpn_compression", config_yaml="seed: 0\n", summary=fake_trainer.SUMMARY, epochs=5, argv=["train"]
+    )
+    yield run
+    run.end("finished", 0)

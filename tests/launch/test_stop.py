@@ -1,0 +1,104 @@
+"""Ending processes, and never the wrong one."""
+
+import subprocess
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import psutil
+import pytest
+from launch_processes import PATIENCE, run_made
+from run_processes import until
+from train_process import write_config
+
+from fpnkit.errors import RunError
+from fpnkit.launch.local import TRAIN, Launched, look
+from fpnkit.launch.stop import stop
+from fpnkit.runs import clock
+from fpnkit.runs.files import write_json
+from fpnkit.runs.metrics import read_metrics
+from fpnkit.runs.record import read_record, record_to_dict
+from fpnkit.runs.status import RunStatus, run_status
+
+Launch = Callable[..., Launched]
+
+
+def test_a_training_asked_to_stop_saves_what_a_resume_goes_on_from(base: Path, launch: Launch, tmp_path: Path) -> None:
+    config = write_config(tmp_path, tmp_path / "features", crops=500)
+    launched = launch("--config", config, "--base-dir", base, module=TRAIN)
+    run = run_made(launched)
+    until(lambda: len(read_metrics(run / "metrics.jsonl")) > 1)
+    assert stop(run) == f"sent SIGINT to process {launched.pid}"
+    until(lambda: not launched.lives())
+    assert run_status(read_record(run)) == RunStatus("stopped", "SIGINT")
+    assert look(launched).run == run
+    with pytest.raises(RunError) as error:
+        stop(run)
+    assert str(error.value) == f"{run}: is not running, it is stopped"
+    step = read_record(run).step
+    again = launch("--resume", run, module=TRAIN)
+    until(lambda: read_record(run).pid == again.pid and read_record(run).step > step, PATIENCE)
+    stop(again)
+    until(lambda: not again.lives())
+    assert run_status(read_record(run)) == RunStatus("stopped", "SIGINT")
+
+
+def test_kill_ends_it_at_once_with_its_workers(base: Path, launch: Launch) -> None:
+    launched = launch("create", base, "--fork")
+    run = run_made(launched)
+    until(lambda: len(psutil.Process(launched.pid).children()) == 1)
+    (worker,) = psutil.Process(launched.pid).children()
+    assert stop(launched, "kill") == f"killed process {launched.pid}"
+    until(lambda: not launched.lives() and not worker.is_running())
+    assert run_status(read_record(run)).word == "killed"
+    with pytest.raises(RunError) as error:
+        stop(launched)
+    assert str(error.value) == f"process {launched.pid} on {launched.host}: is not running"
+
+
+def test_a_process_that_only_has_the_pid_is_not_touched(base: Path, launch: Launch) -> None:
+    run = run_made(launch("create", base, "--end", 1, "OSError"))
+    until(lambda: read_record(run).exit_code == 1)
+    bystander = subprocess.Popen(["sleep", "60"])
+    try:
+        record = read_record(run)
+        facts = replace(record, pid=bystander.pid, exit_code=None, exit_reason=None, ended=None)
+        write_json(run / "run.json", record_to_dict(facts))
+        recycled = replace(launch("nonsense"), pid=bystander.pid)
+        for how in ("graceful", "now", "kill"):
+            with pytest.raises(RunError) as error:
+                stop(run, how)
+            assert str(error.value) == f"{run}: is not running, it is killed"
+            with pytest.raises(RunError) as error:
+                stop(recycled, how)
+            assert str(error.value) == f"process {bystander.pid} on {recycled.host}: is not running"
+        assert bystander.poll() is None
+    finally:
+        bystander.kill()
+        bystander.wait()
+
+
+def test_a_run_on_another_host_is_asked_by_a_file(base: Path, launch: Launch) -> None:
+    launched = launch("create", base, "--heartbeat", 1000)
+    run = run_made(launched)
+    until(lambda: look(launched).output[-1] == "line 2")
+    here = read_record(run)
+    there = replace(here, host="far", heartbeat=clock.to_text(clock.now()))
+    write_json(run / "run.json", record_to_dict(there))
+    with pytest.raises(RunError) as error:
+        stop(run, "kill")
+    assert str(error.value) == f"{run}: runs on far; from here it can only be asked to stop gracefully"
+    assert stop(run) == "asked the run on far to stop; it looks once a second, after a step"
+    until(lambda: not launched.lives())  # it is near after all, and obeys
+    assert run_status(read_record(run)) == RunStatus("stopped", "STOP file")
+
+
+def test_now_ends_what_does_not_hear(base: Path, launch: Launch) -> None:
+    launched = launch(
+        "-s", "import signal; signal.signal(2, signal.SIG_IGN); print(1)", "-n1", "while 1: 0", module="timeit"
+    )
+    until(lambda: look(launched).output == ("1",))
+    assert stop(launched) == f"sent SIGINT to process {launched.pid}"
+    assert launched.lives()
+    assert stop(launched, "now") == f"sent SIGTERM to process {launched.pid}"
+    until(lambda: not launched.lives())
