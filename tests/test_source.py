@@ -29,6 +29,7 @@ LAYERS = [
     "training",
     "evaluation",
     "plots",
+    "report",
     "launch",
     "widgets",
     "train",

@@ -229,6 +229,8 @@ class Analysis(Section):
     """What is written beside the metrics while training."""
 
     diagnostics_every: Annotated[int, Field(gt=0)] = 1  # epochs
+    figures_every: Annotated[int, Field(gt=0)] | None = None  # epochs, and at the end; null: none. Codecs only
+    figures_images: Annotated[int, Field(gt=0)] = 8  # of the validation set
 
 
 class ConfigBase(Section):

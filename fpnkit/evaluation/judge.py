@@ -40,7 +40,7 @@ def doubts(curve: Curve, x: str, y: str) -> list[str]:
         reasons = [f"{point.name} {why}" for point in step if (why := _weakness(point))]
         if index in beaten:
             better = steps[beaten[index]]
-            reasons = reasons or [_chance(step, better, y)]
+            reasons = [*_chance(step, better, y), *reasons] or ["no reason is known"]
             what = f"{step[0].label} is dominated by {better[0].label}"
             warnings.append(
                 f"{curve.name}: {what} ({_at(step, x, y)} against {_at(better, x, y)}); {'; '.join(reasons)}"
@@ -67,11 +67,10 @@ def _weakness(point: Point) -> str | None:
     return None
 
 
-def _chance(step: Sequence[Point], better: Sequence[Point], y: str) -> str:
+def _chance(step: Sequence[Point], better: Sequence[Point], y: str) -> list[str]:
     bounds = step[0].intervals.get(y)
-    if bounds is not None and bounds[0] <= mean_of(better, y) <= bounds[1]:
-        return "the difference is within the 95 % interval of the one"
-    return "no reason is known"
+    inside = bounds is not None and bounds[0] <= mean_of(better, y) <= bounds[1]
+    return ["the difference is within its 95 % interval"] if inside else []
 
 
 def falling(point: Point) -> float | None:

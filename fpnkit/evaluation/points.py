@@ -109,7 +109,8 @@ class RdPoints:
             if curve.name == name:
                 return curve
         names = ", ".join(repr(curve.name) for curve in self.curves) or "none"
-        raise UserError(f"curve {name!r}: required one of {names}")
+        where = "" if self.dataset is None else f" (on {self.dataset} with {self.detector})"
+        raise UserError(f"curve {name!r}: required one of {names}{where}")
 
     def ceiling_of(self, y: str) -> float | None:
         """What `y` is with uncompressed features; None where it has no ceiling or nothing is known."""

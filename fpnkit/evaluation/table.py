@@ -115,17 +115,17 @@ def _elsewhere(measured: Sequence[tuple[Point, Summary]], inside: Sequence[tuple
     shown = {point.path for point, _ in inside}
     if not inside:
         return []
-    here = inside[0][1]
-    warnings = {}
+    here, others = inside[0][1], dict[str, list[str]]()
     for point, summary in measured:
         if point.path not in shown:
             what = f"{summary.dataset} with {summary.detector}"
             if (summary.dataset, summary.detector) == (here.dataset, here.detector):
-                what += f" (of another content: {summary.data_id}, detector {summary.detector_id})"
-            warnings[point.path] = (
-                f"{point.name}: left out: evaluated on {what}, the others on {here.dataset} with {here.detector}"
-            )
-    return list(warnings.values())
+                what += f" of another content ({summary.data_id}, detector {summary.detector_id})"
+            others.setdefault(what, []).append(layout.short_name(str(point.run)))
+    return [
+        f"{_runs(names)} left out: evaluated on {what}, not on {here.dataset} with {here.detector}: {', '.join(names)}"
+        for what, names in others.items()
+    ]
 
 
 def _of_other_detectors(waiting: Sequence[Point], detector: str | None) -> list[str]:

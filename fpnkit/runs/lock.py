@@ -18,7 +18,7 @@ class RunLock:
     is gone. A process does not lock itself out.
     """
 
-    def __init__(self, run_dir: Path) -> None:
+    def __init__(self, run_dir: Path, taken: str = "another process is training this run") -> None:
         path = run_dir / layout.LOCK
         try:
             self._file = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
@@ -32,7 +32,7 @@ class RunLock:
             if error.errno not in (errno.EACCES, errno.EAGAIN):
                 return  # a file system without locks: the facts in run.json must do
             self.release()
-            raise RunError(f"{run_dir}: another process is training this run") from error
+            raise RunError(f"{run_dir}: {taken}") from error
 
     def release(self) -> None:
         """Give it up."""

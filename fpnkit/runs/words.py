@@ -29,6 +29,14 @@ def add_note(run_dir: Path, text: str) -> None:
     write_text(run_dir / layout.NOTE, f"{before}{gap}{text.strip()}\n")
 
 
+def replace_note(run_dir: Path, text: str, *, before: str) -> None:
+    """Put the text in place of the whole note. Raises RunError if it is not `before` any more, or StorageError."""
+    _require_directory(run_dir)
+    if read_note(run_dir) != before:
+        raise RunError(f"{run_dir / layout.NOTE}: was changed elsewhere meanwhile; look at it again, then save")
+    write_text(run_dir / layout.NOTE, text if not text or text.endswith("\n") else f"{text}\n")
+
+
 def read_tags(run_dir: Path) -> tuple[str, ...]:
     """In the order in which they were given. Raises RunError if the file was spoilt by hand."""
     path = run_dir / layout.TAGS

@@ -71,5 +71,4 @@ def measure(count: int) -> dict[str, float]:
 
 
 if __name__ == "__main__":
-    torch.set_num_threads(2)
     print(json.dumps(measure(int(sys.argv[1]))))

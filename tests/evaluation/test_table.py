@@ -147,9 +147,9 @@ def test_another_data_set_or_detector_is_left_out_and_said(base: Path, tmp_path:
 
     assert [point.run for curve in points.curves for point in curve.points] == [runs[0].name, runs[1].name]
     assert points.warnings == (
-        "run 20261216_140200: left out: evaluated on bccd with nanodet_m, the others on coco-val with nanodet_m",
-        "run 20261216_140300: left out: evaluated on coco-val with nanodet_m (of another content: ffffffffffffffff, "
-        "detector eeeeeeeeeeeeeeee), the others on coco-val with nanodet_m",
+        "1 run left out: evaluated on bccd with nanodet_m, not on coco-val with nanodet_m: 20261216_140200",
+        "1 run left out: evaluated on coco-val with nanodet_m of another content (ffffffffffffffff, detector "
+        "eeeeeeeeeeeeeeee), not on coco-val with nanodet_m: 20261216_140300",
         "1 run left out: made for the features of shapes_fcos, not of nanodet_m: 20261216_140400",
     )
 

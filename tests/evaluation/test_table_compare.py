@@ -78,7 +78,7 @@ def test_resampled_points_equal_counting_by_hand(points: RdPoints) -> None:
     sizes = np.random.default_rng(1).uniform(0.5, 1.5, 100)
     pixels = np.tile([120 * 200, 520 * 200], 50)
     expected = (weights @ sizes) / (weights @ pixels) * pixels.sum() / sizes.sum()
-    assert abs(expected - (weights @ sizes) / sizes.sum()) > 0.02  # so that pixels must have been drawn as well
+    assert abs(expected - (weights @ sizes) / sizes.sum()) > 0.01  # so that pixels must have been drawn as well
     assert drawn.rates[0, 2] == pytest.approx(0.1 * expected, rel=1e-3)
 
 
@@ -133,19 +133,19 @@ def test_a_dominated_point_is_explained(base: Path, tmp_path: Path) -> None:
     (curve,) = read_points(chance, home=tmp_path).curves
     assert doubts(curve, "bpp", "map") == [
         "factorized: lambda 1.6e-4 is dominated by lambda 4e-5 (48.5 % at 0.1 bpp against 50.5 % at 0.05 bpp); "
-        "the difference is within the 95 % interval of the one"
+        "the difference is within its 95 % interval"
     ]
 
 
 def test_a_run_that_has_not_converged_is_named(base: Path, tmp_path: Path) -> None:
     """2 % an epoch over the last three."""
     losses = [3.0, 1.0, 0.98, 0.98**2, 0.98**3]
-    runs = [write_run(base, 1e-4, 0.5, 0.1), write_run(base, 1e-3, 0.4, 0.2, losses=losses, settings={})]
+    runs = [write_run(base, 1e-4, 0.5, 0.1), write_run(base, 1e-3, 0.2, 0.2, losses=losses)]
     (curve,) = read_points(runs, home=tmp_path).curves
     assert falling(curve.points[1]) == pytest.approx(0.02)
     assert falling(curve.points[0]) == pytest.approx(0)
     assert doubts(curve, "bpp", "map") == [
-        "factorized: lambda 1e-3 is dominated by lambda 1e-4 (40.6 % at 0.2 bpp against 50.5 % at 0.1 bpp); "
+        "factorized: lambda 1e-3 is dominated by lambda 1e-4 (20.8 % at 0.2 bpp against 50.5 % at 0.1 bpp); "
         "run 20261216_140100 has not converged: the validation loss still fell by 2.0 % an epoch"
     ]
 

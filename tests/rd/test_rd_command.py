@@ -115,7 +115,7 @@ def test_a_sweep_says_what_is_missing_or_failed(base: Path, tmp_path: Path, caps
     ("arguments", "message"),
     [
         (["--y", "ssim"], "--y ssim: required one of loss, map, map50, self_map, share_of_ceiling, snr_db.mean, "),
-        (["--bd", "vvc"], "curve 'vvc': required one of 'factorized', 'jpeg_input'\n"),
+        (["--bd", "vvc"], "curve 'vvc': required one of 'factorized', 'jpeg_input' (on coco-val with nanodet_m)\n"),
         (["--dataset", "cars"], "data set 'cars': no run was evaluated on it; required one of coco-val\n"),
         (["--sweep", "a", "1400"], "--sweep a: required no RUN beside it, found 1400\n"),
         (["--csv", "/nowhere/rd.csv"], "--csv /nowhere/rd.csv: required an existing folder, found none at /nowhere\n"),

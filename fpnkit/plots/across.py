@@ -1,0 +1,101 @@
+"""Figures of several codecs side by side, from the tables of `fpnkit.analysis.across`."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+
+from fpnkit.plots.panels import levels_of, percent_ticks, wide_scale
+from fpnkit.plots.style import codec_look, level_colour, new_axes
+
+_SIZES = {"small": ("#D55E00", "o"), "medium": ("#56B4E9", "s"), "large": ("#009E73", "^")}
+_METRICS = {"map": ("mAP", "#0072B2", "o"), "self_map": ("self-mAP", "#E69F00", "s")}
+_RATE = "rate of all levels (bpp)"
+
+
+def plot_stacked_bits(rates: pd.DataFrame, *, share: bool = False, ax: Axes | None = None) -> Axes:
+    """Payload of the levels on top of each other, one column a codec, by lambda; `share`: each column up to 100 %."""
+    ax = ax or new_axes()
+    runs = list(dict.fromkeys(rates["run"]))
+    whole = rates.groupby("run")["bpp"].sum().reindex(runs).to_numpy() if share else np.ones(len(runs))
+    below = np.zeros(len(runs))
+    for level in levels_of(rates):
+        heights = rates[rates["level"] == level].set_index("run")["bpp"].reindex(runs).fillna(0).to_numpy() / whole
+        ax.bar(range(len(runs)), heights, 0.7, below, color=level_colour(level), label=level)
+        below += heights
+    first = rates.drop_duplicates("run").set_index("run").loc[runs]
+    several = first["codec"].nunique() > 1
+    names = [
+        f"{lmbda:.2g}\n{codec}" if several else f"{lmbda:.2g}"
+        for lmbda, codec in zip(first["lmbda"], first["codec"], strict=True)
+    ]
+    ax.set_xticks(range(len(runs)), names)
+    ax.set(xlabel="lambda", ylabel="share of payload" if share else "payload (bpp)")
+    if share:
+        percent_ticks(ax)
+        ax.set_ylim(0, 1)
+    ax.grid(axis="x", visible=False)
+    if not share:
+        ax.legend()
+    return ax
+
+
+def plot_by_rate(rates: pd.DataFrame, column: str, label: str, *, ax: Axes | None = None) -> Axes:
+    """A number of each level over the rate of all; colours are levels, markers and dashes codecs."""
+    ax = ax or new_axes()
+    for codec, rows in rates.groupby("codec", sort=False):
+        look = codec_look(str(codec))
+        for level in levels_of(rows):
+            part = rows[rows["level"] == level].sort_values("bpp_all")
+            text = level if rates["codec"].nunique() == 1 else f"{level} {codec}"
+            ax.plot(
+                part["bpp_all"],
+                part[column],
+                color=level_colour(level),
+                marker=look.marker,
+                linestyle=look.dashes,
+                label=text,
+            )
+    wide_scale(ax, "x", rates["bpp_all"])
+    ax.set(xlabel=_RATE, ylabel=label)
+    ax.legend()
+    return ax
+
+
+def plot_lost_by_rate(losses: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
+    """Share of small, medium and large objects that are lost, with 95 % intervals."""
+    ax = ax or new_axes()
+    for (codec, size), rows in losses.groupby(["codec", "size"], sort=False):
+        colour, marker = _SIZES[str(size)]
+        part = rows.sort_values("bpp_all")
+        text = str(size) if losses["codec"].nunique() == 1 else f"{size} {codec}"
+        label = f"{text} ({int(part['objects'].max())})"
+        dashes = codec_look(str(codec)).dashes
+        ax.plot(part["bpp_all"], part["share"], color=colour, marker=marker, linestyle=dashes, label=label)
+        ax.vlines(part["bpp_all"], part["low"], part["high"], color=colour, linewidth=0.7)
+    wide_scale(ax, "x", losses["bpp_all"])
+    ax.set(xlabel=_RATE, ylabel="objects lost", ylim=(0, 1))
+    percent_ticks(ax)
+    ax.legend()
+    return ax
+
+
+def plot_task_by_rate(task: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
+    """mAP and self-mAP over rate; the dashed line is mAP without a codec."""
+    ax = ax or new_axes()
+    for codec, rows in task.groupby("codec", sort=False):
+        look = codec_look(str(codec))
+        for column, (name, colour, marker) in _METRICS.items():
+            part = rows.dropna(subset=[column]).sort_values("bpp_all")
+            if len(part):
+                text = name if task["codec"].nunique() == 1 else f"{name} {codec}"
+                values = 100 * part[column]
+                ax.plot(part["bpp_all"], values, color=colour, marker=marker, linestyle=look.dashes, label=text)
+    ceiling = task["map_uncompressed"].max()
+    if np.isfinite(ceiling):
+        ax.axhline(100 * ceiling, color=_METRICS["map"][1], linestyle=":", linewidth=1)
+    wide_scale(ax, "x", task["bpp_all"])
+    ax.set(xlabel=_RATE, ylabel="AP (%)", ylim=(0, None))
+    ax.legend()
+    return ax

@@ -1,0 +1,163 @@
+"""Figures of where a codec's bits go and how the estimate compares with the bytes."""
+
+from __future__ import annotations
+
+import matplotlib
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+
+from fpnkit.plots.panels import levels_of, note, wide_scale
+from fpnkit.plots.style import level_colour, new_axes
+
+_LEAST = 1e-3  # bits per symbol that are told apart
+
+
+def plot_bits_per_level(image_bits: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
+    """Payload of each level in bpp and as a share of all; the diamonds are what the entropy model estimates."""
+    ax = ax or new_axes()
+    ink, paper = matplotlib.rcParams["axes.edgecolor"], matplotlib.rcParams["axes.facecolor"]
+    names = levels_of(image_bits)
+    pixels = image_bits.drop_duplicates("image")["pixels"].sum()
+    sums = image_bits.groupby("level", sort=False)[["payload_bits", "estimated_bits"]].sum()
+    total = sums["payload_bits"].sum() or 1
+    for place, level in enumerate(names):
+        payload, estimate = sums.loc[level].to_numpy(float)
+        ax.bar(place, payload / pixels, color=level_colour(level), width=0.65)
+        ax.annotate(
+            f"{payload / total:.0%}",
+            (place, max(payload, estimate) / pixels),
+            xytext=(0, 5),
+            textcoords="offset points",
+            ha="center",
+            fontsize=7,
+        )
+    estimates = sums["estimated_bits"].to_numpy() / pixels
+    label = "estimated"
+    ax.plot(range(len(names)), estimates, "D", color=paper, markeredgecolor=ink, linestyle="none", label=label)
+    ax.set_xticks(range(len(names)), names)
+    ax.set(ylabel="rate (bpp)", ylim=(0, 1.18 * max(*estimates, *(sums["payload_bits"] / pixels), 1e-9)))
+    ax.grid(axis="x", visible=False)
+    ax.legend()
+    return ax
+
+
+def plot_bits_per_channel(latent_channels: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
+    """Bits per symbol of each latent channel, the costliest first; legends say how many are dead."""
+    ax = ax or new_axes()
+    for level in levels_of(latent_channels):
+        rows = latent_channels[latent_channels["level"] == level]
+        cost = rows["bits_per_symbol"].sort_values(ascending=False).to_numpy()
+        label = f"{level}: {int(rows['dead'].sum())} of {len(rows)} dead"
+        ax.plot(np.arange(1, len(cost) + 1), np.maximum(cost, _LEAST), color=level_colour(level), label=label)
+    wide_scale(ax, "y", latent_channels["bits_per_symbol"].clip(lower=_LEAST))
+    ax.set(xlabel="latent channel by cost", ylabel="bits per symbol")
+    ax.legend()
+    return ax
+
+
+def plot_density_gap(latent_channels: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
+    """Cost of each latent channel over the entropy of its own histogram; above the line the density wastes bits."""
+    ax = ax or new_axes(aspect=0.9)
+    ends = []
+    for level in levels_of(latent_channels):
+        rows = latent_channels[(latent_channels["level"] == level) & ~latent_channels["dead"].astype(bool)]
+        spent, least = rows["bits"].sum(), (rows["entropy"] * rows["symbols"]).sum()
+        label = f"{level}: {spent / least - 1:+.1%}" if least > 0 else level
+        ax.plot(
+            rows["entropy"],
+            rows["bits_per_symbol"],
+            linestyle="none",
+            marker=".",
+            markersize=3.5,
+            color=level_colour(level),
+            label=label,
+        )
+        ends += [*rows["entropy"], *rows["bits_per_symbol"]]
+    if not ends:
+        return note(ax, "all latent channels are dead")
+    low, high = max(min(ends) / 1.1, _LEAST), max(ends) * 1.1
+    ax.plot([low, high], [low, high], color=matplotlib.rcParams["axes.edgecolor"], linestyle="--", linewidth=0.7)
+    for axis in "xy":
+        wide_scale(ax, axis, (low, high))
+    ax.set(xlim=(low, high), ylim=(low, high))
+    ax.set(xlabel="entropy of the symbols (bits)", ylabel="bits per symbol")
+    ax.legend()
+    return ax
+
+
+def plot_latent_histogram(
+    latent_histogram: pd.DataFrame, level: str, *, ax: Axes | None = None, legend: bool = True
+) -> Axes:
+    """Symbols that occur, over all latent channels of a level, beside what the learned densities expect."""
+    ax = ax or new_axes()
+    rows = latent_histogram[latent_histogram["level"] == level]
+    if len(rows) < 2:
+        return note(ax, f"{level}: every latent channel\nis dead")
+    ink = matplotlib.rcParams["axes.edgecolor"]
+    lowest = rows.loc[rows["share"] > 0, "share"].min() / 3
+    ax.bar(rows["symbol"], rows["share"], width=1.0, color=level_colour(level), alpha=0.6, label="coded")
+    ax.plot(rows["symbol"], rows["learned"].clip(lower=lowest), color=ink, linewidth=1, label="learned density")
+    ax.set(xlabel="symbol", ylabel="share", yscale="log", ylim=(lowest, 2))
+    ax.set_title(f"{level}, escaped {100 * rows['escaped'].iloc[0]:.2g} %")
+    if legend:
+        ax.legend()
+    return ax
+
+
+def plot_rate_gap(image_bits: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
+    """Payload less estimate of each image and level; beyond the dashed lines, 1 % + 8 bytes, a stream is suspicious."""
+    ax = ax or new_axes()
+    for level in levels_of(image_bits):
+        rows = image_bits[image_bits["level"] == level]
+        payload, estimate = rows["payload_bits"] / 8, rows["estimated_bits"] / 8
+        whole = payload.sum() / max(estimate.sum(), 1e-9) - 1
+        ax.plot(
+            estimate,
+            payload - estimate,
+            linestyle="none",
+            marker=".",
+            color=level_colour(level),
+            label=f"{level}: {whole:+.1%}",
+        )
+    estimate = image_bits["estimated_bits"] / 8
+    x = np.geomspace(max(estimate.min(), 1e-2), max(estimate.max(), 1), 50)
+    for sign in (-1, 1):
+        ax.plot(x, sign * (x / 100 + 8), color=matplotlib.rcParams["axes.edgecolor"], linestyle="--", linewidth=0.7)
+    wide_scale(ax, "x", estimate)
+    ax.set(xlabel="estimated (bytes per image)", ylabel="payload − estimate (bytes)")
+    ax.legend(title="of all images", title_fontsize=7, loc="lower left")
+    return ax
+
+
+def plot_snr_per_level(level_loss: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
+    """SNR of each whole level as a diamond, to lie over the boxes of its channels."""
+    ax = ax or new_axes()
+    ink, paper = matplotlib.rcParams["axes.edgecolor"], matplotlib.rcParams["axes.facecolor"]
+    names = levels_of(level_loss)
+    snr = level_loss["snr_db"].replace([np.inf, -np.inf], np.nan)
+    ax.plot(range(len(names)), snr, "D", color=paper, markeredgecolor=ink, linestyle="none", label="whole level")
+    ax.set_xticks(range(len(names)), names)
+    ax.set(ylabel="SNR (dB)")
+    ax.legend()
+    return ax
+
+
+EPOCH_COLUMNS = {"bpp": ("estimated rate", "bpp"), "snr_db": ("SNR", "dB")}
+
+
+def plot_epochs(epochs: pd.DataFrame, column: str, *, ax: Axes | None = None, legend: bool = True) -> Axes:
+    """A level's validation rate or SNR from epoch to epoch."""
+    ax = ax or new_axes()
+    if epochs.empty:
+        return note(ax, "no validation in metrics.jsonl")
+    marker = "o" if epochs["epoch"].nunique() < 10 else ""
+    for level in levels_of(epochs):
+        rows = epochs[epochs["level"] == level]
+        ax.plot(rows["epoch"], rows[column], color=level_colour(level), marker=marker, label=level)
+    ax.set(title=EPOCH_COLUMNS[column][0], xlabel="epoch", ylabel=EPOCH_COLUMNS[column][1])
+    if column == "bpp":
+        wide_scale(ax, "y", epochs["bpp"])
+    if legend:
+        ax.legend()
+    return ax

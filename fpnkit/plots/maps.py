@@ -1,0 +1,156 @@
+"""Figures over an image: maps, mosaics of channels, boxes."""
+
+from __future__ import annotations
+
+import matplotlib
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.image import AxesImage
+from matplotlib.patches import Rectangle
+from numpy.typing import NDArray
+
+from fpnkit.plots.panels import levels_of
+from fpnkit.plots.style import new_axes
+
+Photo = NDArray[np.uint8]  # (height, width, 3)
+
+_KEPT, _LOST = "#56B4E9", "#E69F00"
+_HEAT = "inferno"
+
+
+def cell_values(table: pd.DataFrame, column: str) -> NDArray[np.float64]:
+    """A level's cells as (row, column)."""
+    rows, columns = int(table["row"].max()) + 1, int(table["column"].max()) + 1
+    return table[column].to_numpy(float).reshape(rows, columns)
+
+
+def bits_per_pixel(table: pd.DataFrame) -> NDArray[np.float64]:
+    """A level's bits over the pixels of the original image under each cell, so that levels compare."""
+    area = (table["right"] - table["left"]) * (table["bottom"] - table["top"])
+    return cell_values(table.assign(density=table["bits"] / area), "density")
+
+
+def total_bits_per_pixel(bits: pd.DataFrame, size: tuple[int, int], side: int = 200) -> NDArray[np.float64]:
+    """All levels together on a raster over the image of `size` (height, width)."""
+    height, width = size
+    rows = (np.arange(max(1, round(side * height / max(size)))) + 0.5) * height
+    columns = (np.arange(max(1, round(side * width / max(size)))) + 0.5) * width
+    rows, columns = rows / len(rows), columns / len(columns)
+    total = np.zeros((len(rows), len(columns)))
+    for level in levels_of(bits):
+        table = bits[bits["level"] == level]
+        values = bits_per_pixel(table)
+        first = table.iloc[0]
+        row = ((rows - first["top"]) / (first["bottom"] - first["top"])).astype(int).clip(0, values.shape[0] - 1)
+        column = ((columns - first["left"]) / (first["right"] - first["left"])).astype(int)
+        total += values[np.ix_(row, column.clip(0, values.shape[1] - 1))]
+    return total
+
+
+def plot_map(
+    photo: Photo,
+    size: tuple[int, int],
+    values: NDArray[np.float64],
+    extent: tuple[float, float, float, float] | None = None,
+    largest: float | None = None,
+    *,
+    ax: Axes | None = None,
+) -> AxesImage:
+    """Values as heat over the image of `size` (height, width); dark is little. → what a colour bar is made of.
+
+    `extent` left, right, bottom, top in pixels of the image; default: all of it. Colours go from 0 to `largest`, or
+    from the least value to the most.
+    """
+    ax = ax or new_axes()
+    height, width = size
+    grey = photo.mean(2) if photo.ndim == 3 else photo
+    ax.imshow(grey, cmap="gray", vmin=0, vmax=255, extent=(0, width, height, 0))
+    shown = ax.imshow(
+        values,
+        cmap=_HEAT,
+        alpha=0.65,
+        vmin=float(values.min()) if largest is None else 0,
+        vmax=max(float(values.max()) if largest is None else largest, 1e-12),
+        extent=extent or (0, width, height, 0),
+        interpolation="nearest",
+    )
+    ax.set(xlim=(0, width), ylim=(height, 0), aspect="equal")
+    _bare(ax)
+    return shown
+
+
+def extent_of(table: pd.DataFrame) -> tuple[float, float, float, float]:
+    """Left, right, bottom, top of a level's cells in pixels of the image."""
+    return table["left"].min(), table["right"].max(), table["bottom"].max(), table["top"].min()
+
+
+def plot_mosaic(mosaic: pd.DataFrame, column: str, limit: float, *, ax: Axes | None = None) -> AxesImage:
+    """Channels as tiles, the strongest first, row by row; colours from −limit to limit."""
+    ax = ax or new_axes(aspect=1)
+    rows, columns = int(mosaic["row"].max()) + 1, int(mosaic["column"].max()) + 1
+    tiles = mosaic[column].to_numpy(float).reshape(-1, rows, columns)
+    across = int(np.ceil(len(tiles) ** 0.5))
+    down = -(-len(tiles) // across)
+    gap = max(1, max(rows, columns) // 24)
+    canvas = np.full((down * (rows + gap) - gap, across * (columns + gap) - gap), np.nan)
+    for number, tile in enumerate(tiles):
+        top, left = number // across * (rows + gap), number % across * (columns + gap)
+        canvas[top : top + rows, left : left + columns] = tile
+    shown = ax.imshow(canvas, cmap="RdBu_r", vmin=-limit, vmax=limit, interpolation="nearest")
+    _bare(ax)
+    return shown
+
+
+def mosaic_limit(mosaic: pd.DataFrame) -> float:
+    """One scale for original, decoded and difference: 99.5 % of the values lie within."""
+    return float(np.quantile(np.abs(mosaic[["original", "decoded"]].to_numpy()), 0.995)) or 1.0
+
+
+def plot_boxes(
+    photo: Photo, size: tuple[int, int], boxes: pd.DataFrame, other: pd.DataFrame, *, ax: Axes | None = None
+) -> Axes:
+    """Boxes on the image of `size` (height, width); thick and orange, dashed: what `other` has no counterpart of."""
+    ax = ax or new_axes()
+    height, width = size
+    ax.imshow(photo, extent=(0, width, height, 0))
+    for _, box in boxes.iterrows():
+        alone = not has_counterpart(box, other)
+        colour = _LOST if alone else _KEPT
+        corner = (box["left"], box["top"])
+        shape = (box["right"] - box["left"], box["bottom"] - box["top"])
+        dashes = "--" if alone else "-"
+        ax.add_patch(Rectangle(corner, *shape, fill=False, edgecolor="black", linewidth=2.2, alpha=0.5))
+        ax.add_patch(Rectangle(corner, *shape, fill=False, edgecolor=colour, linewidth=1.2, linestyle=dashes))
+        ax.text(
+            *corner,
+            f"{box['category']} {box['score']:.2f}",
+            fontsize=5,
+            color="black",
+            va="bottom",
+            clip_on=True,
+            bbox={"facecolor": colour, "edgecolor": "none", "pad": 0.6, "alpha": 0.9},
+        )
+    ax.set(xlim=(0, width), ylim=(height, 0), aspect="equal")
+    _bare(ax)
+    return ax
+
+
+def has_counterpart(box: pd.Series, other: pd.DataFrame) -> bool:
+    """A box of the same class that overlaps by half (intersection over union)."""
+    same = other[other["category"] == box["category"]]
+    wide = np.minimum(same["right"], box["right"]) - np.maximum(same["left"], box["left"])
+    high = np.minimum(same["bottom"], box["bottom"]) - np.maximum(same["top"], box["top"])
+    shared = wide.clip(lower=0) * high.clip(lower=0)
+    areas = (same["right"] - same["left"]) * (same["bottom"] - same["top"])
+    own = (box["right"] - box["left"]) * (box["bottom"] - box["top"])
+    return bool((shared >= 0.5 * (areas + own - shared)).any())
+
+
+def _bare(ax: Axes) -> None:
+    ax.set_xticks([])
+    ax.set_yticks([])
+    ax.grid(False)
+    for spine in ax.spines.values():
+        spine.set_visible(False)
+    ax.set_facecolor(matplotlib.rcParams["figure.facecolor"])

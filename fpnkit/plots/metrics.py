@@ -1,0 +1,66 @@
+"""One number of several runs over the steps of training."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import pandas as pd
+from matplotlib.axes import Axes
+
+from fpnkit.plots.style import new_axes
+
+# Okabe and Ito's, without black, which a dark figure swallows.
+_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+_MARKERS = ("o", "s", "^", "D", "v", "P", "X")  # seven, so that a colour comes back with another marker
+_MOST_MARKERS = 12  # on a curve
+_NAMES = {"bpp_estimated": "bpp estimated", "lr": "learning rate", "seconds": "time (s)", "aux_loss": "auxiliary loss"}
+_LEVEL_NAMES = {"snr_db": "SNR {} (dB)", "bpp_level": "bpp {} estimated"}
+_NOT_MEASURED = ("time", "split", "epoch", "step")
+_BELOW_INCHES = 0.45  # room for the numbers and the label of the axis, above the legend
+_FAR_APART = 20  # largest by smallest: a linear axis would show the largest alone
+
+
+def metric_keys(frames: Sequence[pd.DataFrame]) -> list[str]:
+    """The columns that can be plotted: numbers that some run measured, those of most interest first."""
+    keys = dict.fromkeys(
+        str(key)
+        for frame in frames
+        for key in frame.columns
+        if key not in _NOT_MEASURED and pd.api.types.is_numeric_dtype(frame[key])
+    )
+    return list(keys)
+
+
+def metric_name(key: str) -> str:
+    """As it stands on an axis: `snr_db.p2` is `SNR p2 (dB)`."""
+    group, _, level = key.partition(".")
+    return _LEVEL_NAMES[group].format(level) if level and group in _LEVEL_NAMES else _NAMES.get(key, key)
+
+
+def plot_metric(frames: Mapping[str, pd.DataFrame], key: str, *, ax: Axes | None = None) -> Axes:
+    """A curve for each run, by its label: validation with markers, training thin; `frames` as of `Run.metrics`.
+
+    A run that did not measure `key` is in the legend, so that nobody takes its absence for an oversight.
+    """
+    ax = ax or new_axes()
+    smallest, largest = float("inf"), float("-inf")
+    for number, (label, frame) in enumerate(frames.items()):
+        colour, marker = _COLOURS[number % len(_COLOURS)], _MARKERS[number % len(_MARKERS)]
+        measured = frame.dropna(subset=[key]) if key in frame else frame.iloc[:0]
+        if measured.empty:
+            ax.plot([], [], color=colour, marker=marker, label=f"{label} (not measured)")
+            continue
+        train, val = (measured[measured["split"] == split] for split in ("train", "val"))
+        ax.plot(train["step"], train[key], color=colour, linewidth=0.6, alpha=0.6, label=None if len(val) else label)
+        every = max(1, len(val) // _MOST_MARKERS)
+        if len(val):
+            ax.plot(val["step"], val[key], color=colour, marker=marker, markevery=every, label=label)
+        smallest, largest = min(smallest, measured[key].min()), max(largest, measured[key].max())
+    if not key.startswith("snr_db") and smallest > 0 and largest > _FAR_APART * smallest:  # decibels are logarithms
+        ax.set_yscale("log")
+    ax.set_xlabel("training step")
+    ax.set_ylabel(metric_name(key))
+    if frames:
+        below = _BELOW_INCHES / ax.get_window_extent().height * ax.figure.dpi
+        ax.legend(loc="upper center", bbox_to_anchor=(0.5, -below), borderaxespad=0)
+    return ax

@@ -1,0 +1,132 @@
+"""Pieces of HTML for panels; every text that comes from outside is escaped here."""
+
+import os
+import traceback
+from collections.abc import Sequence
+from html import escape
+
+from fpnkit.errors import FpnkitError
+from fpnkit.runs.text import printable
+
+# Colours of the theme, so that a dark one is dark; the second is for front ends without them.
+INK = "var(--jp-ui-font-color1, #212121)"
+PALE = "var(--jp-ui-font-color2, #616161)"
+LINE = "var(--jp-border-color2, #bdbdbd)"
+ALARM = "var(--jp-error-color1, #c62828)"
+
+# Icon and colour behind white text, dark enough for it in every theme; the word says the same without both.
+_BADGES = {
+    "running": ("▶", "#0b6bb0"),
+    "finished": ("✔", "#2e7d32"),
+    "stopped": ("■", "#8a5a00"),
+    "crashed": ("✖", "#b3261e"),
+    "killed": ("✖", "#b3261e"),
+    "stale": ("?", "#6a1b9a"),
+    "incomplete": ("…", "#5f6368"),
+    "imported": ("⤓", "#5f6368"),
+    # Of a process before it has a run directory, and of the runs of a sweep.
+    "starting": ("▷", "#0b6bb0"),
+    "failed": ("✖", "#b3261e"),
+    "ended": ("■", "#5f6368"),
+    "missing": ("–", "#5f6368"),
+}
+_OTHER_BADGE = ("•", "#5f6368")
+
+
+def icon(status: str) -> str:
+    """One character for a status word, never shown without the word."""
+    return _BADGES.get(status, _OTHER_BADGE)[0]
+
+
+def badge(status: str) -> str:
+    """Icon, word and colour of a run's status."""
+    sign, colour = _BADGES.get(status, _OTHER_BADGE)
+    look = f"background:{colour};color:#fff;border-radius:10px;padding:1px 9px;white-space:nowrap;font-weight:600"
+    return f'<span style="{look}">{sign} {escape(status)}</span>'
+
+
+def badges(cells: Sequence[tuple[str, str, str]]) -> str:
+    """(label, status, what is said behind it) beside each other, as many in a row as there is room for."""
+    look = (
+        f"display:inline-block;color:{INK};border:1px solid {LINE};border-radius:4px;padding:2px 8px;margin:2px 4px 0 0"
+    )
+    shown = [
+        f'<span style="{look}">{escape(label)} {badge(status)}{escape(more)}</span>' for label, status, more in cells
+    ]
+    return f'<div style="line-height:1.9">{"".join(shown)}</div>'
+
+
+def status_line(status: str, text: str) -> str:
+    """A badge and what is said beside it."""
+    return f'<div style="color:{INK};line-height:1.7;overflow-wrap:anywhere">{badge(status)} {escape(text)}</div>'
+
+
+def heading(text: str) -> str:
+    """The title of a panel."""
+    return f'<h3 style="margin:0;color:{INK}">{escape(text)}</h3>'
+
+
+def bounded(content: str) -> str:
+    """HTML no wider than the panel: what is wider is scrolled or broken inside it, and does not push the panel."""
+    return f'<div style="width:0;min-width:100%">{content}</div>'
+
+
+def paragraph(text: str, *, pale: bool = False) -> str:
+    """Plain text; line breaks stay."""
+    look = f"color:{PALE if pale else INK};line-height:1.45;margin:2px 0;white-space:pre-wrap;overflow-wrap:anywhere"
+    return f'<p style="{look}">{escape(text)}</p>'
+
+
+def code(text: str) -> str:
+    """A command line or log: whole, scrolled, easy to copy."""
+    look = f"color:{INK};border:1px solid {LINE};border-radius:3px;padding:4px 8px;margin:2px 0;overflow-x:auto"
+    font = "font-family:var(--jp-code-font-family, monospace);font-size:12px;line-height:1.45;white-space:pre"
+    # A region that scrolls must be reachable by keyboard.
+    return f'<pre tabindex="0" style="{look};{font}">{escape(text)}</pre>'
+
+
+def table(rows: Sequence[Sequence[str]], header: Sequence[str] = (), *, caption: str = "") -> str:
+    """Cells of plain text; the first of each row names it. As wide as it needs, scrolled where that is too wide."""
+    cell = f"padding:2px 14px 2px 0;text-align:left;vertical-align:top;border-bottom:1px solid {LINE}"
+    label = f"{cell};color:{PALE};font-weight:normal;white-space:nowrap"
+    parts = []
+    if caption:
+        look = f"text-align:left;font-weight:600;padding:8px 0 2px;color:{INK};caption-side:top"
+        parts.append(f'<caption style="{look}">{escape(caption)}</caption>')
+    if header:
+        cells = "".join(f'<th scope="col" style="{label};font-weight:600">{escape(text)}</th>' for text in header)
+        parts.append(f"<thead><tr>{cells}</tr></thead>")
+    lines = []
+    for name, *values in rows:
+        cells = "".join(f'<td style="{cell};overflow-wrap:anywhere">{escape(value)}</td>' for value in values)
+        lines.append(f'<tr><th scope="row" style="{label}">{escape(name)}</th>{cells}</tr>')
+    parts.append(f"<tbody>{''.join(lines)}</tbody>")
+    look = f"color:{INK};border-collapse:collapse;line-height:1.45;font-size:13px"
+    return f'<div style="overflow-x:auto" tabindex="0"><table style="{look}">{"".join(parts)}</table></div>'
+
+
+def folded(title: str, content: str) -> str:
+    """HTML that opens on a click or a key."""
+    return f'<details style="color:{INK};margin:4px 0"><summary>{escape(title)}</summary>{content}</details>'
+
+
+def failure(action: str, error: BaseException) -> str:
+    """What failed, why, and for an error that is not the user's where in the code."""
+    look = f"border-left:4px solid {ALARM};padding:4px 10px;color:{INK};line-height:1.45"
+    text = f'<b style="color:{ALARM}">✖ {escape(action)} failed</b><br>'
+    if isinstance(error, FpnkitError):
+        text += "<br>".join(escape(printable(line)) for line in str(error).splitlines())
+    else:
+        frame = traceback.extract_tb(error.__traceback__)[-1:]
+        where = f" ({os.path.basename(frame[0].filename)}, line {frame[0].lineno})" if frame else ""
+        lines = "".join(traceback.format_exception(error))
+        text += escape(printable(f"{type(error).__name__}: {error}{where}"))
+        text += folded("Traceback", code(lines))
+    return f'<div role="alert" style="{look};overflow-wrap:anywhere">{text}</div>'
+
+
+def problem(text: str) -> str:
+    """What is wrong with an input while it is typed: nothing failed yet."""
+    look = f"border-left:4px solid {ALARM};padding:4px 10px;color:{INK};line-height:1.45;white-space:pre-wrap"
+    lines = "\n".join(printable(line) for line in text.splitlines())
+    return f'<div role="status" style="{look};overflow-wrap:anywhere">✖ {escape(lines)}</div>'

@@ -1,0 +1,70 @@
+import pandas as pd
+import pytest
+
+from fpnkit.errors import StorageError
+from fpnkit.plots.panels import figure_of
+from fpnkit.plots.style import new_axes
+from fpnkit.report.drawing import Drawing, save_all
+from fpnkit.report.page import write_page
+from fpnkit.report.parts import Parts
+
+NASTY = '<b>&"quotes"</b>'
+
+
+def drawing(name: str, section: str = "One") -> Drawing:
+    return Drawing(name, section, NASTY, "Read it so.", pd.DataFrame({"x": [1]}), lambda: figure_of(new_axes()))
+
+
+def test_all_texts_are_escaped(tmp_path) -> None:  # type: ignore[no-untyped-def]
+    page = tmp_path / "index.html"
+    write_page(
+        page, NASTY, {NASTY: NASTY}, [drawing("a b")], dark=False, formats=("png", "pdf"), notes=[(NASTY, NASTY)]
+    )
+    text = page.read_text()
+    assert '<b>&"' not in text
+    assert text.count("&lt;b&gt;&amp;&quot;quotes&quot;&lt;/b&gt;") == 8
+    assert 'src="a%20b.png"' in text
+
+
+def test_sections_follow_the_order_of_the_figures(tmp_path) -> None:  # type: ignore[no-untyped-def]
+    page = tmp_path / "index.html"
+    write_page(page, "T", {}, [drawing("a"), drawing("b"), drawing("c", "Two")], dark=False, formats=("png",))
+    text = page.read_text()
+    assert [text.index(part) for part in ("<h2>One", "a.png", "b.png", "<h2>Two", "c.png")] == sorted(
+        text.index(part) for part in ("<h2>One", "a.png", "b.png", "<h2>Two", "c.png")
+    )
+    assert text.count("<h2>") == 2
+
+
+def test_parts_are_computed_once_for_the_same_facts(tmp_path) -> None:  # type: ignore[no-untyped-def]
+    calls = []
+
+    def compute() -> dict[str, pd.DataFrame]:
+        calls.append(1)
+        values = [0.1 + 0.2, float("nan"), float("inf")]
+        return {"t": pd.DataFrame({"x": values, "name": ["NA", "None", "nan"], "ok": [True, False, True]})}
+
+    parts = Parts(tmp_path)
+    first = parts.get("part", {"images": 3}, compute)["t"]
+    again = Parts(tmp_path).get("part", {"images": 3}, compute)["t"]
+    assert len(calls) == 1
+    assert first.equals(again)
+    assert again["x"].iloc[0] == 0.1 + 0.2  # to the last bit
+    assert again["name"].tolist() == ["NA", "None", "nan"]
+    assert again["ok"].tolist() == [True, False, True]
+    assert parts.known("part", {"images": 4}) is None
+    parts.get("part", {"images": 4}, compute)
+    assert len(calls) == 2
+
+
+def test_a_full_disk_leaves_no_half_figure_and_the_old_one(tmp_path, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+    save_all([drawing("a")], tmp_path, {}, dark=False, formats=("png",))
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.replace", full)
+    with pytest.raises(StorageError):
+        save_all([drawing("a")], tmp_path, {}, dark=True, formats=("png",))
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before

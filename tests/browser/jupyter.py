@@ -1,0 +1,118 @@
+"""JupyterLab and Voila on a folder of their own, and pages of Chromium: nothing of the user's settings is read."""
+
+import contextlib
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+_SECONDS = 90  # that a server or a page may take on a busy machine
+_SETTINGS = {
+    "apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
+    "apputils-extension/themes": {"adaptive-theme": False},
+    "notebook-extension/tracker": {"windowingMode": "none"},  # else cells that are out of sight are not in the page
+}
+
+
+@contextlib.contextmanager
+def jupyter_lab(root: Path, home: Path, *, dark: bool = False) -> Iterator[str]:
+    """The address of a JupyterLab that shows the notebooks in `root`, with `home` as FPNKIT_HOME."""
+    settings = root / ".jupyter"
+    theme = {"theme": "JupyterLab Dark" if dark else "JupyterLab Light"}
+    for name, values in _SETTINGS.items():
+        file = settings / "lab" / "user-settings" / "@jupyterlab" / f"{name}.jupyterlab-settings"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps(values | (theme if name.endswith("themes") else {})))
+    environment = {"JUPYTERLAB_SETTINGS_DIR": str(settings / "lab" / "user-settings")}
+    environment |= {"JUPYTERLAB_WORKSPACES_DIR": str(settings / "lab" / "workspaces")}
+    options = ["--ServerApp.token=", "--ServerApp.password=", "--allow-root", f"--ServerApp.root_dir={root}"]
+    with _server("lab", ["jupyterlab", *options], root, home, environment) as address:
+        yield f"{address}/lab"
+
+
+@contextlib.contextmanager
+def voila(notebook: Path, home: Path) -> Iterator[str]:
+    """The address of a notebook served as an app."""
+    with _server("voila", ["voila", str(notebook)], notebook.parent, home, {}) as address:
+        yield address
+
+
+@contextlib.contextmanager
+def page(**options: Any) -> Iterator["Page"]:
+    """An empty page; its errors are raised at the end, for a widget that cannot be drawn says so only there."""
+    from playwright.sync_api import expect, sync_playwright
+
+    expect.set_options(timeout=_SECONDS * 1000)
+    errors: list[str] = []
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+        made = browser.new_page(**options)
+        made.set_default_timeout(_SECONDS * 1000)
+        made.on("pageerror", lambda error: errors.append(str(error)))
+        try:
+            yield made
+        finally:
+            browser.close()
+    assert errors == []
+
+
+@contextlib.contextmanager
+def _server(name: str, command: list[str], root: Path, home: Path, environment: Mapping[str, str]) -> Iterator[str]:
+    port = _free_port()
+    own = root / ".jupyter"
+    own.mkdir(exist_ok=True)
+    folders = {key: str(own / key.lower()) for key in ("JUPYTER_CONFIG_DIR", "JUPYTER_RUNTIME_DIR", "IPYTHONDIR")}
+    environment = {**os.environ, **folders, **environment, "FPNKIT_HOME": str(home)}
+    address = ["--ServerApp.ip=127.0.0.1", f"--ServerApp.port={port}"]
+    if name == "voila":
+        address = ["--Voila.ip=127.0.0.1", f"--port={port}"]
+    log = own / f"{name}.log"
+    with open(log, "wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", *command, "--no-browser", *address],
+            cwd=root,
+            env=environment,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+    try:
+        _wait(f"http://127.0.0.1:{port}/", process, log)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        try:
+            process.wait(timeout=20)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _wait(address: str, process: "subprocess.Popen[bytes]", log: Path) -> None:
+    deadline = time.monotonic() + _SECONDS
+    while True:
+        try:
+            with urllib.request.urlopen(address, timeout=5):
+                return
+        except urllib.error.HTTPError:
+            return  # it answers
+        except OSError:
+            assert process.poll() is None, log.read_text()
+            assert time.monotonic() < deadline, log.read_text()
+            time.sleep(0.1)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

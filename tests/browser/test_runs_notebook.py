@@ -1,0 +1,89 @@
+"""The notebook of runs as a person uses it: in JupyterLab with the keyboard, and as an app."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from jupyter import jupyter_lab, page, voila
+from lab import open_notebook, run_all, tab_to
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Locator, Page
+
+PAUSED_RUN = "run_20261101_092000_lambda_2.50e-04_lr_2.00e-03_bs_4"  # see tests/notebooks/make_store.py
+
+
+@pytest.fixture(scope="module")
+def lab(root: Path, home: Path) -> Iterator["Page"]:
+    """The notebook, all cells run."""
+    with jupyter_lab(root, home) as address, page(viewport={"width": 1280, "height": 2000}) as browser:
+        open_notebook(browser, address, "02_runs.ipynb")
+        run_all(browser)
+        yield browser
+
+
+def choose(browser: "Page", choice: "Locator", text: str) -> None:
+    """With the arrow keys."""
+    labels = choice.locator("option").all_inner_texts()
+    place = next(place for place, label in enumerate(labels) if text in label)
+    browser.keyboard.press("Home")
+    for _ in range(place):
+        browser.keyboard.press("ArrowDown")
+
+
+def test_a_run_is_found_and_looked_at_with_the_keyboard_alone(lab: "Page") -> None:
+    from playwright.sync_api import expect
+
+    search, choice = lab.get_by_label("Search", exact=True), lab.get_by_label("Run", exact=True)
+    tab_to(lab, search)
+    lab.keyboard.type("2.5e-4")
+    expect(lab.get_by_text("2 of 9 runs")).to_be_visible()
+    tab_to(lab, choice)
+    choose(lab, choice, "stopped")
+    details = lab.get_by_role("tabpanel")
+    expect(details.get_by_text(PAUSED_RUN, exact=True)).to_be_visible()
+    expect(details.get_by_text("■ stopped")).to_be_visible()
+    resume = details.get_by_text(re.compile(r"^python -m fpnkit.train --resume .*" + PAUSED_RUN + "$"))
+    expect(resume).to_be_visible()
+
+
+def test_curves_are_seen_and_told_in_words(lab: "Page") -> None:
+    from playwright.sync_api import expect
+
+    lab.get_by_role("tab", name="Compare", exact=True).click()
+    figure = lab.get_by_role("img", name=re.compile("^Curves of loss over training steps for 20261101_"))
+    expect(figure).to_be_visible()
+    assert figure.evaluate("image => image.naturalWidth") > 500
+    expect(lab.get_by_role("columnheader", name="last in validation")).to_be_visible()
+
+
+def test_a_question_comes_before_a_run_is_moved(lab: "Page", home: Path) -> None:
+    from playwright.sync_api import expect
+
+    run = home / "checkpoints" / "fpn_compression" / PAUSED_RUN
+    lab.get_by_role("tab", name="Archive and trash", exact=True).click()
+    lab.get_by_role("button", name="Move to the trash").click()
+    expect(lab.get_by_text(f"Move {PAUSED_RUN} to the trash?")).to_be_visible()
+    assert run.is_dir()
+    lab.get_by_role("button", name="Yes, move it").click()
+    expect(lab.get_by_text(f"in the trash: {PAUSED_RUN}")).to_be_visible()
+    assert not run.exists()
+    lab.get_by_label("In the trash").select_option(index=0)
+    lab.get_by_role("button", name="Restore").click()
+    expect(lab.get_by_text("restored:")).to_be_visible()
+    assert run.is_dir()
+
+
+def test_the_notebook_is_an_app(root: Path, home: Path) -> None:
+    from playwright.sync_api import expect
+
+    with voila(root / "02_runs.ipynb", home) as address, page() as browser:
+        browser.goto(address)
+        choice = browser.get_by_label("Run", exact=True)
+        choice.wait_for()
+        label = choice.locator("option", has_text="paper").inner_text()
+        choice.select_option(label=label)
+        expect(browser.get_by_text("run_20261101_095000_lambda_5.00e-04_lr_2.00e-03_bs_4", exact=True)).to_be_visible()
+        expect(browser.get_by_text("keeps small objects")).to_be_visible()

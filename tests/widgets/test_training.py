@@ -1,0 +1,360 @@
+"""The panel that starts trainings and shows them: traits, handlers and real processes; no browser."""
+
+import json
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import fake_trainer
+import ipywidgets as widgets
+import pytest
+from launch_processes import PATIENCE, run_made
+from run_processes import until
+from sweep_runs import make_run, plan
+from train_process import write_config
+
+from fpnkit.errors import RunError
+from fpnkit.launch.local import FOLDER, find, start
+from fpnkit.launch.stop import stop
+from fpnkit.launch.sweep import write_sweep
+from fpnkit.runs.metrics import MetricsLine, MetricsWriter, read_metrics
+from fpnkit.runs.record import read_record
+from fpnkit.runs.status import run_status
+from fpnkit.widgets.training import TrainingPanel
+from fpnkit.widgets.training_live import REDRAW_SECONDS
+
+PNG = b"\x89PNG\r\n\x1a\n"
+
+
+def click(button: widgets.Button) -> None:
+    """As a click in the browser; what a handler raises would be swallowed by `button.click()`."""
+    assert not button.disabled, button.description
+    for callback in button._click_handlers.callbacks:
+        callback(button)
+
+
+class Clock:
+    """Seconds that pass when the test says so."""
+
+    def __init__(self) -> None:
+        self.seconds = 1000.0
+
+    def __call__(self) -> float:
+        return self.seconds
+
+
+@pytest.fixture
+def base(tmp_path: Path) -> Path:
+    return tmp_path / "runs"
+
+
+@pytest.fixture
+def configs(tmp_path: Path) -> Path:
+    folder = tmp_path / "configs"
+    folder.mkdir()
+    write_config(folder, tmp_path / "features", crops=500)
+    return folder
+
+
+@pytest.fixture
+def open_panel(configs: Path, base: Path) -> Iterator[Callable[..., TrainingPanel]]:
+    """Panels without a poll thread; what they started is killed."""
+    panels: list[TrainingPanel] = []
+
+    def make(**options: Any) -> TrainingPanel:
+        panels.append(TrainingPanel(configs, base, **({"poll_seconds": 0} | options)))
+        return panels[-1]
+
+    yield make
+    for panel in panels:
+        panel.close()
+    for launched in find(base):
+        if launched.lives():
+            stop(launched, "kill")
+        until(lambda launched=launched: not launched.lives())  # type: ignore[misc]
+
+
+def everything(widget: widgets.Widget) -> Iterator[widgets.Widget]:
+    yield widget
+    for child in getattr(widget, "children", ()):
+        yield from everything(child)
+
+
+def update_until(panel: TrainingPanel, condition: Callable[[], bool]) -> None:
+    def met() -> bool:
+        panel.update()
+        time.sleep(0.02)
+        return condition()
+
+    until(met, PATIENCE)
+
+
+def test_every_control_has_a_label(open_panel: Callable[..., TrainingPanel]) -> None:
+    kinds = (widgets.Text, widgets.Textarea, widgets.Dropdown, widgets.Button, widgets.Checkbox, widgets.FloatProgress)
+    panel = open_panel()
+    controls = [each for each in everything(panel) if isinstance(each, kinds) and each is not panel.confirmation.yes]
+    assert len(controls) >= 15
+    lacking = [each for each in controls if not each.description and each is not panel.live.confirmation.yes]
+    assert lacking == []
+
+
+def test_settings_are_checked_as_they_are_typed_and_become_the_command(
+    open_panel: Callable[..., TrainingPanel], configs: Path, base: Path
+) -> None:
+    panel = open_panel()
+    setup = panel.setup
+    place = f"--config {configs}/config.yaml"
+    assert setup.command.value == f"python -m fpnkit.train {place} --base-dir {base}"
+    assert setup.flags["--lr"].placeholder == "0.001"
+    setup.lambdas.value, setup.flags["--epochs"].value = " 1e-3", "7 "
+    setup.more.value = "training.crop=128\n\nseed=5"
+    settings = f"--epochs 7 --set training.crop=128 --set seed=5 --base-dir {base}"
+    assert setup.command.value == f"python -m fpnkit.train {place} --lambda 1e-3 {settings}"
+    setup.lambdas.value = "1e-3, 2e-3  4e-3"
+    setup.more.value = "training.crp=1"
+    assert "✖ --set training.crp=1: training.crp: unknown key; did you mean crop?" in setup.problems.value
+    assert setup.command.value == ""
+    assert panel.start_button.disabled
+    assert setup.check_button.disabled
+    setup.more.value = ""
+    swept = f"python -m fpnkit.sweep {place} --lambdas 1e-3 2e-3 4e-3 --epochs 7 --base-dir {base}"
+    assert (setup.command.value, setup.problems.value, panel.start_button.disabled) == (swept, "", False)
+    setup.command.value = "rm -rf /"
+    assert setup.command.value == swept
+    panel.raise_failures()
+
+
+def test_texts_from_outside_are_escaped(open_panel: Callable[..., TrainingPanel], configs: Path, base: Path) -> None:
+    panel = open_panel()
+    panel.setup.more.value = "<img src=x>=1"
+    assert "&lt;img src=x&gt;" in panel.setup.problems.value
+    path = make_run(base, plan(configs / "config.yaml", [1e-3]).config(1e-3, 0), ("<b>broke</b>", 1))
+    (path / "train_20260101_000000.log").write_text("<script>alert(1)</script>\n")
+    panel.live.watch(path)
+    shown = panel.live.head.value + panel.live.output.value + panel.live.failure.value
+    assert "&lt;b&gt;broke&lt;/b&gt;" in shown
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in shown
+    for widget in everything(panel):
+        if isinstance(widget, widgets.HTML):
+            assert not any(tag in widget.value for tag in ("<script", "<img", "<b>broke"))
+
+
+def test_a_training_is_started_watched_stopped_resumed_and_killed(
+    open_panel: Callable[..., TrainingPanel], base: Path
+) -> None:
+    panel = open_panel()
+    live = panel.live
+    click(panel.start_button)
+    panel.raise_failures()
+    assert live.watched is not None
+    assert live.watched.parent == base / FOLDER
+    update_until(panel, lambda: bool(live.picture.value))
+    run = panel.run.path
+    assert live.watched == run  # a path is all that it holds
+    assert "▶ running" in live.head.value
+    assert "epoch 1/3" in live.head.value
+    assert bytes(live.picture.value).startswith(PNG)
+    assert "SNR p2 (dB)" in live.numbers.value
+
+    click(panel.start_button)
+    panel.list_running()
+    assert panel.confirmation.asking  # the same runs already; the question stays until it is answered
+    assert len(find(base)) == 1
+    click(panel.confirmation.no)
+    other = open_panel()
+    assert "1 running: attach to see it." in other.offer.value
+    click(other.attach_button)
+    assert other.run.path == run
+
+    click(live.stop_button)
+    panel.raise_failures()
+    assert "sent SIGINT" in live.said.value
+    update_until(panel, lambda: "■ stopped" in live.head.value)
+    assert live.stop_button.disabled
+    other.update()
+    assert "■ stopped" in other.live.head.value
+    before = len(read_metrics(run / "metrics.jsonl"))
+
+    click(live.resume_button)
+    panel.raise_failures()
+    update_until(panel, lambda: len(read_metrics(run / "metrics.jsonl")) > before)
+    assert live.watched == run
+    assert live.stop_button.description == "Stop"  # a new process that nobody has asked yet
+    click(live.kill_button)
+    assert "▶ running" in live.head.value
+    click(live.confirmation.yes)
+    panel.raise_failures()
+    update_until(panel, lambda: "✖ killed" in live.head.value)
+    assert run_status(read_record(run)).word == "killed"
+    with pytest.raises(RunError) as error:
+        live.stop()
+    assert str(error.value) == f"{run}: is not running, it is killed"
+
+
+@pytest.fixture
+def fake(base: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
+    """Starts a fake trainer; → its run directory."""
+    monkeypatch.setenv("PYTHONPATH", str(Path(fake_trainer.__file__).parent))
+    return lambda *arguments: run_made(start(["create", str(base), *arguments], base, "fake_trainer"))
+
+
+def test_a_second_stop_ends_at_once(open_panel: Callable[..., TrainingPanel], fake: Callable[..., Path]) -> None:
+    run = fake()  # it does not listen to SIGINT as a trainer does: the first stop must not be what ends it
+    pid = read_record(run).pid or 0
+    panel = open_panel()
+    panel.live.watch(run)
+    os.kill(pid, signal.SIGSTOP)  # in a step that takes long
+    click(panel.live.stop_button)
+    assert "sent SIGINT" in panel.live.said.value
+    assert panel.live.stop_button.description == "End at once"
+    click(panel.live.stop_button)
+    assert f"sent SIGTERM to process {pid}" in panel.live.said.value
+    os.kill(pid, signal.SIGCONT)
+    update_until(panel, lambda: not panel.live.seen.running)  # type: ignore[union-attr]
+    panel.raise_failures()
+
+
+def test_a_crash_shows_its_last_traceback(open_panel: Callable[..., TrainingPanel], base: Path) -> None:
+    panel = open_panel()
+    launched = start(["create", "/proc/no"], base, "fake_trainer")  # no such module: it cannot even begin
+    panel.live.watch(launched.file)
+    update_until(panel, lambda: "✖ failed" in panel.live.head.value)
+    assert "No module named fake_trainer" in panel.live.failure.value
+
+
+def test_what_fails_while_polling_stands_in_the_panel(
+    open_panel: Callable[..., TrainingPanel], fake: Callable[..., Path]
+) -> None:
+    run = fake("--end", "0", "finished")
+    threads = threading.active_count()
+    panel = open_panel(poll_seconds=0.02)
+    panel.live.watch(run)
+    (run / "run.json").rename(run / "gone.json")
+    until(lambda: "update" in panel.failures)
+    assert str(panel.failures["update"]) == f"{run}/run.json: does not exist"
+    assert "✖ update failed" in panel._alarm.value
+    (run / "gone.json").rename(run / "run.json")
+    until(lambda: not panel.failures)
+    panel.close()
+    until(lambda: threading.active_count() <= threads)
+
+
+def test_no_configs_is_said_and_does_not_break_the_panel(tmp_path: Path, base: Path) -> None:
+    panel = TrainingPanel(tmp_path / "nowhere", base, poll_seconds=0)
+    told = f"{tmp_path}/nowhere: required a folder with configs (*.yaml), found none"
+    assert str(panel.failures["list configs"]) == told
+    assert panel.start_button.disabled
+    panel.update()
+
+
+def test_several_lambdas_are_one_sweep_with_a_strip(
+    open_panel: Callable[..., TrainingPanel], configs: Path, base: Path
+) -> None:
+    base.mkdir()
+    whole = plan(configs / "config.yaml", [1e-4, 1e-3, 2e-3, 3e-3])
+    write_sweep(base, whole)
+    make_run(base, whole.config(1e-3, 0), sweep=whole.id)
+    far = make_run(base, whole.config(2e-3, 0), "running", sweep=whole.id)
+    make_run(base, whole.config(3e-3, 0), "killed", sweep=whole.id)
+    writer = MetricsWriter(far / "metrics.jsonl")
+    writer.append(MetricsLine("t", "val", 1, 10, 2.0, seconds=5.0))
+    writer.append(MetricsLine("t", "train", 2, 18, 1.0, seconds=9.0))  # 18 of 3 · 10 steps
+    writer.close()
+    clock = Clock()
+    panel = open_panel(now=clock)
+    panel.setup.lambdas.value = "1e-3 2e-3"
+    click(panel.start_button)
+    assert panel.confirmation.asking  # one of them runs already
+    click(panel.confirmation.yes)
+    panel.raise_failures()
+
+    def ended() -> bool:
+        clock.seconds += 5
+        return "■ ended" in panel.live.head.value
+
+    update_until(panel, ended)
+    strip = panel.live.strip.value
+    for label, status in (("1e-4", "– missing"), ("1e-3", "✔ finished"), ("2e-3", "▶ running"), ("3e-3", "✖ killed")):
+        assert f"λ {label} " in strip
+        assert status in strip
+    assert "</span> 60%</span>" in strip
+    assert "1 of 4 finished" in panel.live.head.value
+    assert panel.live.bar.value == pytest.approx((1 + 0.6) / 4)
+    assert len(find(base)) == 1
+    assert not panel.live.resume_button.disabled
+
+
+def count_traffic(panel: TrainingPanel, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Bytes of each message to the browser from now on."""
+    sent: list[int] = []
+
+    def send(self: widgets.Widget, message: Any, buffers: Any = None) -> None:
+        sent.append(len(json.dumps(message, default=str)) + sum(memoryview(each).nbytes for each in buffers or ()))
+
+    monkeypatch.setattr(widgets.Widget, "_send", send)
+    return sent
+
+
+def simulate(panel: TrainingPanel, run: Path, clock: Clock, seconds: int) -> int:
+    """A busy training: each second a line of metrics and of log; → how often the figure was drawn."""
+    writer, pictures = MetricsWriter(run / "metrics.jsonl"), 0
+    log = run / "train_20260101_000000.log"
+    for second in range(1, seconds + 1):
+        clock.seconds += 1
+        levels = {name: float(second) for name in ("p2", "p3", "p4", "p5")}
+        writer.append(MetricsLine("t", "train", 1, second, 1 / second, 0.5, 1.0, 1.0, 1e-3, second, levels, levels))
+        with open(log, "a") as file:
+            file.write(f"2026-01-01 00:00:00,000 DEBUG step {second} (epoch 1): loss 1 · 0.5 bpp estimated\n")
+        before = panel.live.picture.value
+        panel.update()
+        pictures += panel.live.picture.value != before
+    writer.close()
+    return pictures
+
+
+def test_traffic_is_bounded_by_the_pictures_and_those_come_seldom(
+    open_panel: Callable[..., TrainingPanel], configs: Path, base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = make_run(base, plan(configs / "config.yaml", [1e-3]).config(1e-3, 0), "running")
+    clock = Clock()
+    panel = open_panel(now=clock)
+    panel.live.watch(run)
+    sent = count_traffic(panel, monkeypatch)
+    seconds = 60
+    pictures = simulate(panel, run, clock, seconds)
+    assert 1 < pictures <= seconds / REDRAW_SECONDS + 1
+    large = [size for size in sent if size > 20_000]
+    assert len(large) == pictures
+    assert sum(sent) - sum(large) < seconds * 2_000  # all the rest: two kilobytes a second
+    sent.clear()
+    for _ in range(100):  # nothing new: nothing to say
+        clock.seconds += 1
+        panel.update()
+    assert len(sent) <= 3  # the points of the last seconds, in picture, table and log
+    panel.raise_failures()
+
+
+@pytest.mark.slow
+def test_an_hour_is_a_few_megabytes_and_memory_does_not_grow(
+    open_panel: Callable[..., TrainingPanel], configs: Path, base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import tracemalloc
+
+    run = make_run(base, plan(configs / "config.yaml", [1e-3]).config(1e-3, 0), "running")
+    clock = Clock()
+    panel = open_panel(now=clock)
+    panel.live.watch(run)
+    simulate(panel, run, clock, 600)
+    sent = count_traffic(panel, monkeypatch)
+    tracemalloc.start()
+    before = tracemalloc.get_traced_memory()[0]
+    pictures = simulate(panel, run, clock, 3600)
+    grown = tracemalloc.get_traced_memory()[0] - before
+    tracemalloc.stop()
+    print(f"{sum(sent) / 1e6:.1f} MB in {len(sent)} messages, {pictures} pictures, {grown / 1e6:.1f} MB more memory")
+    assert sum(sent) < 20e6
+    assert grown < 10e6
