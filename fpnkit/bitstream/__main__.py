@@ -12,6 +12,7 @@ file that appears is complete.
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -31,6 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         _run(options)
+        sys.stdout.flush()
         return 0
     except FpnkitError as error:
         _tell(str(error), error)
@@ -38,6 +40,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt as error:
         _tell("interrupted", error)
         return INTERRUPTED
+    except BrokenPipeError as error:  # the reader, such as `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if options.action == "inspect":
+            return 0
+        _tell("standard output was closed", error)
+        return FpnkitError.exit_code
 
 
 def _tell(text: str, error: BaseException) -> None:

@@ -12,6 +12,7 @@ from fpnkit import container
 from fpnkit.container import Size, StreamFile
 from fpnkit.errors import RunError, StreamError
 from fpnkit.metrics.rate import bpp
+from fpnkit.runs.evaluations import read_evaluations
 from fpnkit.runs.layout import is_listed
 from fpnkit.runs.record import read_record
 
@@ -37,7 +38,7 @@ class FileReport:
     bpp: float
     codec: str
     model_hash: str
-    runs: tuple[str, ...]  # whose best model has this hash
+    runs: tuple[str, ...]  # whose best, or once evaluated, model has this hash
     original: Size  # (height, width), as the others
     content: Size
     canvas: Size
@@ -67,17 +68,22 @@ def inspect_files(paths: Sequence[Path], base_dir: Path, *, as_json: bool) -> No
 
 
 def runs_by_hash(base_dir: Path) -> dict[str, list[str]]:
-    """Hash of the best model → names of the runs that have it; what cannot be read has none."""
+    """Hash of a model → names of the runs whose best it is, or was when they were evaluated."""
     found: dict[str, list[str]] = {}
     names = sorted(filter(is_listed, os.listdir(base_dir))) if base_dir.is_dir() else []
     for name in names:
-        try:
-            best = read_record(base_dir / name).best
-        except RunError:
-            continue
-        if best is not None and best.model_hash is not None:
-            found.setdefault(best.model_hash, []).append(name)
+        for model_hash in _hashes(base_dir / name):
+            found.setdefault(model_hash, []).append(name)
     return found
+
+
+def _hashes(run_dir: Path) -> set[str]:
+    hashes = {evaluation.checkpoint for evaluation in read_evaluations(run_dir)}
+    try:
+        best = read_record(run_dir).best
+    except RunError:
+        return hashes
+    return hashes | {best.model_hash} if best is not None and best.model_hash is not None else hashes
 
 
 def report(path: Path, stream: StreamFile, runs: Sequence[str]) -> FileReport:
@@ -116,7 +122,7 @@ def _names(stream: StreamFile) -> list[str]:
 
 def describe(about: FileReport, base_dir: Path) -> str:
     """For people; every size is height x width."""
-    made_by = ", ".join(about.runs) or f"no run with this model as its best was found in {base_dir}"
+    made_by = ", ".join(about.runs) or f"no run with this model was found in {base_dir}"
     lines = [
         f"{about.file}: {about.bytes} bytes, {about.bpp:.4f} bpp",
         f"  codec    {about.codec}",

@@ -45,7 +45,7 @@ def one_by_one(targets: Mapping[Path, Path], work: Callable[[Path, Path], str]) 
     try:
         for source, target in targets.items():
             print(f"{target}: {work(source, target)}", flush=True)
-    except (FpnkitError, KeyboardInterrupt) as error:
+    except (FpnkitError, KeyboardInterrupt, BrokenPipeError) as error:
         done = [target for target in targets.values() if target.exists()]  # none did before
         names = ", ".join(map(str, done)) or "none"
         error.add_note(f"complete are {len(done)} of {len(targets)} files: {names}")

@@ -112,7 +112,7 @@ class FactorizedPyramidCodec(Codec):
             except StreamError as error:
                 raise StreamError(f"level {name}: {error}") from None
             crc = symbols_crc(symbols[name], crc)
-        if False:
+        if crc != streams.symbols_crc:
             raise StreamError(f"symbols: required the checksum {streams.symbols_crc:08x}, found {crc:08x}")
         reconstruction = {
             name: level.synthesis(level.bottleneck.latents(symbols[name].to(level.bottleneck.quantiles.device))[None])

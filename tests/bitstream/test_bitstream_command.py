@@ -100,6 +100,16 @@ except SystemExit as end:
     assert [f"{row[1]} x {row[3]}" for row in found[:-1]] == [f"{h} x {w}" for h, w in stream.sizes]
 
 
+def test_a_reader_that_has_seen_enough_ends_inspect_in_peace(coded: list[Path]) -> None:
+    with subprocess.Popen(command("inspect", *coded * 2000), stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.readline()
+        process.stdout.close()
+        errors = process.stderr.read()
+    assert (process.returncode, errors) == (0, b"")
+
+
 def test_inspect_as_json_adds_up(run: Path, coded: list[Path], capsys: pytest.CaptureFixture[str]) -> None:
     assert call("inspect", *coded, "--json", "--base-dir", run.parent) == 0
     reports = json.loads(capsys.readouterr().out)
@@ -118,7 +128,7 @@ def test_a_file_of_an_unknown_model_is_inspected_all_the_same(
 ) -> None:
     assert call("inspect", coded[0], "--base-dir", tmp_path / "none") == 0
     stream = read_file(coded[0])
-    expected = f"  model    {stream.model_hash}: no run with this model as its best was found in {tmp_path}/none"
+    expected = f"  model    {stream.model_hash}: no run with this model was found in {tmp_path}/none"
     assert capsys.readouterr().out.splitlines()[2] == expected
 
 
