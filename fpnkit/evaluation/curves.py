@@ -10,20 +10,9 @@ from fpnkit.config.load import load_config, plain
 from fpnkit.errors import ConfigError
 from fpnkit.evaluation.points import Point
 from fpnkit.runs import layout
-from fpnkit.runs.settings import plain_settings
+from fpnkit.runs.settings import OUTPUT_ONLY, plain_settings
 
-# What is written, where it is computed, and what it is evaluated on; a line joins lambdas, a band seeds.
-_FREE = (
-    "loss.lambda",
-    "seed",
-    "analysis.",
-    "cache.",
-    "data.test.",
-    "training.device",
-    "training.log_every",
-    "training.save_every_seconds",
-    "training.keep_best",
-)
+_FREE = (*OUTPUT_ONLY, "loss.lambda", "seed")  # a line joins lambdas, a band seeds
 _LONGEST_NAME = 36
 _MOST_KEYS = 2  # in a name
 _MOST_SAID = 4  # keys in a warning
@@ -77,7 +66,7 @@ def _settings(point: Point) -> Settings:
 
 
 def _is_free(key: str) -> bool:
-    return any(key == free or (free.endswith(".") and key.startswith(free)) for free in _FREE) or key == "data.test"
+    return key.startswith(_FREE)
 
 
 def _names(codec: str, groups: Sequence[Settings]) -> list[str]:

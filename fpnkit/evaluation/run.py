@@ -131,7 +131,12 @@ def _features(task: Task, received: ReceivedFeatures | ReceivedImage) -> Receive
 
 
 def _mse(original: Pyramid, decoded: Pyramid) -> dict[str, float]:
-    return {name: (decoded[name] - level).double().square().mean().item() for name, level in original.items()}
+    """Of levels of the same size; a detector that scales a scaled image once more may round to another one."""
+    return {
+        name: (decoded[name] - level).double().square().mean().item()
+        for name, level in original.items()
+        if decoded[name].shape == level.shape
+    }
 
 
 def _snr_db(task: Task, level: str, mse: float) -> float:
@@ -199,9 +204,10 @@ def _rates(rows: Sequence[ImageRow]) -> dict[str, Any]:
 
 
 def _means(rows: Sequence[ImageRow], field: str) -> dict[str, float]:
-    """Level → mean over images, each weighing the same."""
+    """Level → mean over the images that have it, each weighing the same."""
     columns = [getattr(row, field) for row in rows]
-    return {name: statistics.fmean(column[name] for column in columns) for name in columns[0]}
+    names = dict.fromkeys(name for column in columns for name in column)
+    return {name: statistics.fmean(column[name] for column in columns if name in column) for name in names}
 
 
 def peak_memory_mb() -> float:

@@ -25,6 +25,7 @@ from fpnkit.errors import ConfigError, FpnkitError, RunError
 from fpnkit.runs import clock, layout
 from fpnkit.runs.files import is_machine_error, storage_error, write_text
 from fpnkit.runs.redact import without_secrets
+from fpnkit.runs.settings import OUTPUT_ONLY
 from fpnkit.runs.status import StatusWord
 from fpnkit.runs.store import RunInfo, list_runs
 
@@ -32,15 +33,6 @@ SCHEMA_VERSION = 1
 CONFIG = "config.yaml"
 
 # What is written or where it is computed, not what is learned.
-_OUTPUT_ONLY = (
-    "analysis.",
-    "cache.",
-    "data.test",
-    "training.device",
-    "training.keep_best",
-    "training.log_every",
-    "training.save_every_seconds",
-)
 _VARIED = ("loss.lambda", "seed")
 _LONGEST_STEM = 80
 _DIVERGED = "diverged"
@@ -221,4 +213,4 @@ def learned_by(run: Path) -> dict[str, Any]:
 
 def learned(settings: Mapping[str, Any]) -> dict[str, Any]:
     """`section.key` → value of the settings that decide what is learned, as opposed to what is written and where."""
-    return {key: value for key, value in flatten(settings).items() if not key.startswith(_OUTPUT_ONLY)}
+    return {key: value for key, value in flatten(settings).items() if not key.startswith(OUTPUT_ONLY)}

@@ -55,17 +55,14 @@ def see(path: Path) -> Seen:
 
 def running(base_dir: Path) -> list[Candidate]:
     """All that runs in a base directory or is about to, newest first."""
-    sweeps, starting, told = [], [], set()
+    sweeps, starting = [], []
     for launched in find(base_dir):
         if not launched.lives():
             continue
         if launched.module == SWEEP:
             sweeps.append(Candidate(launched.file, f"sweep {sweep_of(launched) or 'about to start'}"))
-            continue
-        seen = look(launched, 0)
-        if seen.run is None:
+        elif look(launched, 0).run is None:
             starting.append(Candidate(launched.file, f"process {launched.pid}, about to start"))
-        told.add(seen.run)
     try:
         runs = [run for run in list_runs(base_dir) if run.status == "running"]
     except RunError:  # no such directory yet

@@ -114,8 +114,7 @@ def plot_boxes(
     ax = ax or new_axes()
     height, width = size
     ax.imshow(photo, extent=(0, width, height, 0))
-    for _, box in boxes.iterrows():
-        alone = not has_counterpart(box, other)
+    for (_, box), alone in zip(boxes.iterrows(), without_counterpart(boxes, other), strict=True):
         colour = _LOST if alone else _KEPT
         corner = (box["left"], box["top"])
         shape = (box["right"] - box["left"], box["bottom"] - box["top"])
@@ -136,15 +135,14 @@ def plot_boxes(
     return ax
 
 
-def has_counterpart(box: pd.Series, other: pd.DataFrame) -> bool:
-    """A box of the same class that overlaps by half (intersection over union)."""
-    same = other[other["category"] == box["category"]]
-    wide = np.minimum(same["right"], box["right"]) - np.maximum(same["left"], box["left"])
-    high = np.minimum(same["bottom"], box["bottom"]) - np.maximum(same["top"], box["top"])
-    shared = wide.clip(lower=0) * high.clip(lower=0)
-    areas = (same["right"] - same["left"]) * (same["bottom"] - same["top"])
-    own = (box["right"] - box["left"]) * (box["bottom"] - box["top"])
-    return bool((shared >= 0.5 * (areas + own - shared)).any())
+def without_counterpart(boxes: pd.DataFrame, other: pd.DataFrame) -> NDArray[np.bool_]:
+    """For each box whether no other one of its class overlaps it by half (intersection over union)."""
+    own, others = (table[["left", "top", "right", "bottom"]].to_numpy(float) for table in (boxes, other))
+    shared = np.minimum(own[:, None, 2:], others[:, 2:]) - np.maximum(own[:, None, :2], others[:, :2])
+    area = shared.clip(min=0).prod(2)
+    union = (own[:, 2:] - own[:, :2]).prod(1)[:, None] + (others[:, 2:] - others[:, :2]).prod(1) - area
+    same = boxes["category"].to_numpy()[:, None] == other["category"].to_numpy()
+    return np.asarray(~(same & (area >= 0.5 * union)).any(1))
 
 
 def _bare(ax: Axes) -> None:

@@ -8,9 +8,10 @@ from dataclasses import replace
 import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from matplotlib.transforms import ScaledTranslation
 
-from fpnkit.evaluation.points import MEAN_SNR, PERCENT, Curve, Point, RdPoints, mean_of
-from fpnkit.plots.panels import note
+from fpnkit.evaluation.points import ANCHOR, MEAN_SNR, PERCENT, Curve, Point, RdPoints, mean_of
+from fpnkit.plots.panels import figure_of, note
 from fpnkit.plots.style import Look, codec_look, new_axes
 
 _X_NAMES = {
@@ -28,25 +29,27 @@ _Y_NAMES = {
 }
 _TRAIL = 10  # validations that are shown of a run on its way
 _MOST_INSIDE = 4  # entries of a legend inside the axes
+_BELOW_INCHES = 0.4  # a legend under the axes, past ticks and label
 
 Values = Mapping[str, float]
 
 
 def plot_rd(
-    points: RdPoints, *, x: str = "bpp", y: str | None = None, ax: Axes | None = None, intervals: bool = True
+    points: RdPoints, *, x: str = "bpp", y: str | None = None, ax: Axes | None = None, intervals: bool | None = None
 ) -> Axes:
     """A line for each curve over a logarithmic rate; `y` by default the points' accuracy.
 
     Solid: measured through real bytes, seeds as a band from the worst to the best. Hollow, with its way there: a run
-    that still trains or is not evaluated, by its validation. Thin bars: 95 % over images.
+    that still trains or is not evaluated, by its validation. Thin bars: 95 % over images, by default up to four curves.
     """
-    ax = ax or new_axes()
     y = y or points.accuracy
     curves = [curve for curve in points.curves if any(_values(point.values, x, y) for point in curve.points)]
+    many = len(curves) > _MOST_INSIDE
+    ax = ax or new_axes(aspect=0.8 + 0.035 * len(curves) if many else 0.75)
     if not curves:
         return note(ax, f"no point has {x} and {y} yet")
     for curve, look in zip(curves, _looks(curves), strict=True):
-        _plot_curve(ax, curve, look, x, y, intervals)
+        _plot_curve(ax, curve, look, x, y, not many if intervals is None else intervals)
     _plot_ceiling(ax, points, y)
     ax.set_xscale("log")
     _ticks(ax)
@@ -92,6 +95,8 @@ def _plot_curve(ax: Axes, curve: Curve, look: Look, x: str, y: str, intervals: b
     rates = [mean_of(step, x) for step in steps]
     means = [_scale(y) * mean_of(step, y) for step in steps]
     (line,) = ax.plot(rates, means, linestyle=look.dashes, color=look.colour, marker=look.marker, label=curve.name)
+    if steps and steps[0][0].status == ANCHOR:  # behind and smaller than what was trained
+        line.set(markersize=3.0, linewidth=1.0, zorder=1.9)
     if not steps:  # for the legend
         line.set(linestyle="none", markerfacecolor=ax.get_facecolor())
     if any(len(step) > 1 for step in steps):
@@ -152,4 +157,13 @@ def _legend(ax: Axes, hollow: bool) -> None:
     if len(labels) <= _MOST_INSIDE:
         ax.legend(handles, labels, loc="lower right", handlelength=2.8)
     else:
-        ax.legend(handles, labels, loc="upper center", bbox_to_anchor=(0.5, -0.22), ncols=2, handlelength=2.8)
+        below = ax.transAxes + ScaledTranslation(0, -_BELOW_INCHES, figure_of(ax).dpi_scale_trans)
+        ax.legend(
+            handles,
+            labels,
+            loc="upper center",
+            bbox_to_anchor=(0.5, 0),
+            bbox_transform=below,
+            ncols=2,
+            handlelength=2.8,
+        )

@@ -41,15 +41,33 @@ def save_all(
     dark: bool,
     formats: Sequence[str],
 ) -> None:
-    """Each with its CSV; figures that earlier analyses left and that do not belong any more are removed."""
+    """Each with its CSV; figures that earlier analyses left and that do not belong any more are removed.
+
+    A figure that the same code drew from the same `source` stays as it is.
+    """
     directory.mkdir(parents=True, exist_ok=True)
     for drawing in drawings:
-        with style(dark=dark):
-            origin = {**source, "figure": drawing.name}
-            save_figure(drawing.draw(), directory / drawing.name, drawing.points, origin, formats)
+        origin = {**source, "figure": drawing.name, "dark": dark, "formats": list(formats)}
+        if not _is_there(directory / drawing.name, origin, formats):
+            with style(dark=dark):
+                figure = drawing.draw()
+                figure.draw_without_rendering()
+                figure.set_layout_engine("none")  # it is laid out; each format would do it again
+                save_figure(figure, directory / drawing.name, drawing.points, origin, formats)
         for suffix in {".png", ".pdf"} - {f".{name}" for name in formats}:
             (directory / f"{drawing.name}{suffix}").unlink(missing_ok=True)
     _remove_others(directory, {drawing.name for drawing in drawings})
+
+
+def _is_there(stem: Path, origin: Mapping[str, object], formats: Sequence[str]) -> bool:
+    """The file that tells the origin is the last to be written; changed code is not known by its commit."""
+    try:
+        found = json.loads(stem.with_name(f"{stem.name}.json").read_text())
+    except (OSError, ValueError):
+        return False
+    if found != json.loads(json.dumps(origin)) or "dirty" in str(origin.get("commit", "dirty")):
+        return False
+    return all(stem.with_name(f"{stem.name}.{kind}").exists() for kind in (*formats, "csv"))
 
 
 def _remove_others(directory: Path, names: set[str]) -> None:

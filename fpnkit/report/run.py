@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from fpnkit import __version__
 from fpnkit.analysis.epochs import epochs_table
 from fpnkit.analysis.sensitivity import weights_yaml
 from fpnkit.config.schema import CodecConfig
@@ -69,12 +70,13 @@ def analyse(
     )
     noise = _sensitivity(subject, parts, compute_missing=sensitivity)
     weights = None if noise is None else weights_or_none(noise)
-    drawings = _drawings(subject, directory, tables)
+    epochs = epochs_table(read_metrics(subject.run / layout.METRICS))
+    drawings = _drawings(directory, tables, epochs)
     if noise is not None:
         drawings += sensitivity_drawings(noise, weights, dict(_trained_weights(subject)))
     log.info("drawing %d figures", len(drawings))
     formats = ("png",) if small else ("png", "pdf")
-    save_all(drawings, directory, _source(subject), dark=dark, formats=formats)
+    save_all(drawings, directory, {**_source(subject), "validations": len(epochs)}, dark=dark, formats=formats)
     notes = _notes(directory, weights)
     title = f"Analysis of {subject.run.name}"
     write_page(directory / INDEX, title, _facts(subject, tables), drawings, dark=dark, formats=formats, notes=notes)
@@ -105,8 +107,7 @@ def _sensitivity(subject: Subject, parts: Parts, *, compute_missing: bool) -> pd
     return pd.concat(result, ignore_index=True)
 
 
-def _drawings(subject: Subject, directory: Path, tables: Tables) -> list[Drawing]:
-    epochs = epochs_table(read_metrics(subject.run / layout.METRICS))
+def _drawings(directory: Path, tables: Tables, epochs: pd.DataFrame) -> list[Drawing]:
     photos = shown.read_photos(directory, tables["shown"])
     return [
         *bits_drawings(tables, epochs),
@@ -142,6 +143,7 @@ def _source(subject: Subject) -> dict[str, object]:
         "images_id": bench.images_id,
         "detector": bench.detector.name,
         "commit": describe_commit(),
+        "version": __version__,
     }
 
 

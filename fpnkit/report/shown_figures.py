@@ -76,7 +76,7 @@ def _boxes(photo: Photo, boxes: pd.DataFrame) -> Figure:
     before, after = (boxes[boxes["features"] == features] for features in ("uncompressed", "decoded"))
     for ax, title, own, other in zip(axes, ("uncompressed", "decoded"), (before, after), (after, before), strict=True):
         maps.plot_boxes(photo.pixels, photo.size, own, other, ax=ax)
-        alone = sum(not maps.has_counterpart(box, other) for _, box in own.iterrows())
+        alone = int(maps.without_counterpart(own, other).sum())
         ax.set_title(f"{title}: {len(own)} objects, {alone} of them only here")
     return figure_of(axes[0])
 

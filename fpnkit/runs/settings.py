@@ -12,6 +12,17 @@ from fpnkit.config.yaml_source import parse
 from fpnkit.errors import ConfigError
 from fpnkit.runs import layout
 
+# Keys that change what is written, where it is computed or what it is tested on, but not what is trained.
+OUTPUT_ONLY = (
+    "analysis.",
+    "cache.",
+    "data.test",
+    "training.device",
+    "training.keep_best",
+    "training.log_every",
+    "training.save_every_seconds",
+)
+
 
 @dataclass(frozen=True)
 class Setting:

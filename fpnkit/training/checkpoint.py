@@ -22,6 +22,7 @@ from fpnkit.pyramid import LevelSpec, PyramidSpec
 from fpnkit.runs import clock, layout
 from fpnkit.runs.files import write_bytes
 from fpnkit.runs.redact import MASK, without_secrets
+from fpnkit.runs.settings import OUTPUT_ONLY
 from fpnkit.torch_files import read_torch_file
 
 SCHEMA_VERSION = 1
@@ -54,17 +55,7 @@ def shown_settings(config: Config) -> dict[str, Any]:
     return settings
 
 
-_FREE_ON_RESUME = (
-    "analysis.",
-    "cache.",
-    "data.test",
-    "training.device",
-    "training.epochs",
-    "training.keep_best",
-    "training.log_every",
-    "training.patience",
-    "training.save_every_seconds",
-)
+_FREE_ON_RESUME = (*OUTPUT_ONLY, "training.epochs", "training.patience")
 
 
 def require_resumable(run_dir: Path, config: Config, state: Mapping[str, Any]) -> None:

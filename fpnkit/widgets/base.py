@@ -94,18 +94,15 @@ class Panel(widgets.VBox):
         self._closing.set()
         super().close()
 
-    def draw(self, picture: widgets.Image, plot: Callable[[], Axes | Figure], words: str) -> None:
-        """Put a figure into a picture made by `picture()`; `words` say what it shows to those who cannot see it."""
+    def draw(self, picture: "Picture", plot: Callable[[], Axes | Figure], words: str) -> None:
+        """Put a figure into the picture; `words` say what it shows to those who cannot see it."""
         buffer = io.BytesIO()
         with style(dark=self.dark.value):
             drawn = plot()
             figure = drawn if isinstance(drawn, Figure) else drawn.figure
             assert isinstance(figure, Figure)
             figure.savefig(buffer, format="png", dpi=_SHOWN_DPI * _SHARPNESS)
-        picture.value = buffer.getvalue()
-        picture.width = str(round(figure.get_figwidth() * _SHOWN_DPI))
-        picture.tooltip = words
-        picture.layout.display = None
+        picture.show(buffer.getvalue(), words, round(figure.get_figwidth() * _SHOWN_DPI))
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}>"  # ipywidgets' own holds every value of every control
@@ -193,6 +190,22 @@ class Confirmation(widgets.HBox):
                 self._panel.attempt(self._action, self._handler)
 
 
-def picture() -> widgets.Image:
-    """An empty place for a figure, see `Panel.draw`."""
-    return widgets.Image(format="png", layout={"display": "none", "max_width": "100%", "height": "auto"})
+class Picture(widgets.VBox):
+    """A place for a figure, hidden while it is empty. Not a widgets.Image, which has no text for screen readers."""
+
+    def __init__(self) -> None:
+        self.value = b""  # PNG
+        self.words = ""
+        self._image = widgets.HTML()
+        super().__init__([self._image], layout={"display": "none"})
+
+    def show(self, png: bytes, words: str, width: int) -> None:
+        """Replace what is shown; `width` in pixels of the screen, less where there is no room."""
+        self.value, self.words = png, words
+        self._image.value = html.image(png, words, width)
+        self.layout.display = None
+
+
+def picture() -> Picture:
+    """See `Panel.draw`."""
+    return Picture()

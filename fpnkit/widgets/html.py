@@ -1,5 +1,6 @@
 """Pieces of HTML for panels; every text that comes from outside is escaped here."""
 
+import base64
 import os
 import traceback
 from collections.abc import Sequence
@@ -103,6 +104,12 @@ def table(rows: Sequence[Sequence[str]], header: Sequence[str] = (), *, caption:
     parts.append(f"<tbody>{''.join(lines)}</tbody>")
     look = f"color:{INK};border-collapse:collapse;line-height:1.45;font-size:13px"
     return f'<div style="overflow-x:auto" tabindex="0"><table style="{look}">{"".join(parts)}</table></div>'
+
+
+def image(png: bytes, words: str, width: int) -> str:
+    """A picture inside the page, with words for those who cannot see it."""
+    data = base64.b64encode(png).decode()
+    return f'<img alt="{escape(words)}" src="data:image/png;base64,{data}" style="width:{width}px;max-width:100%">'
 
 
 def folded(title: str, content: str) -> str:

@@ -1,19 +1,12 @@
 """Running `python -m fpnkit.analyze` and looking at what it leaves."""
 
-import os
 import re
-import subprocess
 import sys
 from pathlib import Path
 
 
 def command(*arguments: object) -> list[str]:
     return [sys.executable, "-W", "ignore", "-m", "fpnkit.analyze", *map(str, arguments)]
-
-
-def analyze(*arguments: object) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    return subprocess.run(command(*arguments), capture_output=True, text=True, env=environment, timeout=300)
 
 
 def shown_images(page: Path) -> list[str]:

@@ -9,7 +9,7 @@ from train_process import only_run, train, write_config
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run that made figures while it was trained; read only."""
     folder = tmp_path_factory.mktemp("trained")
-    figures = ("--set", "analysis.figures_every=1", "--set", "analysis.figures_images=1")
+    figures = ("--set", "analysis.figures_every=2", "--set", "analysis.figures_images=1")
     config = write_config(folder, folder / "features")
     done = train("--config", config, "--base-dir", folder / "runs", "--epochs", 2, *figures)
     assert done.returncode == 0, done.stderr
@@ -19,7 +19,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def run(trained: Path, tmp_path: Path) -> Path:
-    """A copy without its figures, to do with as one likes."""
+    """A copy, to do with as one likes."""
     path = tmp_path / "runs" / trained.name
-    shutil.copytree(trained, path, ignore=shutil.ignore_patterns("fpn_analysis"))
+    shutil.copytree(trained, path)
     return path

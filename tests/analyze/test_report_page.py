@@ -68,3 +68,18 @@ def test_a_full_disk_leaves_no_half_figure_and_the_old_one(tmp_path, monkeypatch
     with pytest.raises(StorageError):
         save_all([drawing("a")], tmp_path, {}, dark=True, formats=("png",))
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_a_figure_is_drawn_again_only_if_it_would_be_another(tmp_path) -> None:  # type: ignore[no-untyped-def]
+    def stamp(**source: str) -> int:
+        save_all([drawing("a")], tmp_path, {"commit": "f00", **source}, dark=False, formats=("png",))
+        return (tmp_path / "a.png").stat().st_mtime_ns
+
+    first = stamp()
+    assert stamp() == first
+    assert stamp(checkpoint="other") > first
+    changed = stamp(commit="f00 (dirty)")
+    assert stamp(commit="f00 (dirty)") > changed
+    (tmp_path / "a.csv").unlink()
+    stamp(commit="f00 (dirty)")
+    assert (tmp_path / "a.csv").exists()

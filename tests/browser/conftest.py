@@ -1,10 +1,16 @@
 import importlib.util
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+from jupyter import chromium
 from store import copy_store
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 REQUIRED = "FPNKIT_REQUIRE_BROWSER"  # set where these tests must not be skipped
@@ -24,6 +30,12 @@ def _browser() -> None:
         if REQUIRED in os.environ:
             pytest.fail(f"{REQUIRED} is set and there is no {missing}")
         pytest.skip(f"needs {missing}")
+
+
+@pytest.fixture(scope="module")  # not longer: while it is open its event loop runs, in the way of others
+def browser(_browser: None) -> Iterator["Browser"]:
+    with chromium() as made:
+        yield made
 
 
 @pytest.fixture(scope="module")

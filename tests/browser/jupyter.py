@@ -12,10 +12,10 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Page
+    from playwright.sync_api import Browser, Page
 
 _SECONDS = 90  # that a server or a page may take on a busy machine
 _SETTINGS = {
@@ -49,21 +49,30 @@ def voila(notebook: Path, home: Path) -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def page(**options: Any) -> Iterator["Page"]:
-    """An empty page; its errors are raised at the end, for a widget that cannot be drawn says so only there."""
+def chromium() -> Iterator["Browser"]:
+    """One browser; Playwright allows one at a time."""
     from playwright.sync_api import expect, sync_playwright
 
     expect.set_options(timeout=_SECONDS * 1000)
-    errors: list[str] = []
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
-        made = browser.new_page(**options)
-        made.set_default_timeout(_SECONDS * 1000)
-        made.on("pageerror", lambda error: errors.append(str(error)))
         try:
-            yield made
+            yield browser
         finally:
             browser.close()
+
+
+@contextlib.contextmanager
+def page(browser: "Browser", height: int = 1000) -> Iterator["Page"]:
+    """An empty page; its errors are raised at the end, for a widget that cannot be drawn says so only there."""
+    errors: list[str] = []
+    made = browser.new_page(viewport={"width": 1280, "height": height})
+    made.set_default_timeout(_SECONDS * 1000)
+    made.on("pageerror", lambda error: errors.append(str(error)))
+    try:
+        yield made
+    finally:
+        made.close()
     assert errors == []
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import nbformat
-from jupyter import jupyter_lab, page
+from jupyter import chromium, jupyter_lab, page
 from lab import open_notebook, run_all
 from nbformat.v4 import new_code_cell, new_notebook
 from playwright.sync_api import Page
@@ -20,7 +20,7 @@ sys.path.append(str(Path(__file__).parents[1] / "notebooks"))
 from store import copy_store
 
 _KERNEL = {"kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}}
-_SIZE = {"width": 1280, "height": 2600}
+_HEIGHT = 2600
 
 
 @dataclass(frozen=True)
@@ -67,14 +67,14 @@ def take(folder: Path, home: Path, dark: bool, wanted: list[str]) -> None:
             cell = new_code_cell(shot.code.replace("DARK", str(dark)))
             notebook = new_notebook(cells=[cell], metadata=_KERNEL)
             nbformat.write(notebook, Path(root) / f"{shot.name}.ipynb")
-        with jupyter_lab(Path(root), home, dark=dark) as address, page(viewport=_SIZE) as browser:
+        with chromium() as browser, jupyter_lab(Path(root), home, dark=dark) as address, page(browser, _HEIGHT) as lab:
             for shot in shots:
-                open_notebook(browser, address, f"{shot.name}.ipynb")
-                run_all(browser)
-                panel = browser.locator(".jp-OutputArea-output").first
+                open_notebook(lab, address, f"{shot.name}.ipynb")
+                run_all(lab)
+                panel = lab.locator(".jp-OutputArea-output").first
                 panel.wait_for()
-                shot.act(browser)
-                browser.wait_for_timeout(1500)  # for the eye only: no check depends on it
+                shot.act(lab)
+                lab.wait_for_timeout(1500)  # for the eye only: no check depends on it
                 panel.screenshot(path=folder / f"{shot.name}_{'dark' if dark else 'light'}.png")
 
 

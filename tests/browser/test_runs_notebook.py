@@ -10,27 +10,26 @@ from jupyter import jupyter_lab, page, voila
 from lab import open_notebook, run_all, tab_to
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Locator, Page
+    from playwright.sync_api import Browser, Locator, Page
 
 PAUSED_RUN = "run_20261101_092000_lambda_2.50e-04_lr_2.00e-03_bs_4"  # see tests/notebooks/make_store.py
 
 
 @pytest.fixture(scope="module")
-def lab(root: Path, home: Path) -> Iterator["Page"]:
+def lab(browser: "Browser", root: Path, home: Path) -> Iterator["Page"]:
     """The notebook, all cells run."""
-    with jupyter_lab(root, home) as address, page(viewport={"width": 1280, "height": 2000}) as browser:
-        open_notebook(browser, address, "02_runs.ipynb")
-        run_all(browser)
-        yield browser
+    with jupyter_lab(root, home) as address, page(browser, height=2000) as made:
+        open_notebook(made, address, "02_runs.ipynb")
+        run_all(made)
+        yield made
 
 
-def choose(browser: "Page", choice: "Locator", text: str) -> None:
-    """With the arrow keys."""
+def choose(lab: "Page", choice: "Locator", text: str) -> None:
+    """Space opens the list. In a closed one the arrows would be JupyterLab's, which goes to the next cell."""
     labels = choice.locator("option").all_inner_texts()
     place = next(place for place, label in enumerate(labels) if text in label)
-    browser.keyboard.press("Home")
-    for _ in range(place):
-        browser.keyboard.press("ArrowDown")
+    for key in ("Space", "Home", *["ArrowDown"] * place, "Enter"):
+        lab.keyboard.press(key)
 
 
 def test_a_run_is_found_and_looked_at_with_the_keyboard_alone(lab: "Page") -> None:
@@ -44,7 +43,7 @@ def test_a_run_is_found_and_looked_at_with_the_keyboard_alone(lab: "Page") -> No
     choose(lab, choice, "stopped")
     details = lab.get_by_role("tabpanel")
     expect(details.get_by_text(PAUSED_RUN, exact=True)).to_be_visible()
-    expect(details.get_by_text("■ stopped")).to_be_visible()
+    expect(details.get_by_text("■ stopped", exact=True)).to_be_visible()
     resume = details.get_by_text(re.compile(r"^python -m fpnkit.train --resume .*" + PAUSED_RUN + "$"))
     expect(resume).to_be_visible()
 
@@ -76,14 +75,14 @@ def test_a_question_comes_before_a_run_is_moved(lab: "Page", home: Path) -> None
     assert run.is_dir()
 
 
-def test_the_notebook_is_an_app(root: Path, home: Path) -> None:
+def test_the_notebook_is_an_app(browser: "Browser", root: Path, home: Path) -> None:
     from playwright.sync_api import expect
 
-    with voila(root / "02_runs.ipynb", home) as address, page() as browser:
-        browser.goto(address)
-        choice = browser.get_by_label("Run", exact=True)
+    with voila(root / "02_runs.ipynb", home) as address, page(browser) as app:
+        app.goto(address)
+        choice = app.get_by_label("Run", exact=True)
         choice.wait_for()
         label = choice.locator("option", has_text="paper").inner_text()
         choice.select_option(label=label)
-        expect(browser.get_by_text("run_20261101_095000_lambda_5.00e-04_lr_2.00e-03_bs_4", exact=True)).to_be_visible()
-        expect(browser.get_by_text("keeps small objects")).to_be_visible()
+        expect(app.get_by_text("run_20261101_095000_lambda_5.00e-04_lr_2.00e-03_bs_4", exact=True)).to_be_visible()
+        expect(app.get_by_text("keeps small objects")).to_be_visible()

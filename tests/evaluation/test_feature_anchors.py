@@ -1,10 +1,12 @@
 import contextlib
 import functools
 import math
+import tracemalloc
 from collections.abc import Callable
 
 import pytest
 import torch
+import zstandard
 from anchor_sources import SPEC, as_features, detector_source, needs_av, random_source, with_skips
 from hypothesis import given
 from hypothesis import settings as limits
@@ -14,6 +16,7 @@ from fpnkit.errors import PyramidError, StreamError
 from fpnkit.evaluation.anchors import ANCHORS, Anchor, build_coder
 from fpnkit.evaluation.coder import Coder, Source
 from fpnkit.evaluation.feature_anchors import HevcFeatures, ZstdFeatures
+from fpnkit.evaluation.fields import with_length
 from fpnkit.pyramid import Pyramid, PyramidSpec
 
 SIZES = {"p3": (5, 9), "p5": (2, 3), "p5b": (1, 1)}
@@ -166,6 +169,18 @@ def test_a_level_of_another_size_than_promised_is_refused() -> None:
         assert str(caught.value).startswith(expected)
         count = str(caught.value).removeprefix(expected)
         assert count == (found if height == 6 else "225 or more")
+
+
+def test_a_payload_that_would_fill_the_memory_is_not_unpacked() -> None:
+    bomb = zstandard.ZstdCompressor(write_content_size=False).compress(bytes(2**28))
+    assert len(bomb) < 2**16
+    tracemalloc.start()
+    with pytest.raises(StreamError) as caught:
+        ZstdFeatures(SPEC, 8).decode(of_zstd() + LEVELS + with_length(bomb) * 3)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert str(caught.value).startswith("level p3: required 5 values, found ")
+    assert peak < 2**24
 
 
 @functools.cache

@@ -77,6 +77,14 @@ def test_noise_of_10_db_is_measured_as_10_db(task: Task, tmp_path: Path) -> None
     assert low < summary.map < high
 
 
+def test_snr_is_measured_where_a_decoded_level_has_the_size_of_the_original(task: Task, tmp_path: Path) -> None:
+    def shorter(name: str, level: Tensor) -> Tensor:
+        return level[:, :, :-1] if name == "p2" else level
+
+    summary = evaluate_one(FeatureCoder(shorter), task, tmp_path / "out")
+    assert set(summary.snr_db) == set(task.detector.spec.names) - {"p2"}
+
+
 class Interrupted(FeatureCoder):
     def __init__(self, after: int) -> None:
         super().__init__()

@@ -43,6 +43,7 @@ def test_one_that_failed_before_it_had_a_directory_shows_why(base: Path, launch:
     until(lambda: not launched.lives())
     seen = see(launched.file)
     assert (seen.status, seen.running, seen.run) == ("failed", False, None)
+    assert running(base) == []
     assert seen.failure == "fpnkit.train: --set no: required key.path=value, such as training.lr=1e-4"
 
 

@@ -132,6 +132,7 @@ def test_a_run_of_the_sweep_that_was_trained_on_with_more_epochs_still_belongs_t
     make_run(base, longer)
     assert find(base, sweep).status == "missing"
     make_run(base, longer, sweep=sweep.id)
+    make_run(base, sweep.config(1e-3, 0), ("SIGINT", 130), sweep=sweep.id)
     assert find(base, sweep).status == "finished"
 
 

@@ -191,7 +191,7 @@ def test_a_figure_becomes_a_png_with_words_light_or_dark() -> None:
     panel.draw(image, plot, "a line that rises")
     light = image.value
     assert light[:8] == b"\x89PNG\r\n\x1a\n"
-    assert image.tooltip == "a line that rises"
+    assert 'alt="a line that rises"' in image.children[0].value
     assert image.layout.display is None
     panel.dark.value = True
     panel.draw(image, plot, "a line that rises")
@@ -207,6 +207,7 @@ def test_texts_from_outside_are_never_html() -> None:
         html.code(evil),
         html.table([(evil, evil)], (evil, evil), caption=evil),
         html.folded(evil, ""),
+        html.image(b"", evil + '"', 1),
         html.failure(evil, RunError(evil)),
         html.failure(evil, ValueError(evil)),
     ]
