@@ -7,6 +7,7 @@ from pathlib import Path
 
 _READ = 64 * 1024  # bytes; of a log of any length
 _TRACEBACK = "Traceback (most recent call last):"
+_OF_A_SWEEP = ("sweep ", "[", "lambda ")  # how its own lines begin
 _NOTHING_SAID = "it ended without a word, as a process does that is killed"
 
 
@@ -38,17 +39,19 @@ def _lines(data: bytes) -> list[str]:
 
 
 def last_failure(path: Path, module: str) -> str | None:
-    """What a command said last when it failed: its message or traceback.
+    """What a command said last when it failed: its traceback or message, else the last line.
 
-    A trainer that says neither was killed. A sweep may have ended well, and what it passes on is not its own.
+    None for a sweep that got beyond its beginning and says neither: it may have ended well, and what the trainers
+    before its last own line complained of is theirs.
     """
     lines = last_lines(path, 1000)
-    trainer = module != "fpnkit.sweep"
-    own = (f"{module}: ", _TRACEBACK) if trainer else (f"{module}: ",)
+    going = _OF_A_SWEEP if module == "fpnkit.sweep" else ()
     for start in range(len(lines) - 1, -1, -1):
-        if lines[start].startswith(own):
+        if lines[start].startswith((_TRACEBACK, f"{module}: ")):
             return "\n".join(lines[start:]).strip()
-    return next((line for line in reversed(lines) if line.strip()), _NOTHING_SAID) if trainer else None
+        if lines[start].startswith(going):
+            return None
+    return next((line for line in reversed(lines) if line.strip()), _NOTHING_SAID)
 
 
 def last_traceback(path: Path) -> str | None:

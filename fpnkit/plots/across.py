@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 
 from fpnkit.plots.panels import levels_of, percent_ticks, wide_scale
 from fpnkit.plots.style import codec_look, level_colour, new_axes
+from fpnkit.runs.text import rate
 
 _SIZES = {"small": ("#D55E00", "o"), "medium": ("#56B4E9", "s"), "large": ("#009E73", "^")}
 _METRICS = {"map": ("mAP", "#0072B2", "o"), "self_map": ("self-mAP", "#E69F00", "s")}
@@ -27,10 +28,10 @@ def plot_stacked_bits(rates: pd.DataFrame, *, share: bool = False, ax: Axes | No
     first = rates.drop_duplicates("run").set_index("run").loc[runs]
     several = first["codec"].nunique() > 1
     names = [
-        f"{lmbda:.2g}\n{codec}" if several else f"{lmbda:.2g}"
+        f"{rate(lmbda)}\n{codec}" if several else rate(lmbda)
         for lmbda, codec in zip(first["lmbda"], first["codec"], strict=True)
     ]
-    ax.set_xticks(range(len(runs)), names)
+    ax.set_xticks(range(len(runs)), names, rotation=45 if len(runs) > 3 else 0)
     ax.set(xlabel="lambda", ylabel="share of payload" if share else "payload (bpp)")
     if share:
         percent_ticks(ax)

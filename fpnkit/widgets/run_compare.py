@@ -51,7 +51,7 @@ class CompareView(widgets.VBox):
         frames = dict(zip(_labels(runs), (Run(info.path).metrics() for info in runs), strict=True))
         self._draw_curves(frames)
         numbers = _last_values(frames, self.key.value) if self.key.value else html.paragraph("Nothing measured yet.")
-        differing = _differences([info.path for info in runs]) if len(runs) > 1 else ""
+        differing = _differences(runs) if len(runs) > 1 else ""
         self.table.value = html.bounded(numbers + differing)
 
     def _draw_curves(self, frames: dict[str, pd.DataFrame]) -> None:
@@ -81,11 +81,10 @@ def _last_values(frames: dict[str, pd.DataFrame], key: str) -> str:
     return html.table(rows, ("run", "last in training", "last in validation"))
 
 
-def _differences(paths: Sequence[Path]) -> str:
-    comparison = compare_runs(paths)
+def _differences(runs: Sequence[RunInfo]) -> str:
+    comparison = compare_runs([info.path for info in runs])
     parts = []
     for title, differences in comparison.sections.items():
         rows = [(each.label, *each.values) for each in differences]
-        names = [text.printable(name) for name in comparison.names]
-        parts.append(html.table(rows, (title, *names)) if rows else html.paragraph(f"{title}: no difference"))
+        parts.append(html.table(rows, (title, *_labels(runs))) if rows else html.paragraph(f"{title}: no difference"))
     return "".join(parts)

@@ -68,6 +68,23 @@ def test_noise_on_a_level_that_does_not_matter_costs_nothing() -> None:
     assert measure("p4")["self_map"].tolist() == pytest.approx([1, 1, 1])
 
 
+def test_the_noise_has_the_snr_that_is_asked_for() -> None:
+    class Listening(Thresholds):
+        heard: list[Pyramid] = []  # noqa: RUF012
+
+        def detect(self, pyramid: Pyramid, geometry: Sequence[ImageGeometry]) -> list[Detections]:
+            self.heard.append(pyramid)
+            return super().detect(pyramid, geometry)
+
+    detector, deviation = Listening(), 3.0
+    level_sensitivity(detector, images(), "p3", deviation, truth(), (10.0, 0.0))  # type: ignore[arg-type]
+    for number, pyramid in enumerate(detector.heard):
+        clean = images()[number // 2].pyramid
+        assert torch.equal(pyramid["p4"], clean["p4"])
+        mse = (pyramid["p3"] - clean["p3"]).square().mean().item()
+        assert mse / deviation**2 == pytest.approx((0.1, 1.0)[number % 2], rel=0.1)
+
+
 def test_the_same_seed_gives_the_same_numbers_and_another_one_others() -> None:
     assert measure("p3").equals(measure("p3"))
     assert not measure("p3").equals(measure("p3", seed=1))

@@ -1,5 +1,7 @@
 """What a codec tells of its bits is what it codes."""
 
+from collections.abc import Sequence
+
 import pytest
 import tiny
 import torch
@@ -51,3 +53,19 @@ def test_an_elements_bits_are_those_of_its_probability(codec: Codec) -> None:
         places = latents.symbols[channel].flatten() - symbols[0]
         expected = -probability[channel, places].log2()
         assert latents.bits[channel].flatten().tolist() == pytest.approx(expected.tolist(), rel=1e-3, abs=1e-4)
+
+
+def payload_bytes(codec: Codec, symbol: int, channels: Sequence[int]) -> int:
+    """Of 20 x 20 cells that hold the symbol in some channels and 0 elsewhere."""
+    bottleneck = codec.levels["p2"].bottleneck  # type: ignore[union-attr, index]
+    symbols = torch.zeros(3, 20, 20, dtype=torch.int32)
+    symbols[list(channels)] = symbol
+    return len(bottleneck.encode(symbols))  # type: ignore[operator, union-attr]
+
+
+def test_the_coding_tables_end_where_symbols_begin_to_be_escaped(codec: Codec) -> None:
+    first, last = codec.latent_density("p2", torch.arange(1)).table[0].tolist()
+    for inner, edge, outside in ((first + 1, first, first - 1), (last - 1, last, last + 1)):
+        sizes = [payload_bytes(codec, symbol, [0]) for symbol in (inner, edge, outside)]
+        assert sizes[1] - sizes[0] < 400 * 2 / 8
+        assert sizes[2] - sizes[1] >= 400 * 4 / 8  # at least one nibble each in the clear

@@ -11,6 +11,7 @@ from typing import Any
 
 import fake_trainer
 import ipywidgets as widgets
+import psutil
 import pytest
 from launch_processes import PATIENCE, run_made
 from run_processes import until
@@ -342,19 +343,15 @@ def test_traffic_is_bounded_by_the_pictures_and_those_come_seldom(
 def test_an_hour_is_a_few_megabytes_and_memory_does_not_grow(
     open_panel: Callable[..., TrainingPanel], configs: Path, base: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import tracemalloc
-
     run = make_run(base, plan(configs / "config.yaml", [1e-3]).config(1e-3, 0), "running")
     clock = Clock()
     panel = open_panel(now=clock)
     panel.live.watch(run)
     simulate(panel, run, clock, 600)
     sent = count_traffic(panel, monkeypatch)
-    tracemalloc.start()
-    before = tracemalloc.get_traced_memory()[0]
+    before = psutil.Process().memory_info().rss
     pictures = simulate(panel, run, clock, 3600)
-    grown = tracemalloc.get_traced_memory()[0] - before
-    tracemalloc.stop()
+    grown = psutil.Process().memory_info().rss - before
     print(f"{sum(sent) / 1e6:.1f} MB in {len(sent)} messages, {pictures} pictures, {grown / 1e6:.1f} MB more memory")
     assert sum(sent) < 20e6
-    assert grown < 10e6
+    assert grown < 30e6

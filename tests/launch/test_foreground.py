@@ -1,0 +1,54 @@
+"""Processes that somebody waits for, and what a signal does to them: real signals, real processes."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+# Waits in front of a process that, as a trainer does, ends after a first signal and at once after a second.
+WAITING = """
+import sys
+from fpnkit.launch.foreground import Foreground
+with Foreground() as front:
+    code = front.run([sys.executable, "-uc", sys.argv[1]])
+    print("ended", code, front.asked, flush=True)
+"""
+CHILD = """
+import os, signal, time
+def first(number, frame):
+    signal.signal(number, signal.SIG_DFL)
+    print("asked by", signal.Signals(number).name, flush=True)
+for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    signal.signal(number, first)
+print("session of its own", os.getsid(0) == os.getpid(), flush=True)
+while True:
+    time.sleep(0.01)
+"""
+
+
+@pytest.fixture
+def waiting() -> Iterator["subprocess.Popen[str]"]:
+    command = [sys.executable, "-c", WAITING, CHILD]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True)
+    yield process
+    process.kill()
+    assert process.stdout is not None
+    process.stdout.close()
+    process.wait()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name)
+def test_each_signal_is_passed_on_once_and_the_second_ends_the_process(
+    number: signal.Signals, waiting: "subprocess.Popen[str]"
+) -> None:
+    assert waiting.stdout is not None
+    # In a session of its own, for Ctrl-C reaches all of the terminal's: it would come twice, and end it at once.
+    assert waiting.stdout.readline() == "session of its own True\n"
+    os.killpg(waiting.pid, number)
+    assert waiting.stdout.readline() == f"asked by {number.name}\n"
+    os.killpg(waiting.pid, number)
+    assert waiting.stdout.readline() == f"ended {-number} {number.name}\n"
+    assert waiting.wait(timeout=30) == 0
