@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from fpnkit import __version__
+import fpnkit
 from fpnkit.analysis.epochs import epochs_table
 from fpnkit.analysis.sensitivity import weights_yaml
 from fpnkit.config.schema import CodecConfig
@@ -143,7 +143,7 @@ def _source(subject: Subject) -> dict[str, object]:
         "images_id": bench.images_id,
         "detector": bench.detector.name,
         "commit": describe_commit(),
-        "version": __version__,
+        "version": fpnkit.__version__,
     }
 
 

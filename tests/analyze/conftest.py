@@ -11,7 +11,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("trained")
     figures = ("--set", "analysis.figures_every=2", "--set", "analysis.figures_images=1")
     config = write_config(folder, folder / "features")
-    done = train("--config", config, "--base-dir", folder / "runs", "--epochs", 2, *figures)
+    done = train("--config", config, "--base-dir", folder / "runs", "--epochs", 3, *figures)
     assert done.returncode == 0, done.stderr
     (folder / "stderr").write_text(done.stderr)
     return only_run(folder / "runs")

@@ -20,7 +20,7 @@ def test_epochs_and_the_end_have_figures_of_their_own(trained: Path) -> None:
 
 def test_training_goes_on_exactly_as_without_figures(trained: Path, tmp_path: Path) -> None:
     config = write_config(tmp_path, trained.parents[1] / "features")
-    done = train("--config", config, "--base-dir", tmp_path / "runs", "--epochs", 2)
+    done = train("--config", config, "--base-dir", tmp_path / "runs", "--epochs", 3)
     assert done.returncode == 0, done.stderr
     without = only_run(tmp_path / "runs")
     assert lines(without) == lines(trained)
