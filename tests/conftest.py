@@ -1,4 +1,5 @@
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,10 @@ from hypothesis import settings
 # The same examples every time, and no timing: a failure is one of the code, not of the day or the machine.
 settings.register_profile("fpnkit", derandomize=True, deadline=None)
 settings.load_profile("fpnkit")
+
+# A shell makes what it starts in the background ignore Ctrl-C, and so would the processes that tests interrupt.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture

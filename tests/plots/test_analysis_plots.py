@@ -205,7 +205,7 @@ def test_stacked_bars_are_one_column_a_codec_by_lambda() -> None:
     ax = across.plot_stacked_bits(rates())
     assert [bar.get_height() for bar in ax.patches] == pytest.approx([0.075, 0.3, 0.025, 0.1])
     assert [bar.get_y() for bar in ax.patches] == pytest.approx([0, 0, 0.075, 0.3])
-    assert [label.get_text() for label in ax.get_xticklabels()] == ["0.0001", "0.001"]
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["1e-4", "1e-3"]
     shares = across.plot_stacked_bits(rates(), share=True)
     assert [bar.get_height() for bar in shares.patches] == pytest.approx([0.75, 0.75, 0.25, 0.25])
     draw(ax)
