@@ -15,7 +15,7 @@ _STYLE = """\
 :root { color-scheme: SCHEME; }
 body { font: 15px/1.5 system-ui, sans-serif; color: INK; background: PAPER; }
 body { margin: 2em auto; max-width: 76em; padding: 0 1em; }
-a { color: LINK; }
+a { color: ANCHOR; }
 h1 { font-size: 1.5em; } h2 { font-size: 1.2em; border-bottom: 1px solid GRID; margin-top: 2em; }
 table { border-collapse: collapse; margin: 1em 0; } th, td { text-align: left; padding: 0.15em 1.2em 0.15em 0; }
 th { font-weight: 600; vertical-align: top; }
@@ -25,8 +25,8 @@ figure.wide img { max-width: min(100%, 60em); }
 figcaption b { display: block; } .files { font-size: 0.85em; }
 pre { background: GRID; padding: 0.6em 1em; overflow-x: auto; }
 """
-_LIGHT = {"SCHEME": "light", "INK": "#1A1A1A", "PAPER": "#FFFFFF", "LINK": "#0072B2", "GRID": "#E4E4E4"}
-_DARK = {"SCHEME": "dark", "INK": "#E6E6E6", "PAPER": "#111111", "LINK": "#56B4E9", "GRID": "#333333"}
+_LIGHT = {"SCHEME": "light", "INK": "#1A1A1A", "PAPER": "#FFFFFF", "ANCHOR": "#0072B2", "GRID": "#E4E4E4"}
+_DARK = {"SCHEME": "dark", "INK": "#E6E6E6", "PAPER": "#111111", "ANCHOR": "#56B4E9", "GRID": "#333333"}
 
 
 def write_page(

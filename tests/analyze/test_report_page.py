@@ -24,6 +24,7 @@ def test_all_texts_are_escaped(tmp_path) -> None:  # type: ignore[no-untyped-def
     assert '<b>&"' not in text
     assert text.count("&lt;b&gt;&amp;&quot;quotes&quot;&lt;/b&gt;") == 8
     assert 'src="a%20b.png"' in text
+    assert "a { color: #0072B2; }" in text
 
 
 def test_sections_follow_the_order_of_the_figures(tmp_path) -> None:  # type: ignore[no-untyped-def]
