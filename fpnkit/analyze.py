@@ -12,14 +12,13 @@ import argparse
 import logging
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fpnkit.config.load import load_config, parse_override, plain
-from fpnkit.config.schema import CodecConfig
+from fpnkit.config.load import plain
 from fpnkit.errors import ConfigError, FpnkitError, RunError
 from fpnkit.runs import clock, layout
+from fpnkit.runs.candidate import Candidate, find_candidates
 
 if TYPE_CHECKING:
     from fpnkit.report.run import Analysed
@@ -31,21 +30,13 @@ INTERRUPTED = 130
 _OVERRIDABLE = ("data", "detector", "cache")
 
 
-@dataclass(frozen=True)
-class Candidate:
-    """A run that has something to analyse."""
-
-    path: Path
-    config: CodecConfig
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; → exit code."""
     options = _parser().parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     try:
         _check(options)
-        candidates = [_candidate(text, options) for text in dict.fromkeys(options.runs)]
+        candidates = find_candidates(options.runs, options.base_dir, options.set, _OVERRIDABLE)
         print(_analyze(candidates, options))
         return 0
     except FpnkitError as error:
@@ -81,23 +72,6 @@ def _check(options: argparse.Namespace) -> None:
     for path in filter(None, (options.output, *(options.output.parents if options.output else ()))):
         if path.exists() and not path.is_dir():
             raise RunError(f"--output {options.output}: required a directory, found the file {path}")
-
-
-def _candidate(text: str, options: argparse.Namespace) -> Candidate:
-    path = layout.find_run(text, options.base_dir or layout.default_base_dir("fpn_compression")).absolute()
-    overrides = [parse_override(item) for item in options.set]
-    for override in overrides:
-        if override.path[0] not in _OVERRIDABLE:
-            key = ".".join(override.path)
-            raise ConfigError(
-                [f"--set {key}: required a key of {', '.join(_OVERRIDABLE)}; the rest belongs to the run"]
-            )
-    config = load_config(path / layout.CONFIG_USED, overrides)
-    if not isinstance(config, CodecConfig):
-        raise RunError(f"run {path}: required a codec, found a detector")
-    if not (path / layout.BEST_MODEL).is_file():
-        raise RunError(f"run {path}: required {layout.BEST_MODEL}, found none; it has not finished an epoch")
-    return Candidate(path, config)
 
 
 def _analyze(candidates: Sequence[Candidate], options: argparse.Namespace) -> Path:

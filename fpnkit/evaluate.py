@@ -11,14 +11,13 @@ import argparse
 import logging
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fpnkit.config.load import load_config, parse_override, plain
-from fpnkit.config.schema import CodecConfig
-from fpnkit.errors import ConfigError, FpnkitError, RunError, WeightsError
+from fpnkit.config.load import plain
+from fpnkit.errors import FpnkitError, WeightsError
 from fpnkit.runs import layout
+from fpnkit.runs.candidate import Candidate, find_candidates
 
 if TYPE_CHECKING:
     from fpnkit.evaluation.results import Summary
@@ -31,20 +30,12 @@ INTERRUPTED = 130
 _OVERRIDABLE = ("data", "detector", "training.device")
 
 
-@dataclass(frozen=True)
-class Candidate:
-    """A run that has something to evaluate."""
-
-    path: Path
-    config: CodecConfig
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; → exit code."""
     options = _parser().parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     try:
-        _evaluate_all([_candidate(text, options) for text in options.runs])
+        _evaluate_all(find_candidates(options.runs, options.base_dir, options.set, _OVERRIDABLE))
         return 0
     except FpnkitError as error:
         print(f"fpnkit.evaluate: {error}", file=sys.stderr)
@@ -58,29 +49,11 @@ def _parser() -> argparse.ArgumentParser:
     description, _, epilog = (__doc__ or "").partition("\n\n")
     parser = argparse.ArgumentParser(prog="python -m fpnkit.evaluate", description=description, epilog=epilog)
     parser.add_argument("runs", metavar="RUN", nargs="+", help="a path or a unique part of a name")
-    parser.add_argument("--base-dir", metavar="DIR", help="folder that directly holds the runs")
+    parser.add_argument("--base-dir", metavar="DIR", type=Path, help="folder that directly holds the runs")
     parser.add_argument(
         "--set", metavar="KEY.PATH=VALUE", action="append", default=[], help="other data, such as data.test.limit=20"
     )
     return parser
-
-
-def _candidate(text: str, options: argparse.Namespace) -> Candidate:
-    base_dir = Path(options.base_dir) if options.base_dir else layout.default_base_dir("fpn_compression")
-    path = layout.find_run(text, base_dir).absolute()
-    overrides = [parse_override(item) for item in options.set]
-    for override in overrides:
-        key = ".".join(override.path)
-        if not key.startswith(_OVERRIDABLE):
-            raise ConfigError(
-                [f"--set {key}: required a key of {', '.join(_OVERRIDABLE)}; the rest belongs to the run"]
-            )
-    config = load_config(path / layout.CONFIG_USED, overrides)
-    if not isinstance(config, CodecConfig):
-        raise RunError(f"run {path}: required a codec, found a detector")
-    if not (path / layout.BEST_MODEL).is_file():
-        raise RunError(f"run {path}: required {layout.BEST_MODEL}, found none; it has not finished an epoch")
-    return Candidate(path, config)
 
 
 def _evaluate_all(candidates: Sequence[Candidate]) -> None:

@@ -18,6 +18,7 @@ from fpnkit.evaluation.results import DETECTIONS, IMAGES
 from fpnkit.metrics.coco_format import detections_from_coco, detections_to_coco
 from fpnkit.runs import layout
 from fpnkit.runs.files import append_text, from_json, to_json, write_bytes, write_json, write_text
+from fpnkit.runs.lock import RunLock
 
 _BOXES = "detections.jsonl"  # until `finish` makes a results file of it
 _IDENTITY = "identity.json"
@@ -34,8 +35,11 @@ class Journal:
         self.directory = directory
         directory.mkdir(parents=True, exist_ok=True)
         _require_same(directory / _IDENTITY, identity)
+        if not self.finished:
+            # Two that append to the same files would spoil them; held until the evaluation or the process ends.
+            self._lock = RunLock(directory, "another process is evaluating into this directory; wait for it")
         rows = _complete_lines(directory / IMAGES)
-        if self.finished:
+        if self.finished:  # asked again: another process may have finished it just before it gave up the lock
             self.rows = [from_json(json.loads(line)) for line in rows]
             self.detections = _results(directory / DETECTIONS, [row["image"] for row in self.rows])
             return
@@ -65,6 +69,7 @@ class Journal:
         write_text(self.directory / DETECTIONS, json.dumps(entries) + "\n")
         write_json(self.directory / layout.SUMMARY, dict(summary))
         (self.directory / _BOXES).unlink(missing_ok=True)
+        self._lock.release()
 
 
 def _require_same(path: Path, identity: Mapping[str, str]) -> None:

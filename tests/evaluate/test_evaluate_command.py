@@ -102,6 +102,12 @@ def test_killed_in_the_middle_it_goes_on_to_the_same_result(run_dir: Path, capsy
     assert len(rows) == 5
 
 
+def test_a_run_named_twice_is_evaluated_once(run_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert evaluate.main([run_dir.name, str(run_dir)]) == 0
+    assert len(read_images(results(run_dir))) == 5
+    assert capsys.readouterr().out.count(f"{run_dir.name} on ") == 1
+
+
 def test_other_data_has_a_directory_of_its_own(run_dir: Path) -> None:
     assert evaluate.main([run_dir.name]) == 0
     assert evaluate.main([run_dir.name, "--set", "data.test.images=3", "--set", "data.test.seed=8"]) == 0

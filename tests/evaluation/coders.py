@@ -1,4 +1,4 @@
-"""Coders simple enough that what an evaluation must give is known."""
+"""Coders simple enough that what an evaluation must give is known, and a config to evaluate them with."""
 
 import io
 from collections.abc import Callable, Mapping
@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor
 
+from fpnkit.config.load import validate
+from fpnkit.config.schema import CodecConfig
 from fpnkit.evaluation.coder import Coded, ReceivedFeatures, ReceivedImage, Source
 from fpnkit.pyramid import ImageGeometry, Pyramid
 
@@ -55,3 +57,17 @@ class Promising(FeatureCoder):
 
     def encode(self, source: Source) -> Coded:
         return Coded(super().encode(source).data, self._bits, self._estimated)
+
+
+def config(**test: object) -> CodecConfig:
+    settings = {
+        "task": "fpn_compression",
+        "detector": {"kind": "shapes_fcos"},
+        "data": {"train": {"kind": "shapes", "images": 4}, "test": {"kind": "shapes", "images": 6, "seed": 5, **test}},
+        "codec": {"kind": "factorized"},
+        "loss": {"lambda": 0.01},
+        "training": {"epochs": 1},
+    }
+    result = validate(settings)
+    assert isinstance(result, CodecConfig)
+    return result

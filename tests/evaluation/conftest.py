@@ -3,24 +3,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from coders import config
 
-from fpnkit.config.load import validate
-from fpnkit.config.schema import CodecConfig
 from fpnkit.evaluation.task import Task, build_task
-
-
-def config(**test: object) -> CodecConfig:
-    settings = {
-        "task": "fpn_compression",
-        "detector": {"kind": "shapes_fcos"},
-        "data": {"train": {"kind": "shapes", "images": 4}, "test": {"kind": "shapes", "images": 6, "seed": 5, **test}},
-        "codec": {"kind": "factorized"},
-        "loss": {"lambda": 0.01},
-        "training": {"epochs": 1},
-    }
-    result = validate(settings)
-    assert isinstance(result, CodecConfig)
-    return result
 
 
 @pytest.fixture(autouse=True)

@@ -1,13 +1,14 @@
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import torch
-from coders import FeatureCoder, ImageCoder, Promising
-from conftest import config
+from coders import FeatureCoder, ImageCoder, Promising, config
 from torch import Tensor
 
-from fpnkit.errors import UserError
+from fpnkit.errors import RunError, UserError
 from fpnkit.evaluation.coder import Coded, Source
 from fpnkit.evaluation.results import IMAGES, STREAMS, Summary, read_images, read_summary
 from fpnkit.evaluation.run import Job, Origin, evaluate
@@ -160,6 +161,23 @@ def test_a_directory_of_another_evaluation_is_refused(task: Task, tmp_path: Path
         f"required data_id {other.reference.data_id}, codec other; "
         f"found data_id {task.reference.data_id}, codec raw; move the directory away to evaluate anew"
     )
+
+
+def test_a_second_process_is_kept_out_of_the_directory(task: Task, tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    take = "lock = RunLock(pathlib.Path(sys.argv[1]))"
+    hold = f"import pathlib, sys; from fpnkit.runs.lock import RunLock; {take}; print(flush=True); input()"
+    with subprocess.Popen(
+        [sys.executable, "-c", hold, str(tmp_path / "out")], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as other:
+        assert other.stdout is not None
+        other.stdout.readline()
+        with pytest.raises(RunError) as caught:
+            evaluate_one(FeatureCoder(), task, tmp_path / "out")
+        other.communicate("\n")
+    message = f"{tmp_path / 'out'}: another process is evaluating into this directory; wait for it"
+    assert str(caught.value) == message
+    assert evaluate_one(FeatureCoder(), task, tmp_path / "out").images == 6
 
 
 def test_without_labels_the_detector_is_held_to_itself(home: Path, tmp_path: Path) -> None:
