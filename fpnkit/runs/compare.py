@@ -96,12 +96,12 @@ def _results(info: RunInfo) -> dict[str, float | None]:
         rows |= _numbers(best.metrics) if best else {}
         rows.pop("loss", None)
     for evaluation in read_evaluations(info.path)[-1:]:
-        rows |= {f"{key} on {evaluation.dataset}": value for key, value in _numbers(evaluation.values).items()}
+        rows |= {f"{key} on {evaluation.dataset}": value for key, value in evaluation.measured().items()}
     return rows
 
 
 def _numbers(values: Mapping[str, Any]) -> dict[str, float | None]:
-    flat = {key: value for key, value in flatten(values).items() if key not in _NO_MERIT and key != "schema_version"}
+    flat = {key: value for key, value in flatten(values).items() if key not in _NO_MERIT}
     return {key: value for key, value in flat.items() if isinstance(value, int | float) and not isinstance(value, bool)}
 
 

@@ -7,19 +7,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fpnkit.config.diff import flatten
 from fpnkit.errors import ConfigError, RunError
 from fpnkit.runs import commands, layout, text
-from fpnkit.runs.evaluations import read_evaluations
+from fpnkit.runs.evaluations import Evaluation, read_evaluations
 from fpnkit.runs.files import directory_size
-from fpnkit.runs.metrics import MetricsLine, as_number, read_metrics
+from fpnkit.runs.metrics import MetricsLine, read_metrics
 from fpnkit.runs.record import RunRecord, read_record
 from fpnkit.runs.store import RunInfo, run_info
 from fpnkit.runs.words import read_note
 
 _PACKAGES = ("fpnkit", "torch", "torchvision", "compressai", "numpy")
 _OF_THE_MOMENT = ("epoch", "step", "loss", "aux_loss", "lr", "seconds")  # shown elsewhere, or no merit of a checkpoint
-_NO_RESULT = ("schema_version", "lmbda", "quality")
 _NUMBERED = re.compile(r"(training_diagnostics_epoch_|best_model_epoch_).*(\.\w+)")
 
 
@@ -137,10 +135,14 @@ def _evaluated(run_dir: Path) -> list[Section]:
     """The newest evaluation of every data set."""
     sections = []
     for evaluation in {each.dataset: each for each in read_evaluations(run_dir)}.values():
-        values = flatten({key: value for key, value in evaluation.values.items() if key not in _NO_RESULT})
-        rows = [(key, text.number(value)) for key, value in values.items() if as_number(value) is not None]
+        rows = [(key, _with_interval(evaluation, key, value)) for key, value in evaluation.measured().items()]
         sections.append(Section(f"Evaluation on {evaluation.dataset}", [("checkpoint", evaluation.checkpoint), *rows]))
     return sections
+
+
+def _with_interval(evaluation: Evaluation, key: str, value: float) -> str:
+    ends = evaluation.interval(key)
+    return text.number(value) + (f"  [{text.number(ends[0])}, {text.number(ends[1])}]" if ends else "")
 
 
 def _best(record: RunRecord) -> Section:

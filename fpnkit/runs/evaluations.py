@@ -7,9 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fpnkit.config.diff import flatten
 from fpnkit.runs import layout
 from fpnkit.runs.files import from_json
 from fpnkit.runs.metrics import as_number
+
+_NO_RESULT = ("schema_version", "lmbda", "quality", "epoch")  # given, or of the checkpoint
 
 
 @dataclass(frozen=True)
@@ -23,6 +26,19 @@ class Evaluation:
     def number(self, key: str) -> float | None:
         """A value such as `bpp` or `map`; None where it was not measured."""
         return as_number(self.values.get(key))
+
+    def measured(self) -> dict[str, float]:
+        """What came out, `snr_db.p3` for numbers by level; not what went in."""
+        values = {key: value for key, value in self.values.items() if key not in _NO_RESULT}
+        numbers = {key: as_number(value) for key, value in flatten(values).items()}
+        return {key: value for key, value in numbers.items() if value is not None}
+
+    def interval(self, key: str) -> tuple[float, float] | None:
+        """The 95 % of `map` or `self_map`."""
+        match self.values.get(f"{key}_interval"):
+            case [int() | float() as low, int() | float() as high]:
+                return low, high
+        return None
 
 
 def read_evaluations(run_dir: Path | str) -> list[Evaluation]:

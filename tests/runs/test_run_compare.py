@@ -130,13 +130,22 @@ def test_settings_are_held_against_their_defaults(base):
 
 def test_details_show_settings_and_evaluations(base):
     path = trained(base, "run_a", changed(training={"epochs": 3, "batch_size": 8}), best=Best(1, 1.0, "f"))
-    write_summary(path, "coco", "89abcdef", bpp=0.25, ceiling={"map": 0.5}, lmbda=0.01)
+    write_summary(
+        path, "coco", "89abcdef", bpp=0.25, ceiling={"map": 0.5}, lmbda=0.01, map=0.4, map_interval=[0.3, 0.5]
+    )
     done = command_line("--show-details", path)
     assert (done.returncode, done.stderr) == (0, "")
     lines = [" ".join(line.split()) for line in done.stdout.splitlines()]
     assert "training.batch_size 8 (default 4)" in lines
     at = lines.index("Evaluation on coco")
-    assert lines[at + 1 : at + 4] == ["checkpoint 89abcdef", "bpp 0.25", "ceiling.map 0.5"]
+    assert lines[at + 1 : at + 5] == ["checkpoint 89abcdef", "bpp 0.25", "ceiling.map 0.5", "map 0.4 [0.3, 0.5]"]
+
+
+def test_what_an_evaluation_was_given_is_no_result_of_it(base):
+    paths = [trained(base, name, best=Best(1, 1.0, "f")) for name in ("run_a", "run_b")]
+    for path, lmbda in zip(paths, (0.01, 0.02), strict=True):
+        write_summary(path, "coco", lmbda=lmbda, quality=lmbda, epoch=int(100 * lmbda), bpp=10 * lmbda)
+    assert compare_runs(paths).sections["Results"] == [Difference("bpp on coco", ("0.1", "0.2 (+100.0%)"))]
 
 
 def test_a_configuration_of_another_version_is_told(base):
