@@ -5,33 +5,22 @@ from __future__ import annotations
 import signal
 import subprocess
 from collections.abc import Sequence
-from types import FrameType, TracebackType
-from typing import Any
+from types import FrameType
+
+from fpnkit.runs.signals import StopSignals
 
 
-class Foreground:
+class Foreground(StopSignals):
     """A context in which SIGINT, SIGTERM and SIGHUP go to the process that runs, once each; `asked` is the first.
 
     The process has a session of its own: Ctrl-C in a terminal would else reach it a second time, and end it at once.
     """
 
     def __init__(self) -> None:
+        super().__init__()
         self.asked: str | None = None
         self._pending: list[int] = []
         self._process: subprocess.Popen[bytes] | None = None
-        self._previous: dict[signal.Signals, Any] = {}
-
-    def __enter__(self) -> Foreground:
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:  # `nohup` wants it ignored
-                self._previous[number] = signal.signal(number, self._receive)
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        for number, handler in self._previous.items():
-            signal.signal(number, handler)
 
     def run(self, argv: Sequence[str]) -> int:
         """Its exit code, negative for the signal that ended it. Its output goes where ours goes."""
@@ -42,7 +31,8 @@ class Foreground:
         finally:
             self._process = None
 
-    def _receive(self, number: int, frame: FrameType | None) -> None:
+    def receive(self, number: int, frame: FrameType | None) -> None:
+        """Pass it on, now or once the process has started."""
         self.asked = self.asked or signal.Signals(number).name
         self._pending.append(number)
         if self._process is not None:

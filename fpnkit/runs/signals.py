@@ -1,0 +1,32 @@
+"""The signals by which a process is asked to stop."""
+
+import signal
+from abc import ABC, abstractmethod
+from types import FrameType, TracebackType
+from typing import Any, Self
+
+
+class StopSignals(ABC):
+    """A context in which SIGINT, SIGTERM and SIGHUP come to `receive`.
+
+    Handlers are installed even where SIGINT was ignored, as it is in a process that a script started with `&`.
+    """
+
+    def __init__(self) -> None:
+        self.previous: dict[signal.Signals, Any] = {}  # handlers to return to
+
+    def __enter__(self) -> Self:
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:  # `nohup` wants it ignored
+                self.previous[number] = signal.signal(number, self.receive)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for number, handler in self.previous.items():
+            signal.signal(number, handler)
+
+    @abstractmethod
+    def receive(self, number: int, frame: FrameType | None) -> None:
+        """One has come."""
