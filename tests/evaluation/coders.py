@@ -34,9 +34,12 @@ class FeatureCoder:
 
 
 class ImageCoder:
-    """The image as it is."""
+    """The image as it is, or each pixel repeated in both directions."""
 
     name, suffix = "image", ".pt"
+
+    def __init__(self, repeats: int = 1) -> None:
+        self._repeats = repeats
 
     def encode(self, source: Source) -> Coded:
         buffer = io.BytesIO()
@@ -45,7 +48,8 @@ class ImageCoder:
 
     def decode(self, data: bytes) -> ReceivedImage:
         image = torch.load(io.BytesIO(data))
-        return ReceivedImage(image, (image.shape[1], image.shape[2]))
+        larger = image.repeat_interleave(self._repeats, 1).repeat_interleave(self._repeats, 2)
+        return ReceivedImage(larger, (image.shape[1], image.shape[2]))
 
 
 class Promising(FeatureCoder):

@@ -1,13 +1,18 @@
 import json
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 import torch
 from coders import FeatureCoder, ImageCoder, Promising, config
+from PIL import Image
 from torch import Tensor
 
+from fpnkit.config.load import plain, validate
+from fpnkit.config.schema import CodecConfig
+from fpnkit.data.shapes import ShapesSet
 from fpnkit.errors import RunError, UserError
 from fpnkit.evaluation.coder import Coded, Source
 from fpnkit.evaluation.results import IMAGES, STREAMS, Summary, read_images, read_summary
@@ -112,6 +117,28 @@ def test_an_interrupted_evaluation_goes_on_and_ends_as_if_nothing_had_happened(t
     assert (folder / "detections.json").read_text() == (tmp_path / "whole" / "detections.json").read_text()
 
 
+def test_killed_between_boxes_and_row_an_image_is_done_again(task: Task, tmp_path: Path) -> None:
+    whole = evaluate_one(FeatureCoder(), task, tmp_path / "whole")
+    folder = tmp_path / "killed"
+    with pytest.raises(KeyboardInterrupt):
+        evaluate_one(Interrupted(after=4), task, folder)
+    rows = (folder / IMAGES).read_text().splitlines(keepends=True)
+    (folder / IMAGES).write_text("".join(rows[:-1]))
+    rest = FeatureCoder()
+    assert without_clock(evaluate_one(rest, task, folder)) == without_clock(whole)
+    assert rest.encoded == 3
+    assert (folder / "detections.json").read_text() == (tmp_path / "whole" / "detections.json").read_text()
+
+
+def test_an_interrupted_one_goes_on_beside_one_that_begins(task: Task, tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        evaluate_one(Interrupted(after=4), task, tmp_path / "a")
+    rest, fresh = FeatureCoder(), FeatureCoder()
+    first, second = evaluate([Job(rest, tmp_path / "a", ORIGIN), Job(fresh, tmp_path / "b", ORIGIN)], task)
+    assert without_clock(first) == without_clock(second)
+    assert (rest.encoded, fresh.encoded) == (2, 6)
+
+
 def test_what_is_finished_is_not_measured_again(task: Task, tmp_path: Path) -> None:
     first = evaluate_one(FeatureCoder(), task, tmp_path / "out")
     again = FeatureCoder()
@@ -180,19 +207,39 @@ def test_a_second_process_is_kept_out_of_the_directory(task: Task, tmp_path: Pat
     assert evaluate_one(FeatureCoder(), task, tmp_path / "out").images == 6
 
 
+def test_boxes_of_an_image_received_larger_are_those_of_the_original(task: Task, tmp_path: Path) -> None:
+    summary = evaluate_one(ImageCoder(repeats=2), task, tmp_path / "out")
+    assert summary.map is not None
+    assert task.reference.ceiling.map is not None
+    assert summary.map > 0.5 * task.reference.ceiling.map
+
+
+def folder_task(folder: Path, sizes: Sequence[tuple[int, int]]) -> Task:
+    """The built-in detector on unlabelled corners, (height, width) each, of built-in images."""
+    folder.mkdir()
+    shapes = ShapesSet(len(sizes), 5)
+    for index, (height, width) in enumerate(sizes):
+        pixels = shapes[index].image[:, :height, :width].permute(1, 2, 0).numpy()
+        Image.fromarray(pixels).save(folder / f"{index}.png")
+    values = plain(config())
+    values["data"]["test"] = {"kind": "folder", "images": str(folder)}
+    settings = validate(values)
+    assert isinstance(settings, CodecConfig)
+    return build_task(settings)
+
+
+def test_the_rate_of_a_set_is_its_bits_over_its_pixels_whatever_the_sizes(home: Path, tmp_path: Path) -> None:
+    sizes = [(192, 192), (64, 96)]
+    summary = evaluate_one(FeatureCoder(), folder_task(tmp_path / "pictures", sizes), tmp_path / "out")
+    bits = [8 * row.bytes for row in read_images(tmp_path / "out")]
+    pixels = [height * width for height, width in sizes]
+    assert summary.bpp == pytest.approx(sum(bits) / sum(pixels), rel=1e-9)
+    of_each = [one / area for one, area in zip(bits, pixels, strict=True)]
+    assert abs(sum(of_each) / 2 - summary.bpp) > 0.01 * summary.bpp  # the mean of rates would be another number
+
+
 def test_without_labels_the_detector_is_held_to_itself(home: Path, tmp_path: Path) -> None:
-    from PIL import Image
-
-    from fpnkit.data.shapes import ShapesSet
-
-    (tmp_path / "pictures").mkdir()
-    shapes = ShapesSet(3, 5)
-    for index in range(3):
-        Image.fromarray(shapes[index].image.permute(1, 2, 0).numpy()).save(tmp_path / "pictures" / f"{index}.png")
-    folder = config().model_copy()
-    values = json.loads(folder.model_dump_json(by_alias=True))
-    values["data"]["test"] = {"kind": "folder", "images": str(tmp_path / "pictures"), "limit": None}
-    task = build_task(type(folder).model_validate_json(json.dumps(values)))
+    task = folder_task(tmp_path / "pictures", [(192, 192)] * 3)
     summary = evaluate_one(FeatureCoder(lambda name, level: level + level.roll(1, dims=3)), task, tmp_path / "out")
     assert (summary.map, summary.map50, summary.map_interval, summary.ceiling.map) == (None, None, None, None)
     assert summary.self_map is not None
