@@ -15,6 +15,7 @@ CELL_SECONDS = 120
 
 def pytest_configure(config: pytest.Config) -> None:
     """As if these options stood on the command line."""
+    store.reserve()
     config.option.nbval_sanitize_with = str(Path(store.__file__).with_name("sanitize.cfg"))
     config.option.nbval_current_env = True
     config.option.nbval_cell_timeout = CELL_SECONDS

@@ -3,7 +3,11 @@ import signal
 from pathlib import Path
 
 import pytest
+import store
 from hypothesis import settings
+
+# Several tests run at a time, each in processes of their own: more threads than cores would only wait for each other.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # The same examples every time, and no timing: a failure is one of the code, not of the day or the machine.
 settings.register_profile("fpnkit", derandomize=True, deadline=None)
@@ -12,6 +16,11 @@ settings.load_profile("fpnkit")
 # A shell makes what it starts in the background ignore Ctrl-C, and so would the processes that tests interrupt.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_configure() -> None:
+    """Before the processes that share the work are started."""
+    store.reserve()
 
 
 @pytest.fixture

@@ -105,7 +105,9 @@ class Panel(widgets.VBox):
         picture.show(buffer.getvalue(), words, round(figure.get_figwidth() * _SHOWN_DPI))
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__}>"  # ipywidgets' own holds every value of every control
+        """Is read in place of the panel where a notebook cannot show one; ipywidgets cuts it after 110 characters."""
+        needed = "needs ipywidgets where Jupyter runs: pip install 'fpnkit[notebooks]', reload the page"
+        return f"<{type(self).__name__}: {needed}>"
 
     def _dismiss(self) -> None:
         with self._acting:

@@ -86,8 +86,11 @@ def code(text: str) -> str:
     return f'<pre tabindex="0" style="{look};{font}">{escape(text)}</pre>'
 
 
-def table(rows: Sequence[Sequence[str]], header: Sequence[str] = (), *, caption: str = "") -> str:
-    """Cells of plain text; the first of each row names it. As wide as it needs, scrolled where that is too wide."""
+def table(rows: Sequence[Sequence[str]], header: Sequence[str] = (), *, caption: str = "", whole: bool = False) -> str:
+    """Cells of plain text; the first of each row names it. As wide as it needs, scrolled where that is too wide.
+
+    `whole`: no cell is broken but the last of a row, for numbers with a remark behind them.
+    """
     cell = f"padding:2px 14px 2px 0;text-align:left;vertical-align:top;border-bottom:1px solid {LINE}"
     label = f"{cell};color:{PALE};font-weight:normal;white-space:nowrap"
     parts = []
@@ -99,7 +102,12 @@ def table(rows: Sequence[Sequence[str]], header: Sequence[str] = (), *, caption:
         parts.append(f"<thead><tr>{cells}</tr></thead>")
     lines = []
     for name, *values in rows:
-        cells = "".join(f'<td style="{cell};overflow-wrap:anywhere">{escape(value)}</td>' for value in values)
+        broken = f"{cell};overflow-wrap:anywhere"
+        looks = [f"{cell};white-space:nowrap"] * (len(values) - 1) + [f"{cell};min-width:9em"] if whole else ()
+        cells = "".join(
+            f'<td style="{look}">{escape(value)}</td>'
+            for look, value in zip(looks or [broken] * len(values), values, strict=True)
+        )
         lines.append(f'<tr><th scope="row" style="{label}">{escape(name)}</th>{cells}</tr>')
     parts.append(f"<tbody>{''.join(lines)}</tbody>")
     look = f"color:{INK};border-collapse:collapse;line-height:1.45;font-size:13px"
@@ -112,9 +120,22 @@ def image(png: bytes, words: str, width: int) -> str:
     return f'<img alt="{escape(words)}" src="data:image/png;base64,{data}" style="width:{width}px;max-width:100%">'
 
 
-def folded(title: str, content: str) -> str:
-    """HTML that opens on a click or a key."""
-    return f'<details style="color:{INK};margin:4px 0"><summary>{escape(title)}</summary>{content}</details>'
+def scrolled(content: str) -> str:
+    """HTML that is long, in a place that is not."""
+    return f'<div style="max-height:420px;overflow-y:auto">{content}</div>'
+
+
+def folded(title: str, content: str, *, opened: bool = False) -> str:
+    """HTML that opens, or closes, on a click or a key."""
+    state = " open" if opened else ""
+    return f'<details{state} style="color:{INK};margin:4px 0"><summary>{escape(title)}</summary>{content}</details>'
+
+
+def bullets(lines: Sequence[str]) -> str:
+    """Plain texts as a list."""
+    look = f"color:{INK};line-height:1.45;margin:2px 0;padding-left:22px;overflow-wrap:anywhere"
+    items = "".join(f"<li>{escape(printable(line))}</li>" for line in lines)
+    return f'<ul style="{look}">{items}</ul>'
 
 
 def failure(action: str, error: BaseException) -> str:

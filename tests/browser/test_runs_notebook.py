@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 from jupyter import jupyter_lab, page, voila
-from lab import open_notebook, run_all, tab_to
+from lab import choose, open_notebook, run_all, tab_to
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Locator, Page
+    from playwright.sync_api import Browser, Page
 
-PAUSED_RUN = "run_20261101_092000_lambda_2.50e-04_lr_2.00e-03_bs_4"  # see tests/notebooks/make_store.py
+PAUSED_RUN = "run_20261101_092000_lambda_2.00e-05_lr_4.00e-03_bs_4"  # see tests/notebooks/make_store.py
 
 
 @pytest.fixture(scope="module")
@@ -24,20 +24,12 @@ def lab(browser: "Browser", root: Path, home: Path) -> Iterator["Page"]:
         yield made
 
 
-def choose(lab: "Page", choice: "Locator", text: str) -> None:
-    """Space opens the list. In a closed one the arrows would be JupyterLab's, which goes to the next cell."""
-    labels = choice.locator("option").all_inner_texts()
-    place = next(place for place, label in enumerate(labels) if text in label)
-    for key in ("Space", "Home", *["ArrowDown"] * place, "Enter"):
-        lab.keyboard.press(key)
-
-
 def test_a_run_is_found_and_looked_at_with_the_keyboard_alone(lab: "Page") -> None:
     from playwright.sync_api import expect
 
     search, choice = lab.get_by_label("Search", exact=True), lab.get_by_label("Run", exact=True)
     tab_to(lab, search)
-    lab.keyboard.type("2.5e-4")
+    lab.keyboard.type("2e-5")
     expect(lab.get_by_text("2 of 9 runs")).to_be_visible()
     tab_to(lab, choice)
     choose(lab, choice, "stopped")
@@ -84,5 +76,5 @@ def test_the_notebook_is_an_app(browser: "Browser", root: Path, home: Path) -> N
         choice.wait_for()
         label = choice.locator("option", has_text="paper").inner_text()
         choice.select_option(label=label)
-        expect(app.get_by_text("run_20261101_095000_lambda_5.00e-04_lr_2.00e-03_bs_4", exact=True)).to_be_visible()
+        expect(app.get_by_text("run_20261101_101000_lambda_1.00e-04_lr_4.00e-03_bs_4", exact=True)).to_be_visible()
         expect(app.get_by_text("keeps small objects")).to_be_visible()

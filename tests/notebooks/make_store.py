@@ -1,9 +1,9 @@
-"""Runs for notebooks and panels to look at: five small trainings, and what is left of three that did not end well.
+"""Runs for notebooks and panels to look at: the example sweep, and what is left of runs that did not end well.
 
 python tests/notebooks/make_store.py FOLDER      # FPNKIT_HOME=FOLDER then shows them
 
-The trainings are real ones on built-in images. Their times are set to fixed ones afterwards, in names and files, so
-that what a notebook shows of them is the same every time.
+Trainings, evaluations and anchors are real ones on built-in images. Times are set to fixed ones afterwards, in names
+and files, so that what a notebook shows is the same every time.
 """
 
 import contextlib
@@ -12,61 +12,63 @@ import json
 import os
 import shutil
 import sys
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import torch
+from store import CONFIG_FILE
 
-from fpnkit import train
+from fpnkit import anchors, evaluate, train
+from fpnkit.config.load import load_config
+from fpnkit.launch.sweep import new_sweep, write_sweep
 from fpnkit.runs import clock, layout
 
-LAMBDAS = (1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3)
+LAMBDAS = (3e-6, 2e-5, 1e-4, 5e-4, 2.5e-3)
 START = datetime(2026, 11, 1, 9, 30, tzinfo=UTC)
-CONFIG = """\
-# The quickest training that still learns something: five of them in half a minute.
-task: fpn_compression
-detector: {kind: shapes_fcos}
-data:
-  train: {kind: shapes, images: 24, seed: 3}
-  val: {kind: shapes, images: 8, seed: 4}
-cache: {directory: FEATURES}
-codec: {kind: factorized, channels: 16, latent_channels: 16}
-loss: {lambda: 2.5e-4}
-training: {epochs: 6, batch_size: 4, lr: 2e-3, crop: 128, log_every: 2, keep_best: 1, device: cpu}
-"""
+_MEASURED = ("loss", "bpp_estimated", "distortion", "aux_loss", "snr_db", "bpp_level")
+ANCHORS = ["--only", "jpeg_input", "--qualities", "5", "20", "50", "90"]
 
 
 def make_store(folder: Path) -> None:
     """Fill `folder` so that it can be FPNKIT_HOME."""
     torch.set_num_threads(1)  # the order of sums, and with it the last digits, must not depend on the machine
-    base_dir = folder / "checkpoints" / "fpn_compression"
+    os.environ["FPNKIT_HOME"] = str(folder)
+    base_dir = layout.default_base_dir("fpn_compression")
     base_dir.mkdir(parents=True)
-    config = folder / "quick.yaml"
-    config.write_text(CONFIG.replace("FEATURES", str(folder / "features")))
-    finished = [_train(config, base_dir, lmbda) for lmbda in LAMBDAS]
-    runs = [_at(run, START + timedelta(minutes=10 * number)) for number, run in enumerate(finished)]
+    (folder / "configs").mkdir()
+    config = Path(shutil.copy(CONFIG_FILE, folder / "configs"))
+    cache = ["--set", f"cache.directory={folder / 'features'}"]
+    finished = [_train(["--config", str(config), "--lambda", str(lmbda), *cache]) for lmbda in LAMBDAS]
+    runs = [_at(run, START + timedelta(minutes=20 * number)) for number, run in enumerate(finished)]
+    write_sweep(base_dir, new_sweep(config, load_config(config), LAMBDAS, [0]))
     # None of these can be had from a short training without luck: copies, with the facts of run.json changed.
-    _ended_otherwise(runs[1], -10, {"exit_code": 130, "exit_reason": "SIGINT", "epoch": 4})
-    _ended_otherwise(runs[3], -20, {"exit_code": 1, "exit_reason": "DivergedError: loss is NaN at step 11", "epoch": 2})
-    killed = {"exit_code": None, "exit_reason": None, "ended": None, "epoch": 3, "pid": 2**22 + 1}  # above every pid
-    _ended_otherwise(runs[4], -30, killed)
-    broken = _ended_otherwise(runs[0], -40, {})
+    _ended_otherwise(runs[1], -10, 8, {"exit_code": 130, "exit_reason": "SIGINT"})
+    _ended_otherwise(runs[3], -20, 2, {"exit_code": 1, "exit_reason": "DivergedError: loss is NaN at step 31"})
+    killed = {"exit_code": None, "exit_reason": None, "ended": None, "pid": 2**22 + 1}  # above every pid
+    _ended_otherwise(runs[4], -30, 3, killed)
+    broken = _ended_otherwise(runs[0], -40, 1, {})
     (broken / layout.RUN_JSON).write_text("{")
     os.utime(broken, (START.timestamp() - 2400,) * 2)  # all that is known of when it was made
     (runs[2] / layout.NOTE).write_text("keeps small objects\n")
     (runs[2] / layout.TAGS).write_text('["paper"]\n')
+    _call(evaluate.main, [str(run) for run in runs])
+    _call(anchors.main, ["--config", str(config), *ANCHORS])
 
 
-def _train(config: Path, base_dir: Path, lmbda: float) -> Path:
-    """In this process: five processes would load torch five times."""
-    arguments = ["--config", str(config), "--lambda", str(lmbda), "--base-dir", str(base_dir)]
+def _train(arguments: list[str]) -> Path:
     sys.orig_argv = ["python", "-m", "fpnkit.train", *arguments]  # goes into command_args.txt
+    return Path(_call(train.main, arguments).splitlines()[-1])
+
+
+def _call(command: Callable[[Sequence[str]], int], arguments: Sequence[str]) -> str:
+    """→ what it printed. In this process: each of its own would load torch again."""
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed):
-        code = train.main(arguments)
-    assert code == 0, f"a training ended with code {code}"
-    return Path(printed.getvalue().splitlines()[-1])
+        code = command(arguments)
+    assert code == 0, f"{command.__module__} ended with code {code}"
+    return printed.getvalue()
 
 
 def _at(run: Path, created: datetime) -> Path:
@@ -79,19 +81,29 @@ def _at(run: Path, created: datetime) -> Path:
     run.rename(target)
     log = target / layout.log_name(old)
     log.rename(target / layout.log_name(created))
-    end = created + timedelta(minutes=record["epochs"])
-    times = {"created": created, "started": created, "heartbeat": end, "ended": end}
-    record |= {key: clock.to_text(time) for key, time in times.items()}
-    _write(target, record | {"name": target.name, "size_bytes": 250_000})
+    _write(target, record | _times(created, record["epochs"]) | {"name": target.name, "size_bytes": 250_000})
     return target
 
 
-def _ended_otherwise(run: Path, minutes: int, facts: dict[str, Any]) -> Path:
+def _times(created: datetime, epochs: int) -> dict[str, str]:
+    end = created + timedelta(minutes=epochs)
+    times = {"created": created, "started": created, "heartbeat": end, "ended": end}
+    return {key: clock.to_text(time) for key, time in times.items()}
+
+
+def _ended_otherwise(run: Path, minutes: int, epoch: int, facts: dict[str, Any]) -> Path:
+    """A copy that got no further than this epoch."""
     record = _read(run)
     config, created = record["config"], START + timedelta(minutes=minutes)
     copy = run.with_name(layout.run_name(created, config["lmbda"], config["lr"], config["batch_size"]))
     shutil.copytree(run, copy)
-    _write(copy, record | {"name": copy.name, "created": clock.to_text(created), **facts})
+    every = [json.loads(line) for line in (copy / layout.METRICS).read_text().splitlines()]
+    lines = [line for line in every if line["epoch"] <= epoch]
+    (copy / layout.METRICS).write_text("".join(json.dumps(line) + "\n" for line in lines))
+    best = min((line for line in lines if line["split"] == "val"), key=lambda line: float(line["loss"]))
+    record["best"] |= {"epoch": best["epoch"], "loss": best["loss"], "metrics": {key: best[key] for key in _MEASURED}}
+    record |= {"name": copy.name, "epoch": epoch, "step": lines[-1]["step"], "last": lines[-1]}
+    _write(copy, record | _times(created, epoch) | facts)
     return copy
 
 

@@ -1,7 +1,7 @@
-"""The runs that notebooks are tested with: made once, copied for each notebook, for some change them."""
+"""The runs that notebooks are tested with: made once, copied for each test that may change them."""
 
 import atexit
-import functools
+import fcntl
 import os
 import shutil
 import subprocess
@@ -10,17 +10,30 @@ import tempfile
 from pathlib import Path
 
 MAKE_STORE = Path(__file__).with_name("make_store.py")
-MADE = "FPNKIT_TEST_STORE"  # a store that was made before, such as by the process that started this one
+CONFIG_FILE = Path(__file__).parents[2] / "configs" / "example_sweep.yaml"
+MADE = "FPNKIT_TEST_STORE"  # where it is, or will be: all processes of a test run share one
 
 
-@functools.cache
+def reserve() -> None:
+    """Choose a place before others are started, unless one was given; gone when this process ends."""
+    if MADE not in os.environ:
+        folder = tempfile.mkdtemp(prefix="fpnkit_store_")
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+        os.environ[MADE] = str(Path(folder) / "home")
+
+
 def store() -> Path:
-    """A folder to be FPNKIT_HOME; gone when this process ends."""
-    if MADE in os.environ:
-        return Path(os.environ[MADE])
-    folder = Path(tempfile.mkdtemp(prefix="fpnkit_store_"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    home = folder / "home"
+    """A folder to be FPNKIT_HOME, which nobody changes."""
+    reserve()
+    home = Path(os.environ[MADE])
+    with open(home.with_suffix(".lock"), "wb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # whoever comes while it is being made waits
+        if not home.exists():
+            _make(home)
+    return home
+
+
+def _make(home: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-W", "ignore", str(MAKE_STORE), str(home)],
         env={**os.environ, "OMP_NUM_THREADS": "1"},
@@ -28,9 +41,9 @@ def store() -> Path:
         stderr=subprocess.STDOUT,
         text=True,
     )
+    if done.returncode != 0:
+        shutil.rmtree(home, ignore_errors=True)
     assert done.returncode == 0, done.stdout
-    os.environ[MADE] = str(home)
-    return home
 
 
 def copy_store(folder: Path) -> Path:

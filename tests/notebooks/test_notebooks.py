@@ -82,7 +82,7 @@ def test_it_tells_a_story_and_how_to_serve_it(path: Path) -> None:
 
 def test_nothing_but_paths_is_replaced_before_comparing() -> None:
     rules = re.findall(r"^regex: (.*)$", (Path(__file__).parent / "sanitize.cfg").read_text(), re.MULTILINE)
-    numbers = ["0.5", "2.5e-04", "1,234 runs", "run_20261101_095000_lambda_5.00e-04", "-3 dB", "12%"]
+    numbers = ["0.5", "2.5e-04", "1,234 runs", "run_20261101_103000_lambda_5.00e-04", "-3 dB", "12%"]
     assert rules
     assert [text for text in numbers for rule in rules if re.search(rule, text)] == []
 
@@ -92,7 +92,7 @@ def test_a_wrong_number_in_an_output_fails(tmp_path: Path) -> None:
     """The real comparison on a notebook with one stored digit changed."""
     notebook = json.loads((ROOT / "notebooks" / "02_runs.ipynb").read_text())
     notebook["cells"] = [cell for cell in notebook["cells"] if cell["id"] in ("base", "frame", "query")]
-    changed = json.dumps(notebook).replace("0.00025  run_20261101_094000", "0.00035  run_20261101_094000")
+    changed = json.dumps(notebook).replace("2e-05  run_20261101_095000", "3e-05  run_20261101_095000")
     assert changed != json.dumps(notebook)
     (tmp_path / "changed.ipynb").write_text(changed)
     shutil.copy(ROOT / "notebooks" / "conftest.py", tmp_path)
@@ -107,4 +107,4 @@ def test_a_wrong_number_in_an_output_fails(tmp_path: Path) -> None:
     assert done.returncode == 1, done.stdout + done.stderr
     assert "changed.ipynb::Cell 2" in done.stdout
     assert "1 failed, 2 passed" in done.stdout
-    assert "0.00035" in done.stdout
+    assert "3e-05" in done.stdout

@@ -1,0 +1,72 @@
+"""The offer to make an example sweep, with real processes."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from store import CONFIG_FILE, copy_store
+
+from fpnkit.errors import ConfigError
+from fpnkit.launch.local import find
+from fpnkit.launch.stop import stop
+from fpnkit.launch.sweep import sweep_ids
+from fpnkit.widgets.example import LAMBDAS, ExampleSweep
+
+
+@pytest.fixture
+def base(tmp_path: Path) -> Iterator[Path]:
+    yield tmp_path / "runs"
+    for launched in find(tmp_path / "runs"):
+        if launched.lives():
+            stop(launched, "kill")
+
+
+def offer(base: Path, config: Path = CONFIG_FILE) -> ExampleSweep:
+    return ExampleSweep(base, config, poll_seconds=0)
+
+
+def test_where_there_are_runs_it_only_counts_them(tmp_path: Path) -> None:
+    base = copy_store(tmp_path / "home") / "checkpoints" / "fpn_compression"
+    panel = offer(base)
+    panel.raise_failures()
+    assert [child for child in panel.children if child is not panel.said] == []
+    assert f"9 runs in {base}<" in panel.said.value
+    panel.make()
+    assert find(base) == []
+
+
+def test_where_there_are_none_one_press_starts_a_sweep_that_others_see(base: Path) -> None:
+    panel = offer(base)
+    panel.raise_failures()
+    assert "There are no runs here yet." in panel.said.value
+    assert not base.exists()
+    panel.make_button.click()
+    panel.raise_failures()
+    (launched,) = find(base)
+    assert launched.argv[-8:] == (*("--lambdas", *LAMBDAS)[-5:], "--base-dir", str(base), "--evaluate")
+    assert panel.make_button.disabled
+    panel.make()  # pressed twice
+    assert find(base) == [launched]
+    other = offer(base)  # in another notebook, or after the kernel was restarted
+    assert other.make_button.disabled
+    assert "It is being made." in other.said.value
+    deadline = time.monotonic() + 60
+    while not sweep_ids(base):
+        assert launched.lives(), launched.log.read_text()
+        assert time.monotonic() < deadline, launched.log.read_text()
+        time.sleep(0.2)
+    while not all(f"λ {lmbda}" in other.live.strip.value for lmbda in LAMBDAS):
+        assert time.monotonic() < deadline, other.live.strip.value
+        other.live._looked = float("-inf")
+        other.live.update()
+
+
+def test_without_the_config_it_says_so_and_leaves_nothing(base: Path, tmp_path: Path) -> None:
+    panel = offer(base, tmp_path / "none.yaml")
+    with pytest.raises(ConfigError) as error:
+        panel.make()
+    panel.make_button.click()
+    assert str(panel.failures["make an example sweep"]) == str(error.value)
+    assert str(error.value) == f"{tmp_path}/none.yaml: cannot be read: No such file or directory"
+    assert not base.exists()
