@@ -33,7 +33,8 @@ def source(cell: dict[str, Any]) -> str:
 
 
 def test_there_are_notebooks() -> None:
-    assert NOTEBOOKS
+    names = ["00_tour", "01_train", "02_runs", "03_rate_distortion", "04_fpn_analysis"]
+    assert [path.stem for path in NOTEBOOKS] == names
 
 
 @each_notebook
@@ -70,6 +71,15 @@ def test_figures_are_seen(path: Path) -> None:
     """Without `%matplotlib inline` a figure is the text `<Figure …>`, which nbval finds as good."""
     data = [output.get("data", {}) for cell in cells(path) for output in cell["outputs"]]
     assert [each for each in data if "<Figure" in str(each.get("text/plain")) and "image/png" not in each] == []
+    assert [each for each in data if "image/png" in each]
+
+
+@each_notebook
+def test_it_helps_those_without_runs_and_those_with_data_of_their_own(path: Path) -> None:
+    assert any("ExampleSweep(base_dir)" in source(cell) for cell in cells(path)[:2])
+    text = "\n".join(source(cell) for cell in cells(path, "markdown"))
+    assert "*Your own data and detectors* in the README" in text
+    assert "## Your own data and detectors" in (ROOT / "README.md").read_text().splitlines()
 
 
 @each_notebook
