@@ -15,14 +15,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fpnkit.config.load import plain
 from fpnkit.errors import ConfigError, FpnkitError, RunError
 from fpnkit.runs import clock, layout
 from fpnkit.runs.candidate import Candidate, find_candidates
 
 if TYPE_CHECKING:
     from fpnkit.report.run import Analysed
-    from fpnkit.report.subject import Subject
 
 log = logging.getLogger("fpnkit.analyze")  # the name of the module is `__main__` when it runs as a command
 
@@ -76,13 +74,11 @@ def _check(options: argparse.Namespace) -> None:
 
 def _analyze(candidates: Sequence[Candidate], options: argparse.Namespace) -> Path:
     """→ the page to look at."""
-    from fpnkit.report.run import (
-        INDEX,
-        analyse,
-        default_directory,
-    )  # torch only once the arguments are known to be right
+    # torch only once the arguments are known to be right
+    from fpnkit.report.run import INDEX, analyse, default_directory
+    from fpnkit.report.subject import load_subjects
 
-    subjects = _subjects(candidates, options)
+    subjects = load_subjects(candidates, options.split, options.images)
     alone = len(subjects) == 1
     analysed: list[Analysed] = []
     for subject in subjects:
@@ -98,34 +94,6 @@ def _analyze(candidates: Sequence[Candidate], options: argparse.Namespace) -> Pa
     directory = (options.output or default).absolute()
     compare(subjects, analysed, directory, dark=options.dark)
     return directory / INDEX
-
-
-def _subjects(candidates: Sequence[Candidate], options: argparse.Namespace) -> list[Subject]:
-    """All of them before anything long starts; runs with the same detector and images share a bench."""
-    from fpnkit.report.subject import Bench, build_bench, feature_facts, load_subject
-
-    benches: dict[str, Bench] = {}
-    subjects = []
-    for candidate in candidates:
-        config = plain(candidate.config)
-        key = str((config["detector"], config["data"], config["seed"]))
-        if key not in benches:
-            benches[key] = build_bench(candidate.config, options.split, options.images)
-        subjects.append(load_subject(candidate.path, benches[key]))
-    first = subjects[0]
-    for other in subjects[1:]:
-        if feature_facts(other.bench) != feature_facts(first.bench):
-            raise RunError(
-                f"runs to compare: required one detector and the same images, found {_describe(first)} in "
-                f"{first.run.name} and {_describe(other)} in {other.run.name}"
-            )
-    return subjects
-
-
-def _describe(subject: Subject) -> str:
-    bench = subject.bench
-    names = f"{bench.detector.name} ({bench.fingerprint[:8]}), {len(bench.indices)} images"
-    return f"{names} of {bench.images.name} ({bench.images_id[:8]})"
 
 
 if __name__ == "__main__":

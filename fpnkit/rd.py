@@ -15,12 +15,22 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from fpnkit.errors import FpnkitError, UserError
-from fpnkit.evaluation.compare import compare, rates_at_shares
-from fpnkit.evaluation.judge import doubts, next_lambda, saturated
+from fpnkit.evaluation.overview import compare_all, judge, metrics
 from fpnkit.evaluation.points import RATES, RdPoints
-from fpnkit.evaluation.report import Rows, bd_rows, fitting, metric_name, point_rows, share_rows
+from fpnkit.evaluation.report import (
+    Rows,
+    bd_rows,
+    bd_title,
+    dataset_line,
+    fitting,
+    next_line,
+    point_rows,
+    share_rows,
+    share_title,
+)
 from fpnkit.evaluation.resampling import Resampler
 from fpnkit.evaluation.table import read_points
+from fpnkit.launch.sweep import runs_of_sweep
 from fpnkit.runs import layout, text
 from fpnkit.runs.files import write_text
 from fpnkit.runs.table import print_rows
@@ -63,22 +73,20 @@ def _parser() -> argparse.ArgumentParser:
 def _run(options: argparse.Namespace) -> None:
     runs, missing = _runs(options)
     points = read_points(runs, anchors=_anchors(options.anchors), dataset=options.dataset)
-    warnings = [*missing, *points.warnings]
-    y = _metric(points, options.x, options.y, warnings)
+    y = _metric(points, options.y, missing)
     if options.bd is not None:
         points.curve(options.bd)  # before anything is written
     if options.output is not None:
-        _save_figure(points, options.x, y, options.output)
+        from fpnkit.plots.rd_files import save_rd
+
+        print(f"figure: {', '.join(map(str, save_rd(points, options.output, x=options.x, y=y)))}")
     if options.csv is not None:
         _save_table(points, options.csv)
     _print_points(points, y)
     _print_comparisons(points, Resampler(options.x, y), options.bd)
-    for curve in points.curves:
-        warnings += doubts(curve, options.x, y)
-        warnings += [said for said in [saturated(points, curve, options.x, y)] if said]
-    _print_list("Warnings", warnings)
-    following = [found for curve in points.curves if (found := next_lambda(points, curve, options.x, y))]
-    _print_list("Next", [f"{each.curve}: lambda {text.rate(each.lmbda)}: {each.reason}" for each in following])
+    judged = judge(points, options.x, y, missing)
+    _print_list("Warnings", judged.warnings)
+    _print_list("Next", [next_line(found) for found in judged.following])
 
 
 def _runs(options: argparse.Namespace) -> tuple[list[Path], list[str]]:
@@ -87,7 +95,7 @@ def _runs(options: argparse.Namespace) -> tuple[list[Path], list[str]]:
     if options.sweep is not None:
         if options.runs:
             raise UserError(f"--sweep {options.sweep}: required no RUN beside it, found {options.runs[0]}")
-        return _sweep_runs(base_dir, options.sweep)
+        return runs_of_sweep(base_dir, options.sweep)
     if options.runs:
         return list(dict.fromkeys(layout.find_run(name, base_dir).absolute() for name in options.runs)), []
     try:
@@ -97,57 +105,18 @@ def _runs(options: argparse.Namespace) -> tuple[list[Path], list[str]]:
     return [base_dir / name for name in names if layout.is_run_directory(base_dir / name)], []
 
 
-def _sweep_runs(base_dir: Path, sweep_id: str) -> tuple[list[Path], list[str]]:
-    from fpnkit.launch.sweep import sweep_state
-
-    state = sweep_state(base_dir, sweep_id)
-    missing = [
-        f"sweep {sweep_id}: lambda {text.rate(each.lmbda)}, seed {each.seed} is missing: no run of it was started"
-        for each in state
-        if each.run is None
-    ]
-    return [each.run.path for each in state if each.run is not None], missing
-
-
 def _anchors(given: Sequence[str] | None) -> Sequence[str] | None:
     if given is None or list(given) == ["all"]:
         return None
     return [] if list(given) == ["none"] else list(given)
 
 
-def _metric(points: RdPoints, x: str, y: str | None, warnings: Sequence[str]) -> str:
+def _metric(points: RdPoints, y: str | None, missing: Sequence[str]) -> str:
     """The column to compare; raises `UserError` where no point has it."""
-    if not points.curves:
-        raise UserError("\n".join(["nothing to show: no run has an evaluation or a validation", *warnings]))
-    known = sorted({key for curve in points.curves for point in curve.points for key in point.values})
-    columns = [key for key in known if key not in (*RATES, "bpp_gap")]
+    columns = metrics(points, missing)
     if y is not None and y not in columns:
         raise UserError(f"--y {y}: required one of {', '.join(columns)}")
     return y or points.accuracy
-
-
-def _save_figure(points: RdPoints, x: str, y: str, path: Path) -> None:
-    from fpnkit.evaluation.table import frame
-    from fpnkit.plots.panels import figure_of
-    from fpnkit.plots.rd import plot_rd
-    from fpnkit.plots.save import save_figure
-    from fpnkit.plots.style import style
-    from fpnkit.runs.provenance import describe_commit
-
-    shown = [point for curve in points.curves for point in curve.points]
-    source = {
-        "runs": [point.run for point in shown if point.run is not None],
-        "anchors": [curve.name for curve in points.curves if all(point.run is None for point in curve.points)],
-        "dataset": points.dataset,
-        "detector": points.detector,
-        "x": x,
-        "y": y,
-        "commit": describe_commit(),
-        "evaluated_with": sorted({point.commit for point in shown if point.commit}),
-    }
-    with style():
-        written = save_figure(figure_of(plot_rd(points, x=x, y=y)), path, frame(points), source)
-    print(f"figure: {', '.join(map(str, written))}")
 
 
 def _save_table(points: RdPoints, path: Path) -> None:
@@ -161,25 +130,20 @@ def _save_table(points: RdPoints, path: Path) -> None:
 
 def _print_points(points: RdPoints, y: str) -> None:
     if points.dataset is not None:
-        ceiling = points.ceiling_of(y)
-        known = "" if ceiling is None else f"; {metric_name(y)} on uncompressed features {100 * ceiling:.1f}"
-        print(f"{points.dataset} with {points.detector}{known}\n")
+        print(f"{dataset_line(points, y)}\n")
     rows = point_rows(points, y)
     _print_rows(fitting(rows, shutil.get_terminal_size().columns) if sys.stdout.isatty() else rows)
 
 
 def _print_comparisons(points: RdPoints, sampler: Resampler, bd_with: str | None) -> None:
-    measured = [curve for curve in points.curves if curve.steps(sampler.x, sampler.y)]
-    shares = [result for curve in measured for result in rates_at_shares(points, curve, sampler)]
-    if shares:
-        print(f"\nRate at a share of the ceiling, linear in log {metric_name(sampler.x)} between points")
-        _print_rows(share_rows(shares, sampler.x, sampler.y))
+    compared = compare_all(points, sampler, bd_with)
+    if compared.shares:
+        print(f"\n{share_title(sampler.x)}")
+        _print_rows(share_rows(compared.shares, sampler.x, sampler.y))
     if bd_with is not None:
-        anchor = points.curve(bd_with)
-        results = [compare(anchor, curve, sampler) for curve in measured if curve is not anchor]
-        print(f"\nAgainst {bd_with}, piecewise cubic (pchip); a negative BD-rate needs fewer bits")
-        if results:
-            _print_rows(bd_rows(results, sampler.y))
+        print(f"\n{bd_title(bd_with)}")
+        if compared.savings:
+            _print_rows(bd_rows(compared.savings, sampler.y))
         else:
             print("no other curve is measured")
 

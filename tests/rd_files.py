@@ -132,7 +132,7 @@ def write_run(
     created = START + timedelta(minutes=number)
     path = base_dir / layout.run_name(created, lmbda, 1e-3, 4)
     path.mkdir(parents=True)
-    lines = [_line(created, epoch, loss, bpp) for epoch, loss in enumerate(losses, start=1)]
+    lines = [validation(created, epoch, loss, bpp) for epoch, loss in enumerate(losses, start=1)]
     epochs = len(lines)
     record = RunRecord(
         id=path.name,
@@ -181,7 +181,8 @@ def write_ceiling(home: Path) -> Path:
     return folder
 
 
-def _line(created: datetime, epoch: int, loss: float, bpp: float) -> MetricsLine:
+def validation(created: datetime, epoch: int, loss: float, bpp: float) -> MetricsLine:
+    """What an epoch writes to metrics.jsonl."""
     return MetricsLine(
         time=clock.to_text(created + timedelta(minutes=epoch)),
         split="val",

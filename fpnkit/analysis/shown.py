@@ -69,6 +69,18 @@ def mosaic(original: Tensor, decoded: Tensor, most: int = 16) -> pd.DataFrame:
     )
 
 
+def channel_map(
+    original: Pyramid, decoded: Pyramid, spec: PyramidSpec, geometry: ImageGeometry, level: str, channel: int | None
+) -> pd.DataFrame:
+    """A row for each cell of a level: a channel, or with None the mean of all, before and after."""
+    values = {
+        name: pyramid[level][0].mean(0) if channel is None else pyramid[level][0, channel]
+        for name, pyramid in (("original", original), ("decoded", decoded))
+    }
+    table = _cells(level, values["original"].shape, spec[level].stride, geometry)
+    return table.assign(**{name: _flat(each) for name, each in values.items()})
+
+
 def boxes(before: Detections, after: Detections, threshold: float, categories: Mapping[int, str]) -> pd.DataFrame:
     """Detections of at least `threshold` in uncompressed and in decoded features, in pixels of the original."""
     rows = []

@@ -32,6 +32,10 @@ class Subset:
         """That of the image in the whole set."""
         return self._images.identity(self._indices[index])
 
+    def title(self, index: int) -> str:
+        """That of the image in the whole set."""
+        return self._images.title(self._indices[index])
+
     def size(self, index: int) -> tuple[int, int]:
         """(height, width) in pixels, without decoding the image."""
         return self._images.size(self._indices[index])

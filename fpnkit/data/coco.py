@@ -92,6 +92,10 @@ class CocoSet:
         """Place, size and time of the last change of the file."""
         return file_identity(self._path(index))
 
+    def title(self, index: int) -> str:
+        """The file as the JSON file names it."""
+        return self._images[index]["file_name"]
+
     def size(self, index: int) -> tuple[int, int]:
         """(height, width) in pixels, from the JSON file; `check` has compared it with the image."""
         return self._images[index]["height"], self._images[index]["width"]

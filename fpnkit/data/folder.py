@@ -55,6 +55,10 @@ class FolderSet:
         """Place, size and time of the last change of the file."""
         return file_identity(self._path(index))
 
+    def title(self, index: int) -> str:
+        """The file below the folder."""
+        return self._names[index]
+
     def size(self, index: int) -> tuple[int, int]:
         """(height, width) in pixels, upright, from the file's header."""
         return read_size(self._path(index), upright=True)

@@ -42,6 +42,10 @@ class ImageSet(Protocol):
         """A text that changes whenever the pixels may have changed."""
         ...
 
+    def title(self, index: int) -> str:
+        """What people call the image: its file, where there is one."""
+        ...
+
     def size(self, index: int) -> tuple[int, int]:
         """(height, width) in pixels, without decoding the image."""
         ...

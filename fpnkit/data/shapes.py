@@ -289,6 +289,10 @@ class ShapesSet:
         """Generator version, seed and index."""
         return f"shapes v{VERSION} seed {self._seed} image {index}"
 
+    def title(self, index: int) -> str:
+        """There is no file."""
+        return f"{self.name}, image {index}"
+
     def size(self, index: int) -> tuple[int, int]:
         """(height, width) in pixels, the same for all."""
         return SIZE, SIZE

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from fpnkit.config.diff import Difference, differences, flatten
@@ -56,10 +58,24 @@ def _settings(point: Point) -> Settings:
     if point.path is None:
         return {}
     try:
-        settings = flatten(plain(load_config(point.path / layout.CONFIG_USED)))
+        stat = (point.path / layout.CONFIG_USED).stat()
+    except OSError:
+        return _read_settings(point.path)
+    return _known_settings(point.path, (stat.st_mtime_ns, stat.st_size, stat.st_ino))
+
+
+@functools.lru_cache(maxsize=10_000)
+def _known_settings(path: Path, stamp: tuple[int, int, int]) -> Settings:
+    """A file takes a millisecond, and a panel asks for all of them whenever one run changed."""
+    return _read_settings(path)
+
+
+def _read_settings(path: Path) -> Settings:
+    try:
+        settings = flatten(plain(load_config(path / layout.CONFIG_USED)))
     except ConfigError:  # of another version of fpnkit
         try:
-            settings = plain_settings(point.path)
+            settings = plain_settings(path)
         except ConfigError as error:
             return {"config_used.yaml": str(error)}
     return {key: value for key, value in settings.items() if not _is_free(key)}

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fpnkit.evaluation.compare import RateAtShare
+from fpnkit.evaluation.judge import NextLambda
 from fpnkit.evaluation.points import MEAN_SNR, PERCENT, Curve, Point, RdPoints
 from fpnkit.metrics.bd import BdResult
 from fpnkit.runs import layout, text
@@ -75,6 +76,28 @@ def _value(point: Point, key: str) -> str:
         return f"{100 * value:+.2f} %"
     shown = f"{100 * value:.1f}" if key in PERCENT else f"{value:.2f}" if key.startswith("snr") else f"{value:.4g}"
     return shown + ("" if bounds is None else f" [{100 * bounds[0]:.1f}, {100 * bounds[1]:.1f}]")
+
+
+def dataset_line(points: RdPoints, y: str) -> str:
+    """On what the curves were measured, and what can be reached there."""
+    ceiling = points.ceiling_of(y)
+    known = "" if ceiling is None else f"; {metric_name(y)} on uncompressed features {100 * ceiling:.1f}"
+    return f"{points.dataset} with {points.detector}{known}"
+
+
+def next_line(found: NextLambda) -> str:
+    """What to train, and why."""
+    return f"{found.curve}: lambda {text.rate(found.lmbda)}: {found.reason}"
+
+
+def share_title(x: str) -> str:
+    """Of the table below."""
+    return f"Rate at a share of the ceiling, linear in log {metric_name(x)} between points"
+
+
+def bd_title(against: str) -> str:
+    """Of the table of `bd_rows`."""
+    return f"Against {against}, piecewise cubic (pchip); a negative BD-rate needs fewer bits"
 
 
 def share_rows(results: Sequence[RateAtShare], x: str, y: str) -> Rows:

@@ -7,14 +7,14 @@ plot_rd(points)                       # fpnkit.plots.rd
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fpnkit.errors import UserError
 from fpnkit.evaluation.curves import joined
-from fpnkit.evaluation.gather import find_ceiling, most_common, read_anchors, read_run
+from fpnkit.evaluation.gather import Found, find_ceiling, most_common, read_anchors, read_run
 from fpnkit.evaluation.points import Curve, Point, RdPoints
 from fpnkit.evaluation.results import Summary
 from fpnkit.runs import layout
@@ -36,14 +36,16 @@ def read_points(
     anchors: Sequence[str] | None = None,
     dataset: str | None = None,
     home: Path | None = None,
+    read: Callable[[Path], Found] = read_run,
 ) -> RdPoints:
     """Curves of these runs on one set of images (default: the one that most were evaluated on) with their anchors.
 
-    `anchors`: names, or parts of them such as `jpeg`; None: all of the same detector on the same images. Raises
-    `UserError` for a data set or an anchor that there is none of, `RunError` for what is no run.
+    `anchors`: names, or parts of them such as `jpeg`; None: all of the same detector on the same images. `read`: for
+    those who keep what they read. Raises `UserError` for a data set or an anchor that there is none of, `RunError` for
+    what is no run.
     """
     home = home or layout.home()
-    found = [read_run(path) for path in runs]
+    found = [read(path) for path in runs]
     warnings = [each.left_out for each in found if each.left_out]
     measured = [pair for each in found for pair in each.measured]
     waiting = [each.waiting for each in found if each.waiting]

@@ -22,7 +22,7 @@ from fpnkit.config.load import load_config, plain, to_yaml, validate
 from fpnkit.config.schema import CodecConfig, Config
 from fpnkit.config.yaml_source import parse
 from fpnkit.errors import ConfigError, FpnkitError, RunError
-from fpnkit.runs import clock, layout
+from fpnkit.runs import clock, layout, text
 from fpnkit.runs.files import is_machine_error, storage_error, write_text
 from fpnkit.runs.redact import without_secrets
 from fpnkit.runs.settings import OUTPUT_ONLY
@@ -136,8 +136,8 @@ def write_sweep(base_dir: Path, sweep: Sweep) -> None:
     write_text(config, to_yaml(plain(sweep.config(*sweep.points()[0]))))
     head = {"schema_version": SCHEMA_VERSION, "id": sweep.id, "created": sweep.created}
     varied = {"lambdas": list(sweep.lambdas), "seeds": list(sweep.seeds)}
-    text = yaml.safe_dump({**head, **varied}, sort_keys=False, default_flow_style=None)
-    write_text(path, text + to_yaml({"config": dict(sweep.settings)}))
+    top = yaml.safe_dump({**head, **varied}, sort_keys=False, default_flow_style=None)
+    write_text(path, top + to_yaml({"config": dict(sweep.settings)}))
 
 
 def read_sweep(path: Path) -> Sweep:
@@ -165,6 +165,22 @@ def read_sweep(path: Path) -> Sweep:
     except (KeyError, TypeError, ValueError, IndexError, AssertionError) as error:  # pydantic's is a ValueError
         found = "settings that this fpnkit does not take" if isinstance(error, ValidationError) else "something else"
         raise RunError(f"{path}: required the plan of a sweep, found {found}") from error
+
+
+def sweep_ids(base_dir: Path) -> list[str]:
+    """Of all plans, in order; none where there is no directory."""
+    return sorted(path.stem for path in (base_dir / layout.SWEEPS).glob("*.yaml"))
+
+
+def runs_of_sweep(base_dir: Path, sweep_id: str) -> tuple[list[Path], list[str]]:
+    """Its runs, and a line about each that it lacks. Raises RunError if there is no such plan."""
+    state = sweep_state(base_dir, sweep_id)
+    missing = [
+        f"sweep {sweep_id}: lambda {text.rate(each.lmbda)}, seed {each.seed} is missing: no run of it was started"
+        for each in state
+        if each.run is None
+    ]
+    return [each.run.path for each in state if each.run is not None], missing
 
 
 def sweep_state(base_dir: Path, sweep_id: str) -> tuple[SweepPoint, ...]:

@@ -80,6 +80,33 @@ def plot_map(
     return shown
 
 
+def plot_cells(
+    values: NDArray[np.float64],
+    size: tuple[int, int],
+    extent: tuple[float, float, float, float],
+    limits: tuple[float, float],
+    colours: str,
+    *,
+    ax: Axes | None = None,
+) -> AxesImage:
+    """A level's cells alone, cut to the image of `size`; colours from the first to the last limit."""
+    ax = ax or new_axes()
+    low, high = limits
+    shown = ax.imshow(values, cmap=colours, vmin=low, vmax=high, extent=extent, interpolation="nearest")
+    ax.set(xlim=(0, size[1]), ylim=(size[0], 0), aspect="equal")
+    _bare(ax)
+    return shown
+
+
+def plot_photo(photo: Photo, size: tuple[int, int], *, ax: Axes | None = None) -> Axes:
+    """The image of `size`, whatever the size it is shown with."""
+    ax = ax or new_axes()
+    ax.imshow(photo, extent=(0, size[1], size[0], 0))
+    ax.set(xlim=(0, size[1]), ylim=(size[0], 0), aspect="equal")
+    _bare(ax)
+    return ax
+
+
 def extent_of(table: pd.DataFrame) -> tuple[float, float, float, float]:
     """Left, right, bottom, top of a level's cells in pixels of the image."""
     return table["left"].min(), table["right"].max(), table["bottom"].max(), table["top"].min()
@@ -112,8 +139,7 @@ def plot_boxes(
 ) -> Axes:
     """Boxes on the image of `size` (height, width); thick and orange, dashed: what `other` has no counterpart of."""
     ax = ax or new_axes()
-    height, width = size
-    ax.imshow(photo, extent=(0, width, height, 0))
+    plot_photo(photo, size, ax=ax)
     for (_, box), alone in zip(boxes.iterrows(), without_counterpart(boxes, other), strict=True):
         colour = _LOST if alone else _KEPT
         corner = (box["left"], box["top"])
@@ -130,8 +156,6 @@ def plot_boxes(
             clip_on=True,
             bbox={"facecolor": colour, "edgecolor": "none", "pad": 0.6, "alpha": 0.9},
         )
-    ax.set(xlim=(0, width), ylim=(height, 0), aspect="equal")
-    _bare(ax)
     return ax
 
 

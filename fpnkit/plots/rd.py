@@ -35,9 +35,16 @@ Values = Mapping[str, float]
 
 
 def plot_rd(
-    points: RdPoints, *, x: str = "bpp", y: str | None = None, ax: Axes | None = None, intervals: bool | None = None
+    points: RdPoints,
+    *,
+    x: str = "bpp",
+    y: str | None = None,
+    ax: Axes | None = None,
+    log: bool = True,
+    ceiling: bool = True,
+    intervals: bool | None = None,
 ) -> Axes:
-    """A line for each curve over a logarithmic rate; `y` by default the points' accuracy.
+    """A line for each curve over the rate, logarithmic or from 0; `y` by default the points' accuracy.
 
     Solid: measured through real bytes, seeds as a band from the worst to the best. Hollow, with its way there: a run
     that still trains or is not evaluated, by its validation. Thin bars: 95 % over images, by default up to four curves.
@@ -50,13 +57,22 @@ def plot_rd(
         return note(ax, f"no point has {x} and {y} yet")
     for curve, look in zip(curves, _looks(curves), strict=True):
         _plot_curve(ax, curve, look, x, y, not many if intervals is None else intervals)
-    _plot_ceiling(ax, points, y)
-    ax.set_xscale("log")
-    _ticks(ax)
-    ax.set(xlabel=_X_NAMES.get(x, x), ylabel=axis_name(y))
+    if ceiling:
+        _plot_ceiling(ax, points, y)
+    if log:
+        ax.set_xscale("log")
+        _ticks(ax)
+    else:
+        ax.set_xlim(left=0)
+    ax.set(xlabel=rate_name(x), ylabel=axis_name(y))
     hollow = any(not point.solid and _values(point.values, x, y) for curve in curves for point in curve.points)
     _legend(ax, hollow)
     return ax
+
+
+def rate_name(x: str) -> str:
+    """As it stands on an axis."""
+    return _X_NAMES.get(x, x)
 
 
 def axis_name(y: str) -> str:

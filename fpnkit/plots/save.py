@@ -11,7 +11,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from fpnkit.errors import UserError
-from fpnkit.runs.files import write_bytes, write_json, write_text
+from fpnkit.runs.files import is_machine_error, storage_error, write_bytes, write_json, write_text
 
 FORMATS = ("png", "pdf", "svg")
 # No time of creation inside: the same data gives the same file.
@@ -36,7 +36,12 @@ def save_figure(
         if name not in FORMATS:
             raise UserError(f"figure {path}: required the format {', '.join(FORMATS)}; found {name}")
     stem = path.with_suffix("") if suffix else path
-    os.makedirs(stem.parent, exist_ok=True)
+    try:
+        os.makedirs(stem.parent, exist_ok=True)
+    except OSError as error:
+        if is_machine_error(error):
+            raise storage_error(stem.parent, error) from error
+        raise UserError(f"figure {path}: required a folder at {stem.parent}, found: {error.strerror}") from error
     written = []
     for name in chosen:
         buffer = io.BytesIO()

@@ -9,12 +9,16 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from fpnkit.analysis.across import Entry, losses, rates, task
+from fpnkit.errors import RunError
 from fpnkit.plots import across as plots
 from fpnkit.plots.panels import figure_of, new_panels, percent_ticks
+from fpnkit.report.compute import codec_tables
 from fpnkit.report.drawing import Drawing, save_all
 from fpnkit.report.page import write_page
+from fpnkit.report.parts import Tables
 from fpnkit.report.run import INDEX, Analysed
-from fpnkit.report.subject import Subject
+from fpnkit.report.subject import Subject, load_subjects
+from fpnkit.runs.candidate import find_candidates
 from fpnkit.runs.provenance import describe_commit
 
 _SECTION = "Along the curve"
@@ -22,10 +26,7 @@ _SECTION = "Along the curve"
 
 def compare(subjects: Sequence[Subject], analysed: Sequence[Analysed], directory: Path, *, dark: bool) -> None:
     """Fill the directory with what the analyses of codecs on one bench say together."""
-    entries = [
-        Entry(subject.run.name, subject.trained.config.codec.kind, subject.trained.config.loss.lmbda, each.tables)
-        for subject, each in zip(subjects, analysed, strict=True)
-    ]
+    entries = [_entry(subject, each.tables) for subject, each in zip(subjects, analysed, strict=True)]
     drawings = across_drawings(entries)
     bench = subjects[0].bench
     names = [subject.run.name for subject in subjects]
@@ -38,6 +39,22 @@ def compare(subjects: Sequence[Subject], analysed: Sequence[Analysed], directory
         "images": f"{len(bench.indices)} of {len(bench.images)} in {bench.images.name} ({bench.split})",
     }
     write_page(directory / INDEX, f"Comparison of {len(names)} codecs", facts, drawings, dark=dark, formats=formats)
+
+
+def entries_of(runs: Sequence[Path | str], split: str = "val", count: int = 20) -> list[Entry]:
+    """What each codec does to the same images, computed anew and not kept: for a notebook.
+
+    Raises FpnkitError: no run, one without a model, runs of different detectors or data.
+    """
+    if not runs:
+        raise RunError("runs to compare: required at least one, found none")
+    candidates = find_candidates([str(run) for run in runs], None, (), ())
+    return [_entry(subject, codec_tables(subject)) for subject in load_subjects(candidates, split, count)]
+
+
+def _entry(subject: Subject, tables: Tables) -> Entry:
+    config = subject.trained.config
+    return Entry(subject.run.name, config.codec.kind, config.loss.lmbda, tables)
 
 
 def across_drawings(entries: Sequence[Entry]) -> list[Drawing]:

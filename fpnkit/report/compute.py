@@ -75,7 +75,7 @@ def codec_tables(subject: Subject) -> Tables:
                     "payload_bits": 8 * len(stream.payload),
                 }
             )
-        found = [_detect(bench.detector, pyramid, features) for pyramid in (features.pyramid, decoded)]
+        found = [detect(bench.detector, pyramid, features) for pyramid in (features.pyramid, decoded)]
         objects += object_rows(image, found[0], found[1], SELF_MAP_SCORE, bench.categories)
         truth.append(image)
         before.append(found[0])
@@ -141,11 +141,12 @@ def reference_of(bench: Bench) -> Reference:
     truth, found = [], []
     for index, features in bench.each("detections"):
         truth.append(GroundTruth.of(bench.images[index]))
-        found.append(_detect(bench.detector, features.pyramid, features))
+        found.append(detect(bench.detector, features.pyramid, features))
     return truth, found
 
 
-def _detect(detector: Detector, pyramid: Pyramid, features: Features) -> Detections:
+def detect(detector: Detector, pyramid: Pyramid, features: Features) -> Detections:
+    """What the detector finds in a pyramid that takes the place of the features' own."""
     (found,) = detector.detect(detector.complete(pyramid), [features.geometry])
     return found
 

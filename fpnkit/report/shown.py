@@ -15,6 +15,7 @@ from PIL import Image
 
 from fpnkit.analysis import shown
 from fpnkit.evaluation.task import SELF_MAP_SCORE
+from fpnkit.report.compute import detect
 from fpnkit.report.parts import FOLDER, Tables
 from fpnkit.report.subject import Subject
 from fpnkit.runs.files import write_bytes
@@ -54,10 +55,7 @@ def _one(subject: Subject, index: int, number: int, mosaics: bool) -> Tables:
     codec, bench = subject.trained.codec, subject.bench
     features = bench.features.load(index)
     decoded = codec.decode(codec.encode(features.pyramid))
-    before, after = (
-        bench.detector.detect(bench.detector.complete(pyramid), [features.geometry])[0]
-        for pyramid in (features.pyramid, decoded)
-    )
+    before, after = (detect(bench.detector, pyramid, features) for pyramid in (features.pyramid, decoded))
     coded = codec.coded_latents(features.pyramid)
     tables = {
         f"bits_map_{number}": shown.bits_map(coded, codec.spec, features.pyramid, features.geometry),
@@ -71,11 +69,16 @@ def _one(subject: Subject, index: int, number: int, mosaics: bool) -> Tables:
 
 
 def _write_photo(path: Path, pixels: torch.Tensor) -> None:
+    buffer = io.BytesIO()
+    thumbnail(pixels).save(buffer, "png")
+    write_bytes(path, buffer.getvalue())
+
+
+def thumbnail(pixels: torch.Tensor) -> Image.Image:
+    """uint8 RGB (3, height, width), made smaller where it is larger than a figure needs."""
     image = Image.fromarray(pixels.permute(1, 2, 0).numpy())
     image.thumbnail((_SIDE, _SIDE))
-    buffer = io.BytesIO()
-    image.save(buffer, "png")
-    write_bytes(path, buffer.getvalue())
+    return image
 
 
 @dataclass(frozen=True)

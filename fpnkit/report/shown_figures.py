@@ -35,7 +35,7 @@ def _of_image(tables: Tables, photo: Photo) -> list[Drawing]:
             f"Image {photo.image}: detections.",
             "Left in uncompressed, right in decoded features; orange and dashed is what the other side lacks.",
             boxes,
-            partial(_boxes, photo, boxes),
+            partial(boxes_figure, photo, boxes),
             wide=True,
         ),
         Drawing(
@@ -44,7 +44,7 @@ def _of_image(tables: Tables, photo: Photo) -> list[Drawing]:
             f"Image {photo.image}: where the bits went.",
             "Bits of all latent channels over the pixels below; each map has its own scale, from least to most.",
             bits,
-            partial(_bits, photo, bits),
+            partial(bits_figure, photo, bits),
             wide=True,
         ),
         Drawing(
@@ -71,7 +71,8 @@ def _mosaic(level: str, table: pd.DataFrame, photo: Photo) -> Drawing:
     )
 
 
-def _boxes(photo: Photo, boxes: pd.DataFrame) -> Figure:
+def boxes_figure(photo: Photo, boxes: pd.DataFrame) -> Figure:
+    """Detections before and after; `boxes` as `analysis.shown.boxes` has them."""
     axes = new_panels(2, 2, photo.size[0] / photo.size[1], PAGE_INCHES, 0.3)
     before, after = (boxes[boxes["features"] == features] for features in ("uncompressed", "decoded"))
     for ax, title, own, other in zip(axes, ("uncompressed", "decoded"), (before, after), (after, before), strict=True):
@@ -81,7 +82,8 @@ def _boxes(photo: Photo, boxes: pd.DataFrame) -> Figure:
     return figure_of(axes[0])
 
 
-def _bits(photo: Photo, bits: pd.DataFrame) -> Figure:
+def bits_figure(photo: Photo, bits: pd.DataFrame) -> Figure:
+    """Where the bits of all levels together, and of each, went; `bits` as `analysis.shown.bits_map` has them."""
     names = levels_of(bits)
     columns = len(names) + 1 if len(names) < 4 else 3
     axes = new_panels(len(names) + 1, columns, photo.size[0] / photo.size[1], PAGE_INCHES, 0.75)

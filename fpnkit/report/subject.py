@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
+from fpnkit.config.load import plain
 from fpnkit.config.schema import CocoData, CodecConfig, HoldoutData
 from fpnkit.data.build import build_image_set, build_image_sets
 from fpnkit.data.cache import FeatureCache
@@ -20,8 +21,9 @@ from fpnkit.data.files import file_identity
 from fpnkit.data.images import ImageSet
 from fpnkit.detectors.base import Detector
 from fpnkit.detectors.build import build_detector
-from fpnkit.errors import ConfigError, WeightsError
+from fpnkit.errors import ConfigError, RunError, WeightsError
 from fpnkit.runs import layout
+from fpnkit.runs.candidate import Candidate
 from fpnkit.training.checkpoint import TrainedCodec, load_codec
 from fpnkit.training.prepare import feature_cache
 
@@ -115,3 +117,37 @@ def load_subject(run: Path, bench: Bench) -> Subject:
         )
     log.info("run %s: best model of epoch %d, hash %s", run.name, trained.epoch, trained.hash)
     return Subject(run, trained, bench)
+
+
+def bench_key(config: CodecConfig, split: str) -> str:
+    """Equal for configs whose codecs can be looked at on one bench."""
+    settings = plain(config)
+    return str((settings["detector"], settings["data"], settings["seed"], split))
+
+
+def load_subjects(candidates: Sequence[Candidate], split: str, count: int) -> list[Subject]:
+    """The best codec of each run on the same images; runs with the same detector and data share a bench.
+
+    Raises `RunError` where detectors or images differ, and what `build_bench` and `load_subject` raise.
+    """
+    benches: dict[str, Bench] = {}
+    subjects: list[Subject] = []
+    for candidate in candidates:
+        key = bench_key(candidate.config, split)
+        if key not in benches:
+            benches[key] = build_bench(candidate.config, split, count)
+        subjects.append(load_subject(candidate.path, benches[key]))
+    first = subjects[0]
+    for other in subjects[1:]:
+        if feature_facts(other.bench) != feature_facts(first.bench):
+            raise RunError(
+                f"runs to compare: required one detector and the same images, found {_describe(first)} in "
+                f"{first.run.name} and {_describe(other)} in {other.run.name}"
+            )
+    return subjects
+
+
+def _describe(subject: Subject) -> str:
+    bench = subject.bench
+    names = f"{bench.detector.name} ({bench.fingerprint[:8]}), {len(bench.indices)} images"
+    return f"{names} of {bench.images.name} ({bench.images_id[:8]})"

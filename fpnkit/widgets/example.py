@@ -9,7 +9,7 @@ from pathlib import Path
 
 import ipywidgets as widgets
 
-from fpnkit.launch.local import start
+from fpnkit.launch.local import FOLDER, load, start
 from fpnkit.launch.request import make_request
 from fpnkit.launch.watch import running
 from fpnkit.runs import layout, text
@@ -52,7 +52,7 @@ class ExampleSweep(Panel):
 
     def look(self) -> None:
         """Count the runs, and watch what is being made. Raises RunError: the directory cannot be read."""
-        under_way = running(self.base_dir)
+        under_way = [each for each in running(self.base_dir) if self._made(each.path)]
         count = len(list_runs(self.base_dir)) if self.base_dir.exists() else 0
         self.make_button.disabled = bool(under_way or count)
         place = f"in {text.printable(self.base_dir)}"
@@ -62,6 +62,10 @@ class ExampleSweep(Panel):
             self.said.value = html.paragraph(f"{count:,} {'run' if count == 1 else 'runs'} {place}", pale=True)
         else:
             self.said.value = html.paragraph("It is being made." if under_way else _OFFER)
+
+    def _made(self, path: Path) -> bool:
+        """Whether it is an example sweep and not another training, which has its own panel."""
+        return path.parent.name == FOLDER and str(self._config) in load(path).argv
 
     def make(self) -> None:
         """Start it, unless something runs or was made meanwhile. Raises ConfigError, RunError or StorageError."""

@@ -31,6 +31,7 @@ _BADGES = {
     "ended": ("■", "#5f6368"),
     "missing": ("–", "#5f6368"),
 }
+_LONG = 40  # characters of a cell that may be broken
 _OTHER_BADGE = ("•", "#5f6368")
 
 
@@ -114,6 +115,25 @@ def table(rows: Sequence[Sequence[str]], header: Sequence[str] = (), *, caption:
     return f'<div style="overflow-x:auto" tabindex="0"><table style="{look}">{"".join(parts)}</table></div>'
 
 
+def numbers(rows: Sequence[Sequence[str]], header: Sequence[str], *, caption: str = "") -> str:
+    """As `table`, for many short cells: none is broken into lines but the last of a row, and cells weigh little."""
+    parts = []
+    if caption:
+        look = f"text-align:left;font-weight:600;padding:8px 0 2px;color:{INK};caption-side:top"
+        parts.append(f'<caption style="{look}">{escape(caption)}</caption>')
+    parts.append(f"<thead><tr>{''.join(f'<th scope=col>{escape(text)}</th>' for text in header)}</tr></thead><tbody>")
+    for name, *values, last in rows:
+        cells = "".join(f"<td>{escape(value)}</td>" for value in values)
+        remark = (
+            f'<td style="white-space:normal">{escape(last)}</td>' if len(last) > _LONG else f"<td>{escape(last)}</td>"
+        )
+        parts.append(f'<tr><th scope=row style="font-weight:400">{escape(name)}</th>{cells}{remark}</tr>')
+    look = f"color:{INK};border-color:{LINE};border-collapse:collapse;text-align:left;white-space:nowrap"
+    size = "line-height:1.35;font-size:13px"
+    table = f'<table rules=rows cellpadding=4 style="{look};{size}">{"".join(parts)}</tbody></table>'
+    return f'<div style="overflow-x:auto" tabindex="0">{table}</div>'
+
+
 def image(png: bytes, words: str, width: int) -> str:
     """A picture inside the page, with words for those who cannot see it."""
     data = base64.b64encode(png).decode()
@@ -122,7 +142,7 @@ def image(png: bytes, words: str, width: int) -> str:
 
 def scrolled(content: str) -> str:
     """HTML that is long, in a place that is not."""
-    return f'<div style="max-height:420px;overflow-y:auto">{content}</div>'
+    return f'<div style="max-height:420px;overflow-y:auto" tabindex="0">{content}</div>'
 
 
 def folded(title: str, content: str, *, opened: bool = False) -> str:

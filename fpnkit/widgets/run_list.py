@@ -40,11 +40,11 @@ class KnownRuns:
             return list_runs(self.base_dir)  # says what is wrong
         found = {}
         for name in names:
-            stamp = _stamp(os.path.join(self.base_dir, name))
+            changed = stamp(os.path.join(self.base_dir, name))
             known = self._known.get(name)
-            if known is None or known[0] != stamp or known[1].status not in _ENDED:
+            if known is None or known[0] != changed or known[1].status not in _ENDED:
                 try:
-                    known = (stamp, run_info(self.base_dir / name))
+                    known = (changed, run_info(self.base_dir / name))
                 except (RunError, OSError):
                     continue  # no run, or gone while the directory was read
             found[name] = known
@@ -94,9 +94,12 @@ def _known(value: float | None) -> float:
     return math.inf if value is None or math.isnan(value) else value
 
 
-def _stamp(path: str) -> tuple[object, ...]:
+def stamp(path: str) -> tuple[object, ...]:
     """Differs when anything that a list shows has changed on disk."""
-    return (*(_time(os.path.join(path, name)) for name in _WATCHED), *_summaries(os.path.join(path, layout.EVALUATION)))
+    return (
+        *(file_time(os.path.join(path, name)) for name in _WATCHED),
+        *_summaries(os.path.join(path, layout.EVALUATION)),
+    )
 
 
 def _summaries(folder: str) -> list[object]:
@@ -105,10 +108,11 @@ def _summaries(folder: str) -> list[object]:
         checkpoints = [entry.path for dataset in datasets for entry in os.scandir(dataset)]
     except OSError:
         return []
-    return [(path, _time(os.path.join(path, layout.SUMMARY))) for path in checkpoints]
+    return [(path, file_time(os.path.join(path, layout.SUMMARY))) for path in checkpoints]
 
 
-def _time(path: str) -> tuple[int, int, int] | None:
+def file_time(path: str | os.PathLike[str]) -> tuple[int, int, int] | None:
+    """Differs when the file was changed or replaced; None where there is none."""
     try:
         stat = os.stat(path)
     except OSError:

@@ -112,7 +112,7 @@ def test_an_interrupted_analysis_goes_on_where_it_stopped(run: Path, caplog: pyt
         time.sleep(0.01)
     process.send_signal(signal.SIGINT)
     _, told = process.communicate(timeout=100)
-    assert process.returncode == 130
+    assert process.returncode == 130, told
     assert told.splitlines()[-1] == "fpnkit.analyze: interrupted; the same command goes on where it stopped"
     assert not (output / "index.html").exists()
     with caplog.at_level("INFO"):

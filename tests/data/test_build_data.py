@@ -37,6 +37,19 @@ def test_each_kind_builds_its_set(folder):
     assert len(images) == 3
 
 
+def test_people_call_images_by_their_files(folder):
+    file = folder / "set.json"
+    image = {"id": 1, "file_name": "b.png", "height": 6, "width": 8}
+    file.write_text(json.dumps({"images": [image], "annotations": [], "categories": []}))
+    (folder / "deeper").mkdir()
+    (folder / "a.png").rename(folder / "deeper" / "e.png")
+    images = build_image_set(FolderData(kind="folder", images=str(folder)))
+    assert [images.title(index) for index in range(4)] == ["b.png", "c.png", "d.png", "deeper/e.png"]
+    assert Subset(images, [3, 1], "some").title(1) == "c.png"
+    assert build_image_set(CocoData(kind="coco", images=str(folder), annotations=str(file))).title(0) == "b.png"
+    assert build_image_set(shapes(3, 7)).title(2) == "shapes_3_seed_7, image 2"
+
+
 def test_the_holdout_is_a_tenth_taken_out_of_the_training_set():
     train, val = build_image_sets(Data(train=shapes(50)), seed=1)
     assert (len(train), len(val)) == (45, 5)

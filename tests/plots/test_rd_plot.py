@@ -42,6 +42,14 @@ def test_lines_points_and_ceiling(runs: list[Path], tmp_path: Path) -> None:
     assert [text.get_text() for text in ax.get_legend().get_texts()] == ["factorized", "jpeg_input"]
 
 
+def test_a_rate_that_is_not_logarithmic_begins_at_zero_and_the_ceiling_can_be_left_out(
+    runs: list[Path], tmp_path: Path
+) -> None:
+    ax = plot_rd(read_points(runs, home=tmp_path), log=False, ceiling=False)
+    assert (ax.get_xscale(), ax.get_xlim()[0]) == ("linear", 0)
+    assert list(ax.texts) == []
+
+
 def test_seeds_are_a_band_from_worst_to_best(runs: list[Path], tmp_path: Path) -> None:
     ax = plot_rd(read_points(runs, home=tmp_path, anchors=[]), intervals=False)
     band = ax.collections[0].get_paths()[0].vertices

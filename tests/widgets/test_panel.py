@@ -206,6 +206,8 @@ def test_texts_from_outside_are_never_html() -> None:
         html.paragraph(evil),
         html.code(evil),
         html.table([(evil, evil)], (evil, evil), caption=evil),
+        html.numbers([(evil, evil, evil), (evil, evil, 3 * evil)], (evil, evil, evil), caption=evil),
+        html.bullets([evil]),
         html.folded(evil, ""),
         html.image(b"", evil + '"', 1),
         html.failure(evil, RunError(evil)),
@@ -220,3 +222,9 @@ def test_every_control_of_the_base_has_a_label() -> None:
     head, alarms, *_ = panel.children
     assert head.children[1].description == "dark figures"
     assert alarms.children[1].description == "Dismiss"
+
+
+def test_where_a_panel_cannot_be_shown_stands_what_is_missing() -> None:
+    """A notebook without ipywidgets' front end shows `text/plain` of what a cell returns."""
+    text = Panel("Title")._repr_mimebundle_()["text/plain"]
+    assert text == "<Panel: needs ipywidgets where Jupyter runs: pip install 'fpnkit[notebooks]', reload the page>"

@@ -1,0 +1,40 @@
+"""The R-D figure on disk, with its points and origin beside it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from fpnkit.evaluation.points import RdPoints
+from fpnkit.evaluation.table import frame
+from fpnkit.plots.panels import figure_of
+from fpnkit.plots.rd import plot_rd
+from fpnkit.plots.save import save_figure
+from fpnkit.plots.style import style
+from fpnkit.runs.provenance import describe_commit
+
+
+def save_rd(
+    points: RdPoints,
+    path: Path,
+    *,
+    x: str,
+    y: str,
+    log: bool = True,
+    ceiling: bool = True,
+    intervals: bool | None = None,
+) -> list[Path]:
+    """Write `plot_rd` as `save_figure` does; → files written. Raises `UserError` and `StorageError`."""
+    shown = [point for curve in points.curves for point in curve.points]
+    source = {
+        "runs": [point.run for point in shown if point.run is not None],
+        "anchors": [curve.name for curve in points.curves if all(point.run is None for point in curve.points)],
+        "dataset": points.dataset,
+        "detector": points.detector,
+        "x": x,
+        "y": y,
+        "commit": describe_commit(),
+        "evaluated_with": sorted({point.commit for point in shown if point.commit}),
+    }
+    with style():
+        figure = figure_of(plot_rd(points, x=x, y=y, log=log, ceiling=ceiling, intervals=intervals))
+        return save_figure(figure, path, frame(points), source)

@@ -1,0 +1,53 @@
+"""The notebook of features as a person uses it: what became of a channel, at one lambda and at another."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from jupyter import jupyter_lab, page
+from lab import open_notebook, run_all, tab_to
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Locator, Page
+
+
+@pytest.fixture(scope="module")
+def lab(browser: "Browser", root: Path, home: Path) -> Iterator["Page"]:
+    """The notebook, all cells run."""
+    with jupyter_lab(root, home) as address, page(browser, height=2000) as made:
+        open_notebook(made, address, "04_fpn_analysis.ipynb")
+        run_all(made)
+        yield made
+
+
+def slider(lab: "Page", label: str) -> "Locator":
+    """The handle, which takes the focus."""
+    return lab.locator(".widget-slider", has=lab.get_by_text(label, exact=True)).get_by_role("slider")
+
+
+def test_channels_and_lambdas_are_gone_through_with_the_keyboard(lab: "Page") -> None:
+    from playwright.sync_api import expect
+
+    first = lab.get_by_role("img", name="p2 channel 0 of shapes_8_seed_4, image 0: original, decoded, difference")
+    expect(first).to_be_visible()
+    assert first.evaluate("image => image.naturalWidth") > 500
+    codec = lab.get_by_text(re.compile("run_.*, best model of epoch"))
+    run, pixels = codec.inner_text(), first.get_attribute("src")
+
+    lab.get_by_label("Search", exact=True).focus()
+    tab_to(lab, slider(lab, "Channel"))
+    lab.keyboard.press("ArrowRight")
+    second = lab.get_by_role("img", name="p2 channel 1 of shapes_8_seed_4, image 0: original, decoded, difference")
+    expect(second).to_be_visible()
+    assert second.get_attribute("src") != pixels
+
+    lab.get_by_label("Search", exact=True).focus()
+    tab_to(lab, slider(lab, "Lambda"))
+    before = second.get_attribute("src")
+    lab.keyboard.press("Home")
+    expect(codec).to_have_text(re.compile(r"lambda_3\.00e-06"))
+    expect(second).not_to_have_attribute("src", before or "")
+    assert codec.inner_text() != run
+    expect(lab.get_by_text(re.compile(r"^λ 3e-6 · \d\.\d{3} bpp$"))).to_be_visible()

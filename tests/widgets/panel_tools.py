@@ -1,0 +1,42 @@
+"""What tests of panels have in common."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import ipywidgets as widgets
+import pytest
+
+
+def click(button: widgets.Button) -> None:
+    """As a click in the browser; what a handler raises would be swallowed by `button.click()`."""
+    assert not button.disabled, button.description
+    for callback in button._click_handlers.callbacks:
+        callback(button)
+
+
+class Clock:
+    """Seconds that pass when the test says so."""
+
+    def __init__(self) -> None:
+        self.seconds = 1000.0
+
+    def __call__(self) -> float:
+        return self.seconds
+
+
+def everything(widget: widgets.Widget) -> Iterator[widgets.Widget]:
+    yield widget
+    for child in getattr(widget, "children", ()):
+        yield from everything(child)
+
+
+def count_traffic(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Bytes of each message to the browser from now on."""
+    sent: list[int] = []
+
+    def send(self: widgets.Widget, message: Any, buffers: Any = None) -> None:
+        sent.append(len(json.dumps(message, default=str)) + sum(memoryview(each).nbytes for each in buffers or ()))
+
+    monkeypatch.setattr(widgets.Widget, "_send", send)
+    return sent
