@@ -49,6 +49,7 @@ class Launched:
     pid: int
     pid_created: str
     pid_start: str | None  # see `status.process_start`
+    stop_asked: str | None = None  # ISO 8601; of a process with a run directory that has it instead, see `stop.asked`
 
     @property
     def base_dir(self) -> Path:
@@ -93,7 +94,7 @@ def start(arguments: Sequence[str], base_dir: Path, module: str = TRAIN) -> Laun
     """
     base_dir = base_dir.absolute()
     require_base_directory(base_dir)
-    folder = base_dir / FOLDER
+    folder, is_new = base_dir / FOLDER, not base_dir.exists()
     argv = command(arguments, module)
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -113,8 +114,10 @@ def start(arguments: Sequence[str], base_dir: Path, module: str = TRAIN) -> Laun
             threading.Thread(target=process.wait, name="fpnkit reaper", daemon=True).start()
     except BaseException:
         log.unlink()
-        with contextlib.suppress(OSError):
-            folder.rmdir()  # only if it is empty
+        with contextlib.suppress(OSError):  # only if they are empty
+            folder.rmdir()
+            if is_new:
+                base_dir.rmdir()
         raise
     finally:
         os.close(output)
@@ -150,8 +153,13 @@ def _note(pid: int, argv: Sequence[str], log: Path) -> Launched:
         pid_created=clock.to_text(created),
         pid_start=process_start(pid),
     )
-    write_json(launched.file, {key: value for key, value in asdict(launched).items() if key not in ("file", "log")})
+    write(launched)
     return launched
+
+
+def write(launched: Launched) -> None:
+    """What `load` reads. Raises StorageError."""
+    write_json(launched.file, {key: value for key, value in asdict(launched).items() if key not in ("file", "log")})
 
 
 def _explain(folder: Path, error: OSError) -> FpnkitError:

@@ -5,14 +5,15 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
 import psutil
 
-from fpnkit.errors import RunError
-from fpnkit.launch.local import Launched, run_of
-from fpnkit.runs import layout
+from fpnkit.errors import RunError, StorageError
+from fpnkit.launch.local import Launched, load, run_of, write
+from fpnkit.runs import clock, layout
 from fpnkit.runs.files import write_text
 from fpnkit.runs.record import read_record
 from fpnkit.runs.status import host_name, process_lives, run_status
@@ -24,18 +25,29 @@ _SIGNALS = {"graceful": signal.SIGINT, "now": signal.SIGTERM, "kill": signal.SIG
 def stop(target: Launched | Path, how: How = "graceful") -> str:
     """Ask a process, or the process of a run directory, to end; → what was done, in a sentence.
 
-    `graceful`: it ends the step, saves its state, and can be resumed. `now`: the same for one that was not asked
-    before, else it ends at once with what it saved last. `kill`: at once, with all that it started.
-    Raises RunError if there is nothing to end: a process that is gone, even if another has its pid by now.
+    `graceful`: it ends the step, saves its state, and can be resumed; asking again changes nothing, from wherever.
+    `now`: the same for one that was not asked before, else it ends at once with what it saved last. `kill`: at once,
+    with all that it started. Raises RunError if there is nothing to end: a process that is gone, even if another has
+    its pid by now.
     """
     if isinstance(target, Launched):
         if target.lives():
-            return _signal(target.pid, how)
+            return _end(target, target.pid, how)
         run = None if target.here else run_of(target)
         if run is None:
             raise RunError(f"process {target.pid} on {target.host}: is not running")
         target = run
     return _stop_run(target, how)
+
+
+def asked(target: Launched | Path) -> bool:
+    """Whether `stop` has asked it to end since it was started or resumed, be it from another process."""
+    if isinstance(target, Path):
+        return (target / layout.STOP).exists()
+    with contextlib.suppress(RunError):
+        target = load(target.file)
+    run = None if target.stop_asked else run_of(target)
+    return target.stop_asked is not None or (run is not None and asked(run))
 
 
 def _stop_run(run_dir: Path, how: How) -> str:
@@ -50,7 +62,26 @@ def _stop_run(run_dir: Path, how: How) -> str:
         return f"asked the run on {record.host} to stop; it looks once a second, after a step"
     if record.pid is None or not process_lives(record.pid, record.pid_created or "", record.pid_start):
         raise RunError(f"{run_dir}: process {record.pid} is not running")  # it ended in this moment
-    return _signal(record.pid, how)
+    return _end(run_dir, record.pid, how)
+
+
+def _end(target: Launched | Path, pid: int, how: How) -> str:
+    if how == "graceful" and asked(target):
+        return f"process {pid} was asked to stop before; it ends after its step"
+    said = _signal(pid, how)
+    if how != "kill":
+        with contextlib.suppress(StorageError):  # to a full disk it listens all the same
+            _note(target)
+    return said
+
+
+def _note(target: Launched | Path) -> None:
+    """Where `asked` finds it. After the signal: a trainer that sees the file first would name it as the reason."""
+    run = run_of(target) if isinstance(target, Launched) else target
+    if run is not None:
+        write_text(run / layout.STOP, "")
+    elif isinstance(target, Launched):
+        write(replace(target, stop_asked=clock.to_text(clock.now())))
 
 
 def _signal(pid: int, how: How) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from fpnkit.errors import RunError
 from fpnkit.launch.local import FOLDER, SWEEP, Launched, find, load, look
 from fpnkit.launch.output import first_lines, last_lines, last_traceback
 from fpnkit.launch.request import Request
+from fpnkit.launch.stop import asked
 from fpnkit.launch.sweep import SweepPoint, learned, learned_by, sweep_state
 from fpnkit.runs import layout, text
 from fpnkit.runs.record import RunRecord, read_record
@@ -35,6 +37,7 @@ class Seen:
     log: Path | None = None  # the newest
     failure: str | None = None  # traceback or message
     sweep: tuple[SweepPoint, ...] = ()
+    asked: bool = False  # to stop, by whoever
 
 
 @dataclass(frozen=True)
@@ -53,8 +56,8 @@ def see(path: Path) -> Seen:
     return _see_sweep(launched) if launched.module == SWEEP else _see_launched(launched)
 
 
-def running(base_dir: Path) -> list[Candidate]:
-    """All that runs in a base directory or is about to, newest first."""
+def running(base_dir: Path, runs: Sequence[RunInfo] | None = None) -> list[Candidate]:
+    """All that runs in a base directory or is about to, newest first; `runs` are its runs, where they are known."""
     sweeps, starting = [], []
     for launched in find(base_dir):
         if not launched.lives():
@@ -64,10 +67,11 @@ def running(base_dir: Path) -> list[Candidate]:
         elif look(launched, 0).run is None:
             starting.append(Candidate(launched.file, f"process {launched.pid}, about to start"))
     try:
-        runs = [run for run in list_runs(base_dir) if run.status == "running"]
+        runs = list_runs(base_dir) if runs is None else runs
     except RunError:  # no such directory yet
         runs = []
-    return [*sweeps, *starting, *(Candidate(run.path, _label(run)) for run in runs)]
+    found = sorted((run for run in runs if run.status == "running"), key=_created, reverse=True)
+    return [*sweeps, *starting, *(Candidate(run.path, _label(run)) for run in found)]
 
 
 def twins(request: Request) -> list[Candidate]:
@@ -97,6 +101,10 @@ def _equal(found: dict[str, object], wanted: dict[str, object], lambdas: tuple[f
     return found.get("loss.lambda") in lambdas and {**found, "loss.lambda": 0} == {**wanted, "loss.lambda": 0}
 
 
+def _created(run: RunInfo) -> float:
+    return run.created.timestamp() if run.created else 0.0
+
+
 def _label(run: RunInfo) -> str:
     parts = [text.printable(layout.short_name(run.name))]
     parts += [f"λ {text.rate(run.lmbda)}"] if run.lmbda is not None else []
@@ -109,7 +117,8 @@ def _see_launched(launched: Launched) -> Seen:
     if seen.run is not None:
         return _see_run(seen.run)
     status = STARTING if seen.running else FAILED
-    return Seen(f"process {launched.pid}", status, seen.running, log=launched.log, failure=seen.failure)
+    name, stopping = f"process {launched.pid}", asked(launched)
+    return Seen(name, status, seen.running, log=launched.log, failure=seen.failure, asked=stopping)
 
 
 def _see_sweep(launched: Launched) -> Seen:
@@ -122,7 +131,7 @@ def _see_sweep(launched: Launched) -> Seen:
             raise
     runs = [point.run for point in state if point.run is not None and point.run.created is not None]
     current = next((run for run in runs if run.status == "running"), None)
-    current = current or max(runs, key=lambda run: run.created.timestamp() if run.created else 0.0, default=None)
+    current = current or max(runs, key=_created, default=None)
     return Seen(
         name=f"sweep {sweep_id}" if sweep_id else f"process {launched.pid}",
         status=STARTING
@@ -138,6 +147,7 @@ def _see_sweep(launched: Launched) -> Seen:
         log=launched.log,
         failure=seen.failure,
         sweep=state,
+        asked=asked(launched),
     )
 
 
@@ -157,7 +167,8 @@ def _see_run(run: Path) -> Seen:
         failure = (last_traceback(log) if log else None) or status.reason
     elif status.word == "killed":
         failure = _last_words(run, record)
-    return Seen(run.name, status.word, status.word == "running", status.reason, run, record, log, failure)
+    running = status.word == "running"
+    return Seen(run.name, status.word, running, status.reason, run, record, log, failure, asked=asked(run))
 
 
 def _last_words(run: Path, record: RunRecord) -> str | None:

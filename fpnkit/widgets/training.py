@@ -13,15 +13,19 @@ import ipywidgets as widgets
 
 from fpnkit.errors import ConfigError, RunError
 from fpnkit.launch.local import start
+from fpnkit.launch.request import Request
 from fpnkit.launch.watch import Candidate, running, twins
 from fpnkit.runs import layout
 from fpnkit.runs.run import Run
+from fpnkit.runs.store import RunInfo
 from fpnkit.widgets import html
 from fpnkit.widgets.base import LABEL, Choices, Confirmation, Panel
+from fpnkit.widgets.run_list import KnownRuns
 from fpnkit.widgets.training_live import LiveView
 from fpnkit.widgets.training_setup import Preflight, SetupView
 
-_LIST_SECONDS = 10.0  # between looks for what else runs
+# Between looks for what else runs; among thousands of runs a look takes long, and is then taken less often.
+_LIST_SECONDS, _LIST_SHARE = 10.0, 0.01
 
 
 class TrainingPanel(Panel):
@@ -38,8 +42,11 @@ class TrainingPanel(Panel):
     ) -> None:
         self._preflight = Preflight()
         super().__init__("Training", dark=dark)
-        self._now, self._listed = now, float("-inf")
+        self._now, self._next_list = now, float("-inf")
         self._base_dir = None if base_dir is None else Path(base_dir).absolute()
+        kinds: tuple[layout.Kind, ...] = ("fpn_compression", "detection")
+        places = [self._base_dir] if self._base_dir else [layout.default_base_dir(kind) for kind in kinds]
+        self._places = [KnownRuns(place) for place in places]
         folder = layout.home() / "configs" if configs is None else Path(configs)
         self.start_button = self.button("Start", "start", self.ask_start, look="primary")
         self.confirmation = Confirmation(self)
@@ -68,19 +75,18 @@ class TrainingPanel(Panel):
     def update(self) -> None:
         """Show what has changed since the last time; the poll thread does it once a second."""
         self.setup.update()
-        if self._now() - self._listed >= _LIST_SECONDS:
-            self.list_running()
+        before = self.live.shown
         self.live.update()
+        if self.live.shown != before or self._now() >= self._next_list:
+            self.list_running()
 
     def list_running(self) -> None:
-        """Offer what runs in the base directories."""
-        self._listed = self._now()
-        places = (
-            [self._base_dir]
-            if self._base_dir
-            else [layout.default_base_dir("fpn_compression"), layout.default_base_dir("detection")]
-        )
-        found = [candidate for place in places for candidate in running(place)]
+        """Offer what runs in the base directories, but for what is shown already."""
+        began = self._now()
+        found = [each for runs in self._places for each in running(runs.base_dir, _read(runs))]
+        shown = self.live.watched, self.live.seen.run if self.live.seen else None
+        found = [each for each in found if each.path not in shown]
+        self._next_list = self._now() + max(_LIST_SECONDS, (self._now() - began) / _LIST_SHARE)
         first = found[0].path if found else None
         self._running.replace([(candidate.label, candidate.path) for candidate in found], otherwise=first)
         self._offer()
@@ -90,14 +96,12 @@ class TrainingPanel(Panel):
         if self.running.value is None:
             raise RunError("nothing runs that could be attached to")
         self.live.watch(self.running.value)
-        self._offer()
+        self.list_running()
 
     def ask_start(self) -> None:
         """Start, or ask first where the same runs already. Raises ConfigError."""
-        request = self.setup.request
-        if request is None:
-            raise ConfigError(["nothing can be started: the settings are not complete"])
-        same = twins(request)
+        self.setup.read()  # the file may have changed since
+        same = twins(self._request())
         if same:
             self._ask_twice(same)
         else:
@@ -105,9 +109,7 @@ class TrainingPanel(Panel):
 
     def start(self) -> None:
         """Start what the settings say, and show it. Raises ConfigError, RunError or StorageError."""
-        request = self.setup.request
-        if request is None:
-            raise ConfigError(["nothing can be started: the settings are not complete"])
+        request = self._request()
         self.setup.checked.value = ""
         launched = start(request.arguments, request.base_dir, request.module)
         self.live.watch(launched.file)
@@ -121,6 +123,11 @@ class TrainingPanel(Panel):
         """Take the panel off the page; what it started goes on."""
         self._preflight.cancel()
         super().close()
+
+    def _request(self) -> Request:
+        if self.setup.request is None:
+            raise ConfigError(["nothing can be started: see what is wrong with the settings below them"])
+        return self.setup.request
 
     def _ask_twice(self, same: list[Candidate]) -> None:
         names = ", ".join(candidate.label for candidate in same)
@@ -139,3 +146,11 @@ class TrainingPanel(Panel):
         shown = self.live.watched is not None
         told = f"{count} running: attach to see {'it' if count == 1 else 'one of them'}." if count and not shown else ""
         self.offer.value = html.paragraph(told) if told else ""
+
+
+def _read(runs: KnownRuns) -> list[RunInfo]:
+    """Nothing where the directory is not there yet, or cannot be read: a start says why."""
+    try:
+        return runs.read()
+    except RunError:
+        return []

@@ -25,6 +25,7 @@ from fpnkit.widgets.base import LABEL, WIDE, Confirmation, Panel, picture
 # A figure is 100 kB and a third of a second: seldom, and the longer it is watched, the less a minute changes.
 REDRAW_SECONDS, _SLOWEST_REDRAW_SECONDS = 10.0, 120.0
 _REDRAW_SHARE = 0.05  # of the time watched
+_FEWEST_LINES = 2  # one makes no curve
 _LOG_SECONDS = 5.0
 _LOG_LINES = 15
 _NO_NUMBER = ("time", "split", "epoch", "step", "seconds")
@@ -39,19 +40,29 @@ class LiveView(widgets.VBox):
         self.watched: Path | None = None
         self.seen: Seen | None = None
         self._tail: MetricsTail | None = None
-        self._asked = False  # whether Stop was pressed for what is watched
         self._began = self._drawn = self._logged = self._looked = float("-inf")
         self._fresh = False  # points that are not drawn yet
         self._make_controls()
-        buttons = widgets.HBox([self.stop_button, self.kill_button, self.resume_button])
-        log = widgets.Accordion([self.output], titles=["Log"])
-        parts = [self.head, self.strip, self.bar, buttons, self.confirmation, self.said, self.failure]
-        super().__init__([*parts, self.picture, self.numbers, log])
+        self._buttons = widgets.HBox([self.stop_button, self.kill_button, self.resume_button])
+        self._log = widgets.Accordion([self.output], titles=["Log"])
+        parts = [self.head, self.strip, self.bar, self._buttons, self.confirmation, self.said, self.failure]
+        super().__init__([*parts, self.picture, self.numbers, self._log])
         self._show_nothing()
+
+    @property
+    def running(self) -> bool:
+        """Whether what is shown did run at the last look."""
+        return self.seen is not None and self.seen.running
+
+    @property
+    def shown(self) -> tuple[object, ...]:
+        """Differs where another training is shown, or one of those shown has begun or ended."""
+        seen = self.seen
+        return (self.watched, *((seen.status, seen.run, *(each.status for each in seen.sweep)) if seen else ()))
 
     def watch(self, path: Path | None) -> None:
         """Show this one from now on. Raises RunError if it is gone."""
-        self.watched, self.seen, self._tail, self._asked = path, None, None, False
+        self.watched, self.seen, self._tail = path, None, None
         self._began = self._now()
         self._drawn = self._logged = self._looked = float("-inf")
         self.said.value = ""
@@ -60,12 +71,16 @@ class LiveView(widgets.VBox):
         self.update()
 
     def update(self) -> None:
-        """Look again and show what has changed. Raises RunError if what was watched is gone."""
+        """Look again and show what has changed. Raises RunError if it cannot be read."""
         if self.watched is None or not self._due():
             return
+        if not self.watched.exists():
+            self._forget(self.watched)
+            return
         seen = see(self.watched)
-        if seen.run is not None and not seen.sweep and self.watched.parent.name == FOLDER:
-            self.watched = seen.run  # what a start wrote is tidied away some day
+        if seen.run is not None and seen.log is not None and not seen.sweep and self.watched.parent.name == FOLDER:
+            # What a start wrote is tidied away some day; a run without a log may be taken back, as on a full disk.
+            self.watched = seen.run
         changed = self.seen is None or (seen.status, seen.run) != (self.seen.status, self.seen.run)
         self.seen, self._looked = seen, self._now()
         if changed:
@@ -76,9 +91,8 @@ class LiveView(widgets.VBox):
         self._draw(seen)
 
     def stop(self) -> None:
-        """Once: gracefully. Again: at once. Raises RunError if it has ended."""
-        self._end("now" if self._asked else "graceful")
-        self._asked = True
+        """As the button says: gracefully, or at once what was asked before. Raises RunError if it has ended."""
+        self._end("now" if self._require().asked else "graceful")
         self._look_at_once()
 
     def ask_kill(self) -> None:
@@ -129,6 +143,11 @@ class LiveView(widgets.VBox):
         target = load(self.watched) if self.watched.parent.name == FOLDER else self.watched
         self.said.value = html.paragraph(stop(target, how), pale=True)
 
+    def _forget(self, path: Path) -> None:
+        """Somebody moved or deleted it; the panel goes on without."""
+        self.watch(None)
+        self.head.value = html.paragraph(f"{text.printable(path.name)} is not there any more: it was moved or deleted.")
+
     def _look_at_once(self) -> None:
         self._looked = float("-inf")
         self.update()
@@ -150,7 +169,8 @@ class LiveView(widgets.VBox):
         self.head.value = html.paragraph("Nothing is shown yet: start a training, or attach to one.", pale=True)
         for widget in (self.strip, self.failure, self.numbers, self.output):
             widget.value = ""
-        self.bar.layout.display = self.picture.layout.display = "none"
+        for widget in (self.bar, self._buttons, self.picture, self._log):
+            widget.layout.display = "none"
         for button in (self.stop_button, self.kill_button, self.resume_button):
             button.disabled = True
 
@@ -158,11 +178,12 @@ class LiveView(widgets.VBox):
         share = _share(seen, speed)
         self.head.value = html.status_line(seen.status, " · ".join(_facts(seen, speed)))
         self.bar.layout.display = None if seen.running or share is not None else "none"
+        self._buttons.layout.display = self._log.layout.display = None
         self.bar.value = round(share or 0.0, 3)
         self.strip.value = _strip(seen.sweep, speed.share if speed else None) if seen.sweep else ""
-        self.failure.value = html.code(seen.failure) if seen.failure else ""
+        self.failure.value = html.bounded(html.code(seen.failure)) if seen.failure else ""
         self.stop_button.disabled = self.kill_button.disabled = not seen.running
-        self.stop_button.description = "End at once" if seen.running and self._asked else "Stop"
+        self.stop_button.description = "End at once" if seen.running and seen.asked else "Stop"
         self.resume_button.disabled = not _can_resume(seen)
         if not seen.running:
             self.confirmation.withdraw()
@@ -172,7 +193,7 @@ class LiveView(widgets.VBox):
             return
         self._logged = self._now()
         lines = [text.cut(text.printable(line), 200) for line in last_lines(seen.log, _LOG_LINES)]
-        self.output.value = html.code("\n".join(lines))
+        self.output.value = html.bounded(html.code("\n".join(lines)))
 
     def _draw(self, seen: Seen) -> None:
         now, tail = self._now(), self._tail
@@ -180,8 +201,10 @@ class LiveView(widgets.VBox):
         wait = max(REDRAW_SECONDS, min(share, _SLOWEST_REDRAW_SECONDS)) if seen.running else 0.0
         if tail is None or not self._fresh or now - self._drawn < wait:
             return
-        self._fresh, self._drawn = False, now
         train, val = tail.lines("train"), tail.lines("val")
+        if seen.running and len(train) < _FEWEST_LINES and not val:
+            return
+        self._fresh, self._drawn = False, now
         words = "Loss, rate and SNR over training steps; the last values stand in the table below"
         self._panel.draw(self.picture, lambda: plot_training(train, val), words)
         self.numbers.value = _numbers(train[-1:], val[-1:])

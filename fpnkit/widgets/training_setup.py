@@ -1,5 +1,6 @@
 """What to train: a config, the settings that differ from it, and the command line that comes of them."""
 
+import os
 import re
 import subprocess
 import tempfile
@@ -32,6 +33,7 @@ class SetupView(widgets.VBox):
         self._panel, self._preflight, self._changed = panel, preflight, changed
         self._folder, self._base_dir = folder, base_dir
         self.request: Request | None = None
+        self._read_stamp: tuple[int, int] | None = None  # of the config when it was read
         self._make_controls()
         check = panel.button("Check first", "check", self.start_check, tip="python -m fpnkit.train --dry-run")
         self.check_button, self.checked = check, widgets.HTML()
@@ -51,6 +53,7 @@ class SetupView(widgets.VBox):
     def read(self) -> None:
         """Take what the controls say, or say what is wrong with it."""
         self.request, told = None, ""
+        self._read_stamp = _stamp(self.config.value)
         lambdas = re.split(r"[,\s]+", self.lambdas.value.strip()) if self.lambdas.value.strip() else []
         flags = {flag: field.value.strip() or None for flag, field in self.flags.items()}
         settings = [line.strip() for line in self.more.value.splitlines() if line.strip()]
@@ -76,14 +79,16 @@ class SetupView(widgets.VBox):
         self.checked.value = html.paragraph("checking data, detector and disk …", pale=True)
 
     def update(self) -> None:
-        """Show what the check found, once it has ended."""
+        """Read a config again that was changed or deleted meanwhile; show what a check found, once it has ended."""
+        if _stamp(self.config.value) != self._read_stamp:
+            self.read()
         done = self._preflight.result()
         if done is None:
             return
         request, code, said = done
         lines = [said.rstrip(), *_demand(request, said)] if code == 0 else [said.rstrip()]
         title = "✔ everything is in order" if code == 0 else "✖ it would not start"
-        self.checked.value = html.paragraph(title) + html.code("\n".join(lines))
+        self.checked.value = html.paragraph(title) + html.bounded(html.code("\n".join(lines)))
 
     def _make_controls(self) -> None:
         self.config = widgets.Dropdown(description="Config", style=LABEL, layout={"flex": "1 1 auto"})
@@ -113,6 +118,15 @@ class SetupView(widgets.VBox):
         self.lambdas.placeholder = f"{config.loss.lmbda:g}" if isinstance(config, CodecConfig) else "codecs only"
         for flag, (_, key) in FLAGS.items():
             self.flags[flag].placeholder = f"{getattr(config.training, key):g}"
+
+
+def _stamp(file: Path | None) -> tuple[int, int] | None:
+    """Differs where the file has changed; None where there is none."""
+    try:
+        stat = os.stat(file) if file is not None else None
+    except OSError:
+        return None
+    return None if stat is None else (stat.st_mtime_ns, stat.st_size)
 
 
 def _demand(request: Request, said: str) -> list[str]:

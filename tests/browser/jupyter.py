@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
 _SECONDS = 90  # that a server or a page may take on a busy machine
+_CONFIG = "config"
 _SETTINGS = {
     "apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
     "apputils-extension/themes": {"adaptive-theme": False},
@@ -26,9 +27,13 @@ _SETTINGS = {
 
 
 @contextlib.contextmanager
-def jupyter_lab(root: Path, home: Path, *, dark: bool = False) -> Iterator[str]:
+def jupyter_lab(root: Path, home: Path, *, dark: bool = False, widgets: bool = True) -> Iterator[str]:
     """The address of a JupyterLab that shows the notebooks in `root`, with `home` as FPNKIT_HOME."""
     settings = root / ".jupyter"
+    if not widgets:
+        (settings / _CONFIG / "labconfig").mkdir(parents=True)
+        switched_off = {"disabledExtensions": {"@jupyter-widgets/jupyterlab-manager": True}}
+        (settings / _CONFIG / "labconfig" / "page_config.json").write_text(json.dumps(switched_off))
     theme = {"theme": "JupyterLab Dark" if dark else "JupyterLab Light"}
     for name, values in _SETTINGS.items():
         file = settings / "lab" / "user-settings" / "@jupyterlab" / f"{name}.jupyterlab-settings"
@@ -81,7 +86,8 @@ def _server(name: str, command: list[str], root: Path, home: Path, environment: 
     port = _free_port()
     own = root / ".jupyter"
     own.mkdir(exist_ok=True)
-    folders = {key: str(own / key.lower()) for key in ("JUPYTER_CONFIG_DIR", "JUPYTER_RUNTIME_DIR", "IPYTHONDIR")}
+    folders = {"JUPYTER_CONFIG_DIR": _CONFIG, "JUPYTER_RUNTIME_DIR": "runtime", "IPYTHONDIR": "ipython"}
+    folders = {key: str(own / name) for key, name in folders.items()}
     environment = {**os.environ, **folders, **environment, "FPNKIT_HOME": str(home)}
     address = ["--ServerApp.ip=127.0.0.1", f"--ServerApp.port={port}"]
     if name == "voila":

@@ -12,14 +12,14 @@ from pathlib import Path
 
 import nbformat
 from jupyter import chromium, jupyter_lab, page
-from lab import open_notebook, run_all
+from lab import KERNEL, open_notebook, run_all
 from nbformat.v4 import new_code_cell, new_notebook
 from playwright.sync_api import Page
 
-sys.path.append(str(Path(__file__).parents[1] / "notebooks"))
+sys.path += [str(Path(__file__).parents[1] / folder) for folder in ("notebooks", "runs")]
 from store import copy_store
+from trainings import end_all, write_configs
 
-_KERNEL = {"kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}}
 _HEIGHT = 2600
 
 
@@ -49,13 +49,82 @@ def _ask(page: Page) -> None:
     page.get_by_role("button", name="Cancel").wait_for()
 
 
+def _pyramid(title: str, words: str) -> Callable[[Page], None]:
+    """Until the figure of this tab is there."""
+
+    def act(page: Page) -> None:
+        _tab(title)(page)
+        page.get_by_role("img", name=words).wait_for()
+
+    return act
+
+
+def _against(page: Page) -> None:
+    page.get_by_label("BD-rate against").select_option(label="jpeg_input")
+    page.get_by_role("columnheader", name="BD-rate %").wait_for()
+
+
+def _these(page: Page) -> None:
+    page.get_by_label("Runs", exact=True).select_option(label="these")
+    page.get_by_label("Anchors", exact=True).select_option(label="these")
+    page.get_by_label("These anchors").select_option(index=[0, 5])
+    page.get_by_label("logarithmic rate").click()
+    page.get_by_label("y axis").select_option(label="self-mAP (%)")
+    page.get_by_role("img", name="self-mAP (%) over rate").wait_for()
+    page.get_by_text("The points in numbers").click()
+
+
+def _mistype(page: Page) -> None:
+    page.get_by_label("Lambda, or several").fill("1e-3")
+    page.get_by_label("Other settings").fill("training.crp=128")
+    page.get_by_text("unknown key").wait_for()
+
+
+def _check(page: Page) -> None:
+    page.get_by_label("Config", exact=True).select_option(label="long.yaml")
+    page.get_by_role("button", name="Check first").click()
+    page.get_by_text("✔ everything is in order").wait_for()
+
+
+def _start(config: str, lambdas: str, epochs: str, *awaited: str) -> Callable[[Page], None]:
+    """Real processes; `take` ends them."""
+
+    def act(page: Page) -> None:
+        page.get_by_label("Config", exact=True).select_option(label=config)
+        page.get_by_label("Lambda, or several").fill(lambdas)
+        page.get_by_label("Epochs").fill(epochs)
+        page.get_by_role("button", name="Start", exact=True).click()
+        for text in awaited:
+            page.get_by_text(text).first.wait_for()
+
+    return act
+
+
+_TRAINING = "from fpnkit.widgets.training import TrainingPanel\nTrainingPanel('configs', 'runs', dark=DARK)"
 _RUNS = "from fpnkit.widgets.runs import RunBrowser\n"
+_RD = "from fpnkit.widgets.rd import RDExplorer\n"
+_FEATURES = "from fpnkit.widgets.features import PyramidViewer\n"
+_NARROW = "import ipywidgets\nipywidgets.VBox([PyramidViewer(dark=DARK)], layout={'width': '700px'})"
 SHOTS = [
     Shot("runs_details", _RUNS + "RunBrowser(dark=DARK)"),
     Shot("runs_compare", _RUNS + "RunBrowser(dark=DARK)", _compare),
     Shot("runs_words", _RUNS + "RunBrowser(dark=DARK)", _tab("Note and tags")),
     Shot("runs_trash", _RUNS + "RunBrowser(dark=DARK)", _ask),
     Shot("runs_none", _RUNS + "RunBrowser('/nowhere', dark=DARK)"),
+    Shot("training_mistyped", _TRAINING, _mistype),
+    Shot("training_check", _TRAINING, _check),
+    Shot("training_live", _TRAINING, _start("long.yaml", "1e-3", "", "steps/s", "Numbers")),
+    Shot("training_sweep", _TRAINING, _start("long.yaml", "1e-4 1e-3 1e-2", "4", "✔ finished", "Numbers")),
+    Shot("training_crash", _TRAINING, _start("broken.yaml", "", "", "✖ failed")),
+    Shot("rd_against", _RD + "RDExplorer(dark=DARK)", _against),
+    Shot("rd_these", _RD + "RDExplorer(dark=DARK)", _these),
+    Shot("rd_narrow", _RD + "from ipywidgets import Box\nBox([RDExplorer(dark=DARK)], layout={'width': '700px'})"),
+    Shot("rd_none", _RD + "RDExplorer('/nowhere', dark=DARK)"),
+    Shot("features_channels", _FEATURES + "PyramidViewer(dark=DARK)", _pyramid("Channels", "original, decoded")),
+    Shot("features_bits", _FEATURES + "PyramidViewer(dark=DARK)", _pyramid("Bits", "Heat over")),
+    Shot("features_objects", _FEATURES + "PyramidViewer(dark=DARK)", _pyramid("Objects", "Detections in")),
+    Shot("features_narrow", _FEATURES + _NARROW, _pyramid("Channels", "original, decoded")),
+    Shot("features_none", _FEATURES + "PyramidViewer('/nowhere', dark=DARK)"),
 ]
 
 
@@ -65,8 +134,9 @@ def take(folder: Path, home: Path, dark: bool, wanted: list[str]) -> None:
     with tempfile.TemporaryDirectory() as root:
         for shot in shots:
             cell = new_code_cell(shot.code.replace("DARK", str(dark)))
-            notebook = new_notebook(cells=[cell], metadata=_KERNEL)
+            notebook = new_notebook(cells=[cell], metadata=KERNEL)
             nbformat.write(notebook, Path(root) / f"{shot.name}.ipynb")
+        os.environ["PYTHONPATH"] = str(write_configs(Path(root)))
         with chromium() as browser, jupyter_lab(Path(root), home, dark=dark) as address, page(browser, _HEIGHT) as lab:
             for shot in shots:
                 open_notebook(lab, address, f"{shot.name}.ipynb")
@@ -76,6 +146,7 @@ def take(folder: Path, home: Path, dark: bool, wanted: list[str]) -> None:
                 shot.act(lab)
                 lab.wait_for_timeout(1500)  # for the eye only: no check depends on it
                 panel.screenshot(path=folder / f"{shot.name}_{'dark' if dark else 'light'}.png")
+                end_all(Path(root) / "runs")
 
 
 if __name__ == "__main__":

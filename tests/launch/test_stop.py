@@ -1,5 +1,7 @@
 """Ending processes, and never the wrong one."""
 
+import os
+import signal
 import subprocess
 from collections.abc import Callable
 from dataclasses import replace
@@ -8,12 +10,12 @@ from pathlib import Path
 import psutil
 import pytest
 from launch_processes import PATIENCE, run_made
-from run_processes import until
+from run_processes import python, until
 from train_process import write_config
 
 from fpnkit.errors import RunError
 from fpnkit.launch.local import TRAIN, Launched, look
-from fpnkit.launch.stop import stop
+from fpnkit.launch.stop import asked, stop
 from fpnkit.runs import clock
 from fpnkit.runs.files import write_json
 from fpnkit.runs.metrics import read_metrics
@@ -64,7 +66,7 @@ def test_a_process_that_only_has_the_pid_is_not_touched(base: Path, launch: Laun
         record = read_record(run)
         facts = replace(record, pid=bystander.pid, exit_code=None, exit_reason=None, ended=None)
         write_json(run / "run.json", record_to_dict(facts))
-        recycled = replace(launch("nonsense"), pid=bystander.pid)
+        recycled = replace(launch("nonsense"), pid=bystander.pid, pid_start="another boot/1")
         for how in ("graceful", "now", "kill"):
             with pytest.raises(RunError) as error:
                 stop(run, how)
@@ -102,3 +104,49 @@ def test_now_ends_what_does_not_hear(base: Path, launch: Launch) -> None:
     assert launched.lives()
     assert stop(launched, "now") == f"sent SIGTERM to process {launched.pid}"
     until(lambda: not launched.lives())
+
+
+def test_who_asks_again_from_elsewhere_does_not_end_it_at_once(base: Path, launch: Launch) -> None:
+    """A trainer takes a second signal as `at once`; the first was asked for by a process that is gone."""
+    launched = launch("create", base)
+    run = run_made(launched)
+    os.kill(launched.pid, signal.SIGSTOP)  # in a step that takes long
+    assert not asked(run)
+    code = "import sys; from pathlib import Path; from fpnkit.launch.stop import stop; print(stop(Path(sys.argv[1])))"
+    assert python(code, run).stdout == f"sent SIGINT to process {launched.pid}\n"
+    assert asked(run)
+    assert asked(launched)
+    for target in (run, launched):
+        assert stop(target) == f"process {launched.pid} was asked to stop before; it ends after its step"
+    assert stop(run, "now") == f"sent SIGTERM to process {launched.pid}"
+    stop(run, "kill")
+    until(lambda: not launched.lives())
+    again = launch("resume", run)
+    until(lambda: look(again).run == run)
+    assert not asked(run)  # by nobody since then
+    assert not asked(again)
+
+
+def test_a_process_without_a_run_directory_keeps_that_it_was_asked(base: Path, launch: Launch) -> None:
+    code = "import signal; signal.signal(2, signal.SIG_IGN); print(1)"
+    launched = launch("-s", code, "-n1", "while 1: 0", module="timeit")
+    until(lambda: look(launched).output == ("1",))
+    assert not asked(launched)
+    stop(launched)
+    assert asked(launched)
+    assert stop(launched) == f"process {launched.pid} was asked to stop before; it ends after its step"
+
+
+def test_a_full_disk_is_no_reason_not_to_stop(base: Path, launch: Launch) -> None:
+    launched = launch("-n1", "while 1: 0", module="timeit")
+    before = launched.file.read_text()
+    code = (
+        "import resource, sys; from pathlib import Path\n"
+        "from fpnkit.launch.local import find; from fpnkit.launch.stop import stop\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))\n"
+        "(launched,) = find(Path(sys.argv[1])); print(stop(launched))"
+    )
+    assert python(code, base).stdout == f"sent SIGINT to process {launched.pid}\n"
+    until(lambda: not launched.lives())
+    assert launched.file.read_text() == before
+    assert {path.suffix for path in launched.file.parent.iterdir()} == {".json", ".log"}

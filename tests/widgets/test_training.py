@@ -1,26 +1,24 @@
 """The panel that starts trainings and shows them: traits, handlers and real processes; no browser."""
 
-import json
 import os
 import signal
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import fake_trainer
 import ipywidgets as widgets
 import psutil
 import pytest
-from launch_processes import PATIENCE, run_made
+from launch_processes import run_made
+from panel_tools import Clock, click, count_traffic, everything
 from run_processes import until
 from sweep_runs import make_run, plan
 from train_process import write_config
+from training_panels import simulate, training_panels, update_until
 
 from fpnkit.errors import RunError
 from fpnkit.launch.local import FOLDER, find, start
-from fpnkit.launch.stop import stop
 from fpnkit.launch.sweep import write_sweep
 from fpnkit.runs.metrics import MetricsLine, MetricsWriter, read_metrics
 from fpnkit.runs.record import read_record
@@ -29,23 +27,6 @@ from fpnkit.widgets.training import TrainingPanel
 from fpnkit.widgets.training_live import REDRAW_SECONDS
 
 PNG = b"\x89PNG\r\n\x1a\n"
-
-
-def click(button: widgets.Button) -> None:
-    """As a click in the browser; what a handler raises would be swallowed by `button.click()`."""
-    assert not button.disabled, button.description
-    for callback in button._click_handlers.callbacks:
-        callback(button)
-
-
-class Clock:
-    """Seconds that pass when the test says so."""
-
-    def __init__(self) -> None:
-        self.seconds = 1000.0
-
-    def __call__(self) -> float:
-        return self.seconds
 
 
 @pytest.fixture
@@ -63,35 +44,8 @@ def configs(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def open_panel(configs: Path, base: Path) -> Iterator[Callable[..., TrainingPanel]]:
-    """Panels without a poll thread; what they started is killed."""
-    panels: list[TrainingPanel] = []
-
-    def make(**options: Any) -> TrainingPanel:
-        panels.append(TrainingPanel(configs, base, **({"poll_seconds": 0} | options)))
-        return panels[-1]
-
-    yield make
-    for panel in panels:
-        panel.close()
-    for launched in find(base):
-        if launched.lives():
-            stop(launched, "kill")
-        until(lambda launched=launched: not launched.lives())  # type: ignore[misc]
-
-
-def everything(widget: widgets.Widget) -> Iterator[widgets.Widget]:
-    yield widget
-    for child in getattr(widget, "children", ()):
-        yield from everything(child)
-
-
-def update_until(panel: TrainingPanel, condition: Callable[[], bool]) -> None:
-    def met() -> bool:
-        panel.update()
-        time.sleep(0.02)
-        return condition()
-
-    until(met, PATIENCE)
+    with training_panels(configs, base) as make:
+        yield make
 
 
 def test_every_control_has_a_label(open_panel: Callable[..., TrainingPanel]) -> None:
@@ -170,6 +124,7 @@ def test_a_training_is_started_watched_stopped_resumed_and_killed(
     assert "1 running: attach to see it." in other.offer.value
     click(other.attach_button)
     assert other.run.path == run
+    assert list(other.running.options) == []  # nothing else
 
     click(live.stop_button)
     panel.raise_failures()
@@ -203,17 +158,26 @@ def fake(base: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
     return lambda *arguments: run_made(start(["create", str(base), *arguments], base, "fake_trainer"))
 
 
-def test_a_second_stop_ends_at_once(open_panel: Callable[..., TrainingPanel], fake: Callable[..., Path]) -> None:
+def test_a_second_stop_ends_at_once_whoever_pressed_first(
+    open_panel: Callable[..., TrainingPanel], fake: Callable[..., Path]
+) -> None:
     run = fake()  # it does not listen to SIGINT as a trainer does: the first stop must not be what ends it
     pid = read_record(run).pid or 0
-    panel = open_panel()
-    panel.live.watch(run)
+    panel, other = open_panel(), open_panel()
+    for each in (panel, other):
+        each.live.watch(run)
+        assert each.live.stop_button.description == "Stop"
     os.kill(pid, signal.SIGSTOP)  # in a step that takes long
     click(panel.live.stop_button)
     assert "sent SIGINT" in panel.live.said.value
     assert panel.live.stop_button.description == "End at once"
-    click(panel.live.stop_button)
-    assert f"sent SIGTERM to process {pid}" in panel.live.said.value
+    click(other.live.stop_button)  # it has not looked since: what it says is what it does
+    assert f"process {pid} was asked to stop before; it ends after its step" in other.live.said.value
+    later = open_panel()  # as after a restart of the kernel
+    later.live.watch(run)
+    assert later.live.stop_button.description == "End at once"
+    click(later.live.stop_button)
+    assert f"sent SIGTERM to process {pid}" in later.live.said.value
     os.kill(pid, signal.SIGCONT)
     update_until(panel, lambda: not panel.live.seen.running)  # type: ignore[union-attr]
     panel.raise_failures()
@@ -286,35 +250,18 @@ def test_several_lambdas_are_one_sweep_with_a_strip(
     assert "1 of 4 finished" in panel.live.head.value
     assert panel.live.bar.value == pytest.approx((1 + 0.6) / 4)
     assert len(find(base)) == 1
+    assert list(panel.running.options) == []  # the run that goes on is the one shown
     assert not panel.live.resume_button.disabled
 
 
-def count_traffic(panel: TrainingPanel, monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Bytes of each message to the browser from now on."""
-    sent: list[int] = []
-
-    def send(self: widgets.Widget, message: Any, buffers: Any = None) -> None:
-        sent.append(len(json.dumps(message, default=str)) + sum(memoryview(each).nbytes for each in buffers or ()))
-
-    monkeypatch.setattr(widgets.Widget, "_send", send)
-    return sent
-
-
-def simulate(panel: TrainingPanel, run: Path, clock: Clock, seconds: int) -> int:
-    """A busy training: each second a line of metrics and of log; → how often the figure was drawn."""
-    writer, pictures = MetricsWriter(run / "metrics.jsonl"), 0
-    log = run / "train_20260101_000000.log"
-    for second in range(1, seconds + 1):
-        clock.seconds += 1
-        levels = {name: float(second) for name in ("p2", "p3", "p4", "p5")}
-        writer.append(MetricsLine("t", "train", 1, second, 1 / second, 0.5, 1.0, 1.0, 1e-3, second, levels, levels))
-        with open(log, "a") as file:
-            file.write(f"2026-01-01 00:00:00,000 DEBUG step {second} (epoch 1): loss 1 · 0.5 bpp estimated\n")
-        before = panel.live.picture.value
-        panel.update()
-        pictures += panel.live.picture.value != before
-    writer.close()
-    return pictures
+def test_one_point_is_no_curve(open_panel: Callable[..., TrainingPanel], configs: Path, base: Path) -> None:
+    run = make_run(base, plan(configs / "config.yaml", [1e-3]).config(1e-3, 0), "running")
+    clock = Clock()
+    panel = open_panel(now=clock)
+    panel.live.watch(run)
+    assert simulate(panel, run, clock, 1) == 0
+    assert panel.live.numbers.value == ""
+    assert simulate(panel, run, clock, 2) == 1  # at once, not after the time between two figures
 
 
 def test_traffic_is_bounded_by_the_pictures_and_those_come_seldom(
@@ -324,7 +271,7 @@ def test_traffic_is_bounded_by_the_pictures_and_those_come_seldom(
     clock = Clock()
     panel = open_panel(now=clock)
     panel.live.watch(run)
-    sent = count_traffic(panel, monkeypatch)
+    sent = count_traffic(monkeypatch)
     seconds = 60
     pictures = simulate(panel, run, clock, seconds)
     assert 1 < pictures <= seconds / REDRAW_SECONDS + 1
@@ -348,7 +295,7 @@ def test_an_hour_is_a_few_megabytes_and_memory_does_not_grow(
     panel = open_panel(now=clock)
     panel.live.watch(run)
     simulate(panel, run, clock, 600)
-    sent = count_traffic(panel, monkeypatch)
+    sent = count_traffic(monkeypatch)
     before = psutil.Process().memory_info().rss
     pictures = simulate(panel, run, clock, 3600)
     grown = psutil.Process().memory_info().rss - before

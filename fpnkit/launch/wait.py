@@ -1,0 +1,49 @@
+"""Waiting for a training in a script or a cell."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from fpnkit.errors import RunError
+from fpnkit.launch.local import Launched
+from fpnkit.launch.tail import MetricsTail
+from fpnkit.launch.watch import Seen, see
+from fpnkit.runs import clock, layout
+
+_LOOK_SECONDS = 0.2
+
+
+def until_trains(launched: Launched, seconds: float = 600.0) -> Path:
+    """Its run directory, once it has learned something. Raises RunError: it ended before, or takes longer."""
+    seen = _wait(launched.file, lambda seen: _trains(launched, seen) or not seen.running, seconds, "to train")
+    if seen.run is None or not _trains(launched, seen):
+        raise RunError(f"{seen.name}: ended before it trained: {seen.failure or seen.reason or seen.status}")
+    return seen.run
+
+
+def _trains(launched: Launched, seen: Seen) -> bool:
+    """Whether there are numbers from after its start: in a run that it resumed, older ones stand before."""
+    if seen.run is None:
+        return False
+    tail = MetricsTail(seen.run / layout.METRICS)
+    tail.read()
+    last = clock.from_text(tail.recent[-1].time) if tail.recent else None
+    started = clock.from_text(launched.started)
+    return last is not None and started is not None and last >= started
+
+
+def until_ended(target: Launched | Path, seconds: float = 600.0) -> Seen:
+    """How it ended. Raises RunError: it takes longer, or it is neither a run directory nor what was launched."""
+    path = target.file if isinstance(target, Launched) else target
+    return _wait(path, lambda seen: not seen.running, seconds, "to end")
+
+
+def _wait(path: Path, met: Callable[[Seen], bool], seconds: float, what: str) -> Seen:
+    deadline = time.monotonic() + seconds
+    while not met(seen := see(path)):
+        if time.monotonic() >= deadline:
+            raise RunError(f"{seen.name}: required {what} within {seconds:g} s, found it {seen.status}")
+        time.sleep(_LOOK_SECONDS)
+    return seen
