@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 LOOK_SECONDS = 10.0  # between looks at the disk
 _MOST_ROWS = 300  # of points; all are in `frame`
 _BUSY = 0.02  # of the time is spent on looking and drawing, where that takes long
-_AT_ONCE_SECONDS = 0.3  # so long a reading is waited for, so that few runs are there without a flicker
+_AT_ONCE_SECONDS = 0.1  # so long a reading is waited for, so that few runs are there without a flicker
 
 
 class RDExplorer(Panel):

@@ -11,7 +11,7 @@ from fpnkit.evaluation.table import read_points
 from fpnkit.launch.sweep import runs_of_sweep, sweep_ids, sweep_path
 from fpnkit.runs import layout
 from fpnkit.runs.store import RunInfo
-from fpnkit.widgets.run_list import KnownRuns, file_time, stamp
+from fpnkit.widgets.run_list import KnownRuns, file_time
 
 
 @dataclass(frozen=True)
@@ -54,8 +54,9 @@ class Reader:
         self.runs = [info for info in self._list.read() if info.path.suffix != ".log"]
         self.sweeps = sweep_ids(self.base_dir)
         # Beside the files the status: that of a run whose process has died changes without any file.
+        stamps = self._list.stamps()
         self._state = {
-            info.path: (stamp(str(info.path)), file_time(info.path / layout.METRICS), info.status, info.reason)
+            info.path: (stamps[info.path], file_time(info.path / layout.METRICS), info.status, info.reason)
             for info in self.runs
         }
         self._found = {path: found for path, found in self._found.items() if path in self._state}

@@ -40,7 +40,7 @@ class KnownRuns:
             return list_runs(self.base_dir)  # says what is wrong
         found = {}
         for name in names:
-            changed = stamp(os.path.join(self.base_dir, name))
+            changed = _stamp(os.path.join(self.base_dir, name))
             known = self._known.get(name)
             if known is None or known[0] != changed or known[1].status not in _ENDED:
                 try:
@@ -50,6 +50,10 @@ class KnownRuns:
             found[name] = known
         self._known = found
         return [info for _, info in found.values()]
+
+    def stamps(self) -> dict[Path, tuple[object, ...]]:
+        """What `read` went by: another one where a file of the run is another."""
+        return {info.path: changed for changed, info in self._known.values()}
 
 
 def label(run: RunInfo) -> str:
@@ -94,7 +98,7 @@ def _known(value: float | None) -> float:
     return math.inf if value is None or math.isnan(value) else value
 
 
-def stamp(path: str) -> tuple[object, ...]:
+def _stamp(path: str) -> tuple[object, ...]:
     """Differs when anything that a list shows has changed on disk."""
     return (
         *(file_time(os.path.join(path, name)) for name in _WATCHED),

@@ -4,6 +4,8 @@ python tests/browser/screenshots.py FOLDER      # FPNKIT_HOME with runs, else th
 """
 
 import os
+import re
+import shutil
 import sys
 import tempfile
 from collections.abc import Callable
@@ -17,7 +19,7 @@ from nbformat.v4 import new_code_cell, new_notebook
 from playwright.sync_api import Page
 
 sys.path += [str(Path(__file__).parents[1] / folder) for folder in ("notebooks", "runs")]
-from store import copy_store
+from store import CONFIG_FILE, copy_store
 from trainings import end_all, write_configs
 
 _HEIGHT = 2600
@@ -100,6 +102,13 @@ def _start(config: str, lambdas: str, epochs: str, *awaited: str) -> Callable[[P
     return act
 
 
+def _sweep(page: Page) -> None:
+    """The example, half done."""
+    _start(CONFIG_FILE.name, "3e-6 2e-5 1e-4 5e-4 2.5e-3", "")(page)
+    page.get_by_text("2 of 5 finished · 2").wait_for()  # and the third has a run directory
+    page.get_by_text(re.compile("epoch (9|1.)/16")).wait_for()
+
+
 _TRAINING = "from fpnkit.widgets.training import TrainingPanel\nTrainingPanel('configs', 'runs', dark=DARK)"
 _RUNS = "from fpnkit.widgets.runs import RunBrowser\n"
 _RD = "from fpnkit.widgets.rd import RDExplorer\n"
@@ -114,7 +123,7 @@ SHOTS = [
     Shot("training_mistyped", _TRAINING, _mistype),
     Shot("training_check", _TRAINING, _check),
     Shot("training_live", _TRAINING, _start("long.yaml", "1e-3", "", "steps/s", "Numbers")),
-    Shot("training_sweep", _TRAINING, _start("long.yaml", "1e-4 1e-3 1e-2", "4", "✔ finished", "Numbers")),
+    Shot("training_sweep", _TRAINING, _sweep),
     Shot("training_crash", _TRAINING, _start("broken.yaml", "", "", "✖ failed")),
     Shot("rd_against", _RD + "RDExplorer(dark=DARK)", _against),
     Shot("rd_these", _RD + "RDExplorer(dark=DARK)", _these),
@@ -131,13 +140,16 @@ SHOTS = [
 def take(folder: Path, home: Path, dark: bool, wanted: list[str]) -> None:
     """`<name>_light.png` or `<name>_dark.png` for each."""
     shots = [shot for shot in SHOTS if not wanted or shot.name in wanted]
-    with tempfile.TemporaryDirectory() as root:
+    root = Path(tempfile.gettempdir()) / "fpnkit"  # is read in the pictures
+    root.mkdir()
+    try:
         for shot in shots:
             cell = new_code_cell(shot.code.replace("DARK", str(dark)))
             notebook = new_notebook(cells=[cell], metadata=KERNEL)
-            nbformat.write(notebook, Path(root) / f"{shot.name}.ipynb")
-        os.environ["PYTHONPATH"] = str(write_configs(Path(root)))
-        with chromium() as browser, jupyter_lab(Path(root), home, dark=dark) as address, page(browser, _HEIGHT) as lab:
+            nbformat.write(notebook, root / f"{shot.name}.ipynb")
+        os.environ["PYTHONPATH"] = str(write_configs(root))
+        shutil.copy(CONFIG_FILE, root / "configs")
+        with chromium() as browser, jupyter_lab(root, home, dark=dark) as address, page(browser, _HEIGHT) as lab:
             for shot in shots:
                 open_notebook(lab, address, f"{shot.name}.ipynb")
                 run_all(lab)
@@ -146,7 +158,9 @@ def take(folder: Path, home: Path, dark: bool, wanted: list[str]) -> None:
                 shot.act(lab)
                 lab.wait_for_timeout(1500)  # for the eye only: no check depends on it
                 panel.screenshot(path=folder / f"{shot.name}_{'dark' if dark else 'light'}.png")
-                end_all(Path(root) / "runs")
+                end_all(root / "runs")
+    finally:
+        shutil.rmtree(root)
 
 
 if __name__ == "__main__":
