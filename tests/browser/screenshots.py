@@ -107,6 +107,8 @@ def _sweep(page: Page) -> None:
     _start(CONFIG_FILE.name, "3e-6 2e-5 1e-4 5e-4 2.5e-3", "")(page)
     page.get_by_text("2 of 5 finished · 2").wait_for()  # and the third has a run directory
     page.get_by_text(re.compile("epoch (9|1.)/16")).wait_for()
+    for _ in range(2):
+        page.get_by_label("dark figures").click()  # draws what came since
 
 
 _TRAINING = "from fpnkit.widgets.training import TrainingPanel\nTrainingPanel('configs', 'runs', dark=DARK)"
