@@ -16,6 +16,7 @@ from typing import TextIO, cast
 
 from fpnkit.config.load import parse_override
 from fpnkit.errors import FpnkitError, RunError
+from fpnkit.evaluation.anchors import select
 from fpnkit.launch.foreground import Foreground
 from fpnkit.launch.local import TRAIN, command
 from fpnkit.launch.needs import Needs, needs, parameters_in
@@ -71,6 +72,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--set", metavar="KEY.PATH=VALUE", action="append", default=[], help="sets any other key")
     parser.add_argument("--base-dir", metavar="DIR", help="folder that directly holds the runs")
     parser.add_argument("--evaluate", action="store_true", help="evaluate the finished runs at the end")
+    parser.add_argument(
+        "--anchors", metavar="NAME", nargs="+", default=[], help="then measure these on the same images; see anchors"
+    )
     parser.add_argument("--dry-run", action="store_true", help="check everything and say what would be done")
     return parser
 
@@ -78,6 +82,7 @@ def _parser() -> argparse.ArgumentParser:
 def _run(options: argparse.Namespace) -> int:
     base_dir = layout.default_base_dir("fpn_compression") if options.base_dir is None else Path(options.base_dir)
     base_dir = base_dir.absolute()
+    select(options.anchors, "--anchors")  # a name that is wrong is said now, not after hours
     sweep, points = _read(options)
     require_base_directory(base_dir)
     sweep = extended(base_dir, sweep)
@@ -99,7 +104,7 @@ def _run(options: argparse.Namespace) -> int:
     try:
         with Foreground() as front:
             code = _train_all(sweep, base_dir, points, front)
-            return _conclude(sweep, base_dir, points, front, code, options.evaluate)
+            return _conclude(sweep, base_dir, points, front, code, options)
     finally:
         lock.release()
 
@@ -200,7 +205,12 @@ def _told(point: SweepPoint, action: str) -> str:
 
 
 def _conclude(
-    sweep: Sweep, base_dir: Path, points: Sequence[tuple[float, int]], front: Foreground, code: int, evaluate: bool
+    sweep: Sweep,
+    base_dir: Path,
+    points: Sequence[tuple[float, int]],
+    front: Foreground,
+    code: int,
+    options: argparse.Namespace,
 ) -> int:
     """The table of the whole sweep, what is left to do, and the exit code."""
     state = sweep_state(base_dir, sweep.id)
@@ -215,9 +225,14 @@ def _conclude(
         told = "; ".join(f"{_label(point)} {_why(point)}" for point in unfinished)
         print(f"{len(unfinished)} of {len(asked_for)} not finished: {told}", flush=True)
     finished = [str(point.run.path) for point in asked_for if point.run and point.status == "finished"]
-    if evaluate and finished and not code:
-        evaluated = front.run(command(finished, "fpnkit.evaluate"))
-        code = STOPPED if front.asked else evaluated
+    following = [command(finished, "fpnkit.evaluate")] if options.evaluate and finished else []
+    if options.anchors:
+        config = str(config_path(base_dir, sweep.id))
+        following.append(command(["--config", config, "--only", *options.anchors], "fpnkit.anchors"))
+    for each in following:
+        if not code:
+            ended = front.run(each)
+            code = STOPPED if front.asked else ended
     return code or (1 if unfinished else 0)
 
 

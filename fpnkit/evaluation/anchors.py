@@ -54,7 +54,7 @@ ANCHORS = (
 )
 
 
-def select(words: Sequence[str]) -> list[Anchor]:
+def select(words: Sequence[str], flag: str = "--only") -> list[Anchor]:
     """The anchors that names and families mean, in the order of the list; without words, all.
 
     Raises `UserError` for an unknown word.
@@ -63,7 +63,7 @@ def select(words: Sequence[str]) -> list[Anchor]:
     for word in words:
         if word not in known:
             near = difflib.get_close_matches(word, known, n=1, cutoff=0.0)[0]
-            raise UserError(f"--only {word}: no such anchor; did you mean {near}? known are {', '.join(known)}")
+            raise UserError(f"{flag} {word}: no such anchor; did you mean {near}? known are {', '.join(known)}")
     return [anchor for anchor in ANCHORS if not words or {anchor.name, *anchor.families}.intersection(words)]
 
 

@@ -20,9 +20,11 @@ from fpnkit.widgets.training_live import LiveView
 
 CONFIG = "example_sweep.yaml"  # in configs/ of the project
 LAMBDAS = ("3e-6", "2e-5", "1e-4", "5e-4", "2.5e-3")
+_AND_THEN = ("--evaluate", "--anchors", "jpeg_input")
 _OFFER = """\
 There are no runs here yet. An example sweep trains and evaluates five codecs, one per lambda, on built-in images with \
-a built-in detector: about two minutes on 2 cores. It is a process of its own and goes on when this page is closed."""
+a built-in detector, and JPEG beside them: about two minutes on 2 cores. It is a process of its own and goes on when \
+this page is closed."""
 
 
 class ExampleSweep(Panel):
@@ -72,5 +74,5 @@ class ExampleSweep(Panel):
         self.look()
         if not self.make_button.disabled:
             request = make_request(self._config, LAMBDAS, {}, [], self.base_dir)
-            self.live.watch(start([*request.arguments, "--evaluate"], request.base_dir, request.module).file)
+            self.live.watch(start([*request.arguments, *_AND_THEN], request.base_dir, request.module).file)
             self.look()

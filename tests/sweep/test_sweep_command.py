@@ -14,7 +14,8 @@ from run_processes import until
 from sweep_runs import make_run, plan
 from train_process import write_config
 
-from fpnkit.launch.sweep import config_path, sweep_state, write_sweep
+from fpnkit.config.load import load_config, parse_override
+from fpnkit.launch.sweep import config_path, new_sweep, sweep_state, write_sweep
 from fpnkit.runs.lock import RunLock
 from fpnkit.runs.metrics import read_metrics
 from fpnkit.runs.record import read_record
@@ -179,6 +180,31 @@ def test_what_is_finished_is_evaluated_at_the_end_and_its_exit_code_is_passed_on
     assert f"[1/1] lambda 1e-3, seed 0: {run.name} is finished" in out
     assert err.startswith("fpnkit.evaluate: ")
     assert run.name in err
+
+
+def test_anchors_are_measured_last_on_what_the_sweep_was_made_for(
+    config: Path, base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("FPNKIT_HOME", str(tmp_path / "home"))
+    set_test = ["--set", "data.test={kind: shapes, images: 2, seed: 9}"]
+    settings = load_config(config, [parse_override(set_test[1])])
+    make_run(base, new_sweep(config, settings, [1e-3], [0]).config(1e-3, 0))
+    arguments = ["--config", str(config), "--lambdas", "1e-3", "--base-dir", str(base), *set_test]
+    assert main([*arguments, "--anchors", "features_zstd"]) == 0
+    (codec,) = (tmp_path / "home" / "checkpoints" / "anchors").glob("*/*/*")
+    assert codec.name == "features_zstd"
+    assert codec.parents[1].name == "shapes_2_seed_9_shapes_fcos"
+    assert "features_zstd" in capfd.readouterr().out.splitlines()[-2]
+
+
+def test_an_anchor_that_is_none_is_said_before_anything(
+    config: Path, base: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["--config", str(config), "--lambdas", "1e-3", "--base-dir", str(base), "--anchors", "jpg_input"]) == 2
+    told, known = capsys.readouterr().err.split("; did you mean jpeg_input? known are ")
+    assert told == "fpnkit.sweep: --anchors jpg_input: no such anchor"
+    assert known.startswith("jpeg_original, jpeg_input, webp_original, ")
+    assert list(base.iterdir()) == []
 
 
 def test_a_sweep_is_worked_on_by_one_process(config: Path, base: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -44,7 +44,8 @@ def test_where_there_are_none_one_press_starts_a_sweep_that_others_see(base: Pat
     panel.make_button.click()
     panel.raise_failures()
     (launched,) = find(base)
-    assert launched.argv[-8:] == (*("--lambdas", *LAMBDAS)[-5:], "--base-dir", str(base), "--evaluate")
+    asked = ("--lambdas", *LAMBDAS, "--base-dir", str(base), "--evaluate", "--anchors", "jpeg_input")
+    assert launched.argv[-len(asked) :] == asked
     assert panel.make_button.disabled
     panel.make()  # pressed twice
     assert find(base) == [launched]
