@@ -5,7 +5,7 @@ import os
 import re
 from datetime import datetime
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from fpnkit.errors import AmbiguousRunError, RunError
 from fpnkit.runs import clock
@@ -80,6 +80,11 @@ def home() -> Path:
 def default_base_dir(kind: Kind) -> Path:
     """The folder that directly holds the runs of this kind."""
     return home() / "checkpoints" / kind
+
+
+def is_usual(base_dir: Path) -> bool:
+    """Whether runs go there by default: before the first of them the directory may be missing."""
+    return base_dir.absolute() in [default_base_dir(kind).absolute() for kind in get_args(Kind)]
 
 
 def is_run_directory(path: Path) -> bool:

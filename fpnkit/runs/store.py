@@ -64,7 +64,8 @@ def list_runs(base_dir: Path) -> list[RunInfo]:
         with os.scandir(base_dir) as entries:
             runs = [run for entry in entries if (run := _look(entry, now)) is not None]
     except FileNotFoundError as error:
-        raise RunError(f"base directory {base_dir}: does not exist") from error
+        why = ": there are no runs yet" if layout.is_usual(base_dir) else ""
+        raise RunError(f"base directory {base_dir}: does not exist{why}") from error
     except NotADirectoryError as error:
         raise RunError(f"base directory {base_dir}: must be a directory, found a file") from error
     except OSError as error:

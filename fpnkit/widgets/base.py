@@ -105,9 +105,9 @@ class Panel(widgets.VBox):
         picture.show(buffer.getvalue(), words, round(figure.get_figwidth() * _SHOWN_DPI))
 
     def __repr__(self) -> str:
-        """Is read in place of the panel where a notebook cannot show one; ipywidgets cuts it after 110 characters."""
-        needed = "needs ipywidgets where Jupyter runs: pip install 'fpnkit[notebooks]', reload the page"
-        return f"<{type(self).__name__}: {needed}>"
+        """Stands in the place of the panel until its cell is run; ipywidgets cuts it after 110 characters."""
+        remedy = "run this cell to see it; if this stays: pip install 'fpnkit[notebooks]', reload the page"
+        return f"<{type(self).__name__}: {remedy}>"
 
     def _dismiss(self) -> None:
         with self._acting:

@@ -50,7 +50,14 @@ class ExampleSweep(Panel):
             return
         self.show([self.said, self.make_button, self.live])
         if poll_seconds > 0:
-            self.poll("update", self.live.update, poll_seconds)
+            self.poll("update", self.update, poll_seconds)
+
+    def update(self) -> None:
+        """Show how far it is; the poll thread does it once a second."""
+        before = self.live.seen
+        self.live.update()
+        if self.live.seen is not None and (before is None or before.running != self.live.seen.running):
+            self.look()
 
     def look(self) -> None:
         """Count the runs, and watch what is being made. Raises RunError: the directory cannot be read."""
@@ -60,10 +67,13 @@ class ExampleSweep(Panel):
         place = f"in {text.printable(self.base_dir)}"
         if under_way and self.live.watched is None:
             self.live.watch(under_way[0].path)
-        if count:
+        self.live.layout.display = None if self.live.watched else "none"
+        if under_way:
+            self.said.value = html.paragraph("It is being made; the cells below have all of it once it has ended.")
+        elif count:
             self.said.value = html.paragraph(f"{count:,} {'run' if count == 1 else 'runs'} {place}", pale=True)
         else:
-            self.said.value = html.paragraph("It is being made." if under_way else _OFFER)
+            self.said.value = html.paragraph(_OFFER)
 
     def _made(self, path: Path) -> bool:
         """Whether it is an example sweep and not another training, which has its own panel."""

@@ -24,7 +24,7 @@ from fpnkit.widgets import html
 from fpnkit.widgets.base import LABEL, WIDE, Choices, Panel, picture
 from fpnkit.widgets.features_runs import RunSet, run_sets
 from fpnkit.widgets.features_tabs import BitsView, ChannelsView, ObjectsView
-from fpnkit.widgets.run_list import ANY_STATUS, KnownRuns, choose
+from fpnkit.widgets.run_list import ANY_STATUS, NO_RUNS, KnownRuns, choose
 
 if TYPE_CHECKING:
     from fpnkit.report.shown import Photo
@@ -41,7 +41,6 @@ class PyramidViewer(Panel):
     """The codecs in `base_dir`, by default the usual one. The first is loaded in a thread while the page is shown."""
 
     def __init__(self, base_dir: Path | str | None = None, *, dark: bool = False) -> None:
-        self._may_be_missing = base_dir is None  # before the first training there is none
         self.base_dir = layout.default_base_dir("fpn_compression") if base_dir is None else Path(base_dir)
         super().__init__("Inside the pyramid", dark=dark)
         self._known, self._runs = KnownRuns(self.base_dir), list[RunInfo]()
@@ -64,7 +63,8 @@ class PyramidViewer(Panel):
         """What is shown; waits until it is loaded. Raises what failed, or RunError where there is nothing to show."""
         self._opening.join()
         if self._view is None:
-            raise self.failures.get("show", RunError(f"{self.base_dir}: no codec is shown"))
+            nothing = "no codec is shown" if self._runs else "there are no runs yet"
+            raise self.failures.get("show", RunError(f"{self.base_dir}: {nothing}"))
         return self._view
 
     def refresh(self) -> None:
@@ -130,7 +130,7 @@ class PyramidViewer(Panel):
 
     def _read(self) -> None:
         try:
-            missing = self._may_be_missing and not self.base_dir.exists()
+            missing = layout.is_usual(self.base_dir) and not self.base_dir.exists()
             self._runs = [] if missing else self._known.read()
         except RunError:
             self._runs = []
@@ -216,10 +216,7 @@ class PyramidViewer(Panel):
     def _invitation(self) -> str:
         if self._runs:
             return "No run with a codec here. Choose another directory, or search for something else."
-        return (
-            "There are no runs yet. To make one:\n"
-            "python -m fpnkit.train --config configs/train_factorized_prior_fpn.yaml"
-        )
+        return NO_RUNS
 
 
 def _facts(view: View, status: str) -> str:

@@ -30,6 +30,7 @@ from fpnkit.widgets.rd_choose import ChoiceView
 from fpnkit.widgets.rd_read import Read, Reader
 from fpnkit.widgets.rd_save import SaveView
 from fpnkit.widgets.rd_tables import ComparisonView, judged_html
+from fpnkit.widgets.run_list import NO_RUNS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -57,7 +58,7 @@ class RDExplorer(Panel):
         self.base_dir = layout.default_base_dir("fpn_compression") if base_dir is None else Path(base_dir).absolute()
         super().__init__("Rate and accuracy", dark=dark)
         self._now, self._looked, self._spent = now, float("-inf"), 0.0
-        self._reader = Reader(self.base_dir, may_be_missing=base_dir is None)
+        self._reader = Reader(self.base_dir)
         self._reading = Background[Read]("read")
         self._read: Read | None = None
         self._drawn: object = None  # what the figure was drawn from
@@ -84,7 +85,7 @@ class RDExplorer(Panel):
             if self._reading.wait():
                 self._take()
             if self._read is None:
-                raise RunError(f"base directory {self.base_dir}: nothing was read")
+                raise RunError(f"base directory {self.base_dir}: nothing was read, see the panel")
             metrics(self._read.points, self._read.missing)
             return self._read.points
 
@@ -133,7 +134,7 @@ class RDExplorer(Panel):
         try:
             self.axes.offer(points, metrics(points, self._read.missing))
         except UserError as nothing:
-            self._say(self._invitation() if not self._reader.runs else str(nothing))
+            self._say(NO_RUNS if not self._reader.runs else str(nothing))
             return
         x, y = self.axes.x.value, self.axes.y.value
         self.about.value = html.paragraph(dataset_line(points, y), pale=True) if points.dataset else ""
@@ -198,9 +199,3 @@ class RDExplorer(Panel):
     def _display(self, visible: bool) -> None:
         for widget in self._shown:
             widget.layout.display = None if visible else "none"
-
-    def _invitation(self) -> str:
-        return (
-            "There are no runs yet. To make some:\n"
-            "python -m fpnkit.sweep --config configs/train_factorized_prior_fpn.yaml --evaluate --lambdas 1e-4 1e-3"
-        )

@@ -37,8 +37,8 @@ class Read:
 class Reader:
     """The runs of one base directory. `look` and `read` may run in different threads."""
 
-    def __init__(self, base_dir: Path, *, may_be_missing: bool) -> None:
-        self.base_dir, self._may_be_missing = base_dir, may_be_missing
+    def __init__(self, base_dir: Path) -> None:
+        self.base_dir = base_dir
         self.runs: list[RunInfo] = []  # in no order
         self.sweeps: list[str] = []
         self._list = KnownRuns(base_dir)
@@ -49,7 +49,7 @@ class Reader:
         """List runs and sweeps; → whether anything changed on disk. Raises RunError: no base directory."""
         before = self._state
         self.runs, self.sweeps, self._state = [], [], {}
-        if self._may_be_missing and not self.base_dir.exists():
+        if layout.is_usual(self.base_dir) and not self.base_dir.exists():
             return bool(before)
         self.runs = [info for info in self._list.read() if info.path.suffix != ".log"]
         self.sweeps = sweep_ids(self.base_dir)

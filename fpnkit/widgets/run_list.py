@@ -12,6 +12,9 @@ from fpnkit.runs.query import select
 from fpnkit.runs.store import RunInfo, list_runs, run_info
 from fpnkit.widgets.html import icon
 
+NO_RUNS = """\
+There are no runs yet. Make an example sweep, as ExampleSweep() offers, or in the project's folder:
+python -m fpnkit.sweep --config configs/example_sweep.yaml --lambdas 3e-6 2e-5 1e-4 5e-4 2.5e-3 --evaluate"""
 ANY_STATUS = "any status"
 _ENDED = ("finished", "stopped", "crashed")  # the status of others can change while their files do not
 _WATCHED = ("", layout.RUN_JSON, layout.NOTE, layout.TAGS)  # "": the directory, in which all files are replaced
@@ -65,6 +68,8 @@ def label(run: RunInfo) -> str:
     parts += [text.printable(run.codec or run.detector or "")] if run.codec or run.detector else []
     parts.append(f"{icon(run.status)} {run.status}")
     parts += [f"loss {text.number(run.best_loss)}"] if run.best_loss is not None else []
+    parts += [f"for {text.printable(run.detector)}"] if run.codec and run.detector else []
+    parts += [f"on {text.printable(run.dataset)}"] if run.dataset else []
     parts += [text.printable(", ".join(run.tags))] if run.tags else []
     return " · ".join(parts)
 

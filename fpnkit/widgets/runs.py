@@ -16,7 +16,7 @@ from fpnkit.widgets import html
 from fpnkit.widgets.base import LABEL, WIDE, Choices, Panel
 from fpnkit.widgets.run_compare import CompareView
 from fpnkit.widgets.run_details import details_html
-from fpnkit.widgets.run_list import ANY_STATUS, ORDERS, KnownRuns, choose, label
+from fpnkit.widgets.run_list import ANY_STATUS, NO_RUNS, ORDERS, KnownRuns, choose, label
 from fpnkit.widgets.run_moves import MovesView
 from fpnkit.widgets.run_words import WordsView
 
@@ -29,7 +29,6 @@ class RunBrowser(Panel):
     """The runs of `base_dir`, by default the codecs'. A directory that is missing or unreadable is said in place."""
 
     def __init__(self, base_dir: Path | str | None = None, *, dark: bool = False) -> None:
-        self._may_be_missing = base_dir is None  # before the first training there is none
         self.base_dir = layout.default_base_dir("fpn_compression") if base_dir is None else Path(base_dir)
         super().__init__(f"Runs in {text.printable(self.base_dir)}", dark=dark)
         self._known = KnownRuns(self.base_dir)
@@ -59,7 +58,7 @@ class RunBrowser(Panel):
     def refresh(self) -> None:
         """Read the base directory again; what is chosen stays chosen. Raises RunError."""
         try:
-            missing = self._may_be_missing and not self.base_dir.exists()
+            missing = layout.is_usual(self.base_dir) and not self.base_dir.exists()
             self.runs = [] if missing else self._known.read()
         except RunError:
             self.runs = []
@@ -125,7 +124,4 @@ class RunBrowser(Panel):
     def _invitation(self) -> str:
         if self.runs:
             return "Choose a run above."
-        return (
-            "There are no runs yet. To make one:\n"
-            "python -m fpnkit.train --config configs/train_factorized_prior_fpn.yaml"
-        )
+        return NO_RUNS

@@ -180,5 +180,5 @@ def test_a_front_end_that_cannot_show_panels_says_what_it_needs(browser: "Browse
     with jupyter_lab(tmp_path, tmp_path / "home", widgets=False) as address, page(browser) as lab:
         open_notebook(lab, address, "plain.ipynb")
         run_first(lab, 1)
-        told = "<TrainingPanel: needs ipywidgets where Jupyter runs: pip install 'fpnkit[notebooks]', reload the page>"
-        lab.get_by_text(told).wait_for()
+        remedy = "run this cell to see it; if this stays: pip install 'fpnkit[notebooks]', reload the page"
+        lab.get_by_text(f"<TrainingPanel: {remedy}>").wait_for()

@@ -8,6 +8,7 @@ from fake_trainer import SUMMARY, line
 from run_processes import python
 
 from fpnkit.errors import RunError
+from fpnkit.runs import layout
 from fpnkit.runs.files import write_json
 from fpnkit.runs.record import Best, RunRecord, record_to_dict
 from fpnkit.runs.store import COLUMNS, list_runs, run_info, runs_frame
@@ -207,6 +208,15 @@ def test_a_missing_base_directory_and_a_file_are_named(tmp_path):
         with pytest.raises(RunError) as error:
             list_runs(tmp_path / path)
         assert str(error.value) == f"base directory {tmp_path}/{path}: {wrong}"
+
+
+def test_before_the_first_run_the_usual_directory_is_missing_with_a_reason(tmp_path, monkeypatch):
+    monkeypatch.setenv("FPNKIT_HOME", str(tmp_path))
+    for kind in ("fpn_compression", "detection"):
+        usual = layout.default_base_dir(kind)
+        with pytest.raises(RunError) as error:
+            list_runs(usual)
+        assert str(error.value) == f"base directory {usual}: does not exist: there are no runs yet"
 
 
 def test_the_row_of_something_else_is_refused(tmp_path):

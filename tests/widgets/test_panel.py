@@ -227,4 +227,4 @@ def test_every_control_of_the_base_has_a_label() -> None:
 def test_where_a_panel_cannot_be_shown_stands_what_is_missing() -> None:
     """A notebook without ipywidgets' front end shows `text/plain` of what a cell returns."""
     text = Panel("Title")._repr_mimebundle_()["text/plain"]
-    assert text == "<Panel: needs ipywidgets where Jupyter runs: pip install 'fpnkit[notebooks]', reload the page>"
+    assert text == "<Panel: run this cell to see it; if this stays: pip install 'fpnkit[notebooks]', reload the page>"

@@ -55,6 +55,7 @@ def test_a_label_says_what_tells_runs_apart(base: Path) -> None:
     assert float(parts[1].removeprefix("λ ")) == info.lmbda
     assert parts[2:6] == ["lr 5e-5", "bs 4", "factorized", "✔ finished"]
     assert float(parts[6].removeprefix("loss ")) == pytest.approx(info.best_loss, rel=1e-3)
+    assert parts[7:9] == [f"for {info.detector}", f"on {info.dataset}"]
 
 
 def test_refresh_finds_new_runs_and_keeps_what_is_chosen(base: Path, tmp_path: Path) -> None:
@@ -124,11 +125,13 @@ def test_a_run_deleted_while_it_is_shown_is_said_in_place(base: Path) -> None:
     assert len(paths(browser)) == 11
 
 
-def test_no_runs_yet_is_no_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("named", [False, True])  # notebooks name the usual directory
+def test_no_runs_yet_is_no_failure(named: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FPNKIT_HOME", str(tmp_path))
-    browser = RunBrowser()
+    browser = RunBrowser(tmp_path / "checkpoints" / "fpn_compression" if named else None)
     browser.raise_failures()
-    assert "python -m fpnkit.train --config" in browser.details.value
+    assert "There are no runs yet." in browser.details.value
+    assert "python -m fpnkit.sweep --config" in browser.details.value
     for tab in (COMPARE, WORDS, MOVES):
         browser.tabs.selected_index = tab
     browser.raise_failures()
