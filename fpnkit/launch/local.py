@@ -10,6 +10,7 @@ import contextlib
 import itertools
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -34,6 +35,13 @@ TRAIN = "fpnkit.train"
 SWEEP = "fpnkit.sweep"
 _KEPT = 20  # outputs of ended processes that may have failed
 _CLOCK_SKEW_SECONDS = 60  # of a file server
+# What becomes the process: an ignored signal stays ignored in all that is started, and a stop would not be heard.
+_HEARING = [
+    "import os, signal, sys",
+    "signal.signal(signal.SIGINT, signal.SIG_DFL)",
+    "signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])",
+    "os.execv(sys.argv[1], sys.argv[1:])",
+]
 
 
 @dataclass(frozen=True)
@@ -134,10 +142,16 @@ def _new_log(folder: Path) -> tuple[Path, int]:
 
 
 def _popen(argv: Sequence[str], output: int) -> subprocess.Popen[bytes]:
+    deaf = signal.getsignal(signal.SIGINT) == signal.SIG_IGN  # as under a Jupyter that a script started with `&`
+    begin = [argv[0], "-ISc", "; ".join(_HEARING), *argv] if deaf else argv
+    # A signal that is blocked is kept for later even where it is ignored.
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT] if deaf else [])
     try:
-        return subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True)
+        return subprocess.Popen(begin, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True)
     except OSError as error:
         raise FpnkitError(f"{argv[0]}: could not be started: {error.strerror}") from error
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
 def _note(pid: int, argv: Sequence[str], log: Path) -> Launched:
@@ -209,13 +223,21 @@ def run_of(launched: Launched) -> Path | None:
     return said or _run_of_process(launched)
 
 
+def lost_run(launched: Launched) -> Path | None:
+    """The run directory that the process had, where that was moved or deleted."""
+    return next((path for path in _named(launched) if not path.exists()), None)
+
+
 def _said(launched: Launched) -> Path | None:
     """What its output names: `run.json` knows a process no more once another has resumed the run."""
-    for line in [*last_lines(launched.log, 10)[::-1], *first_lines(launched.log)]:
-        path = Path(line.removeprefix("run "))
-        if path.parent == launched.base_dir and layout.is_run_directory(path):
-            return path
-    return None
+    return next(filter(layout.is_run_directory, _named(launched)), None)
+
+
+def _named(launched: Launched) -> list[Path]:
+    """What lines of its output name in the base directory."""
+    lines = [*last_lines(launched.log, 10)[::-1], *first_lines(launched.log)]
+    paths = [Path(line.removeprefix("run ")) for line in lines]
+    return [path for path in paths if path.parent == launched.base_dir]
 
 
 def _run_of_process(launched: Launched) -> Path | None:

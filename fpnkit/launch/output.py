@@ -54,6 +54,14 @@ def last_failure(path: Path, module: str) -> str | None:
     return next((line for line in reversed(lines) if line.strip()), _NOTHING_SAID)
 
 
+def interrupted(failure: str, module: str) -> bool:
+    """Whether what `last_failure` found, of a command that was asked to stop, is no more than that it did."""
+    if not failure.startswith((_TRACEBACK, f"{module}: ")):
+        return True  # a signal ended it
+    last = failure.splitlines()[-1]
+    return last.startswith(("KeyboardInterrupt", f"{module}: interrupted before "))
+
+
 def last_traceback(path: Path) -> str | None:
     """The last one in a log, up to the next record of the log; None where there is none."""
     lines = last_lines(path, 1000)

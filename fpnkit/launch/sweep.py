@@ -67,7 +67,7 @@ class SweepPoint:
     lmbda: float
     seed: int
     run: RunInfo | None
-    status: StatusWord | Literal["missing"]
+    status: StatusWord | Literal["missing", "waiting"]  # `waiting`: for the sweep's process to come to it
 
     @property
     def resumable(self) -> bool:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from fpnkit.config.load import plain
 from fpnkit.errors import RunError
-from fpnkit.launch.local import FOLDER, SWEEP, Launched, find, load, look
-from fpnkit.launch.output import first_lines, last_lines, last_traceback
+from fpnkit.launch.local import FOLDER, SWEEP, Launched, Look, find, load, look, lost_run
+from fpnkit.launch.output import first_lines, interrupted, last_lines, last_traceback
 from fpnkit.launch.request import Request
 from fpnkit.launch.stop import asked
 from fpnkit.launch.sweep import SweepPoint, learned, learned_by, sweep_state
@@ -22,6 +22,8 @@ from fpnkit.runs.store import RunInfo, list_runs
 STARTING, FAILED, ENDED = "starting", "failed", "ended"  # beside the status words of runs
 _SWEEP_LINE = re.compile(r"sweep (\S+): ")
 _LINES_AFTER_KILL = 5
+_BEFORE_IT_BEGAN = "stopped before it began"
+_GONE = "its run directory is gone"
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,7 @@ class Seen:
     """A training at one moment."""
 
     name: str
-    status: str  # a run's, or `starting`, `failed` before there is one; a sweep's process is `running` or `ended`
+    status: str  # a run's; without one `starting`, `stopped` or `failed`; a sweep's process is `running` or `ended`
     running: bool
     reason: str | None = None
     run: Path | None = None  # of a sweep: the one that runs, else the last that did
@@ -65,7 +67,8 @@ def running(base_dir: Path, runs: Sequence[RunInfo] | None = None) -> list[Candi
         if launched.module == SWEEP:
             sweeps.append(Candidate(launched.file, f"sweep {sweep_of(launched) or 'about to start'}"))
         elif look(launched, 0).run is None:
-            starting.append(Candidate(launched.file, f"process {launched.pid}, about to start"))
+            told = f": {_GONE}" if lost_run(launched) else ", about to start"
+            starting.append(Candidate(launched.file, f"process {launched.pid}{told}"))
     try:
         runs = list_runs(base_dir) if runs is None else runs
     except RunError:  # no such directory yet
@@ -116,14 +119,32 @@ def _see_launched(launched: Launched) -> Seen:
     seen = look(launched, 0)
     if seen.run is not None:
         return _see_run(seen.run)
-    status = STARTING if seen.running else FAILED
-    name, stopping = f"process {launched.pid}", asked(launched)
-    return Seen(name, status, seen.running, log=launched.log, failure=seen.failure, asked=stopping)
+    if _stopped_early(launched, seen):
+        return _early(launched)
+    gone = lost_run(launched) is not None
+    status = FAILED if not seen.running else "running" if gone else STARTING
+    name, reason, stopping = f"process {launched.pid}", _GONE if gone else None, asked(launched)
+    return Seen(name, status, seen.running, reason, log=launched.log, failure=seen.failure, asked=stopping)
+
+
+def _stopped_early(launched: Launched, seen: Look) -> bool:
+    """Whether it was asked to stop, and did, before it had made anything."""
+    if seen.failure is None or lost_run(launched) or not interrupted(seen.failure, launched.module):
+        return False
+    return asked(launched)
+
+
+def _early(launched: Launched) -> Seen:
+    """Without the traceback, which tells no more than where it was."""
+    return Seen(f"process {launched.pid}", "stopped", False, _BEFORE_IT_BEGAN, log=launched.log, asked=True)
 
 
 def _see_sweep(launched: Launched) -> Seen:
     seen, sweep_id = look(launched, 0), sweep_of(launched)
     state: tuple[SweepPoint, ...] = ()
+    if _stopped_early(launched, seen):
+        return _early(launched)
+    stopping = asked(launched)
     try:
         state = sweep_state(launched.base_dir, sweep_id) if sweep_id else ()
     except RunError:
@@ -132,6 +153,8 @@ def _see_sweep(launched: Launched) -> Seen:
     runs = [point.run for point in state if point.run is not None and point.run.created is not None]
     current = next((run for run in runs if run.status == "running"), None)
     current = current or max(runs, key=_created, default=None)
+    if seen.running and not stopping:
+        state = _waiting(state, launched)
     return Seen(
         name=f"sweep {sweep_id}" if sweep_id else f"process {launched.pid}",
         status=STARTING
@@ -147,7 +170,21 @@ def _see_sweep(launched: Launched) -> Seen:
         log=launched.log,
         failure=seen.failure,
         sweep=state,
-        asked=asked(launched),
+        asked=stopping,
+    )
+
+
+def _waiting(state: tuple[SweepPoint, ...], launched: Launched) -> tuple[SweepPoint, ...]:
+    """What is missing and will come: another command asked for the other lambdas of the plan."""
+    wanted = set()
+    for part in launched.argv[launched.argv.index("--lambdas") + 1 :] if "--lambdas" in launched.argv else ():
+        try:
+            wanted.add(float(part))
+        except ValueError:  # the next option
+            break
+    return tuple(
+        replace(point, status="waiting") if point.status == "missing" and point.lmbda in wanted else point
+        for point in state
     )
 
 

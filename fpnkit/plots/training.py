@@ -8,6 +8,7 @@ from typing import Any
 import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from fpnkit.plots.panels import figure_of, legend_below, new_panels, note, wide_scale
 from fpnkit.plots.style import level_colour, new_axes
@@ -35,7 +36,7 @@ def plot_loss(train: Sequence[MetricsLine], val: Sequence[MetricsLine], *, ax: A
     _curve(ax, train, lambda line: line.loss, "training", thin=True)
     _curve(ax, val, lambda line: line.loss, "validation")
     wide_scale(ax, "y", [line.loss for line in (*train, *val)])
-    return _named(ax, "loss")
+    return _named(ax, "loss", (*train, *val))
 
 
 def plot_rate(train: Sequence[MetricsLine], val: Sequence[MetricsLine], *, ax: Axes | None = None) -> Axes:
@@ -48,16 +49,16 @@ def plot_rate(train: Sequence[MetricsLine], val: Sequence[MetricsLine], *, ax: A
     values = [line.bpp_estimated for line in (*train, *val) if line.bpp_estimated is not None]
     values += [value for line in val for value in (line.bpp_level or {}).values()]
     wide_scale(ax, "y", values)
-    return _named(ax, "bpp estimated")
+    return _named(ax, "bpp estimated", (*train, *val))
 
 
 def plot_snr(train: Sequence[MetricsLine], val: Sequence[MetricsLine], *, ax: Axes | None = None) -> Axes:
-    """Of each level in validation; in training as long as nothing was validated. 0 dB: the mean and no more."""
+    """Of each level in validation; in training too until that is a curve. 0 dB: the mean and no more."""
     ax = ax or new_axes()
-    shown = val or train
-    for level in _levels(line.snr_db for line in shown):
-        _curve(ax, shown, _of_level("snr_db", level), level, level_colour(level), thin=not val)
-    return _named(ax, "SNR (dB)")
+    for shown, thin in ((() if len(val) > 1 else train, True), (val, False)):
+        for level in _levels(line.snr_db for line in shown):
+            _curve(ax, shown, _of_level("snr_db", level), level, level_colour(level), thin=thin)
+    return _named(ax, "SNR (dB)", (*train, *val))
 
 
 def plot_accuracy(train: Sequence[MetricsLine], val: Sequence[MetricsLine], *, ax: Axes | None = None) -> Axes:
@@ -66,7 +67,7 @@ def plot_accuracy(train: Sequence[MetricsLine], val: Sequence[MetricsLine], *, a
     if not any("map" in line.extra for line in val):
         return note(ax, "mAP is known after the first epoch")
     _curve(ax, val, lambda line: line.extra.get("map"), "validation")
-    return _named(ax, "mAP")
+    return _named(ax, "mAP", (*train, *val))
 
 
 def _curve(
@@ -83,8 +84,8 @@ def _curve(
     if not points:
         return
     look: dict[str, Any] = {**_THIN} if thin else {}
-    if markers and not thin:
-        look = {"marker": "o", "markevery": max(1, len(points) // _MOST_MARKERS), "markersize": 3}
+    if len(points) == 1 or (markers and not thin):
+        look |= {"marker": "o", "markevery": max(1, len(points) // _MOST_MARKERS), "markersize": 3}
     steps, values = zip(*points, strict=True)
     ax.plot(steps, values, color=colour or matplotlib.rcParams["text.color"], label=label, **look)
 
@@ -101,7 +102,11 @@ def _of_level(key: str, level: str) -> Callable[[MetricsLine], float | None]:
     return value
 
 
-def _named(ax: Axes, y: str) -> Axes:
+def _named(ax: Axes, y: str, lines: Sequence[MetricsLine]) -> Axes:
+    """All steps that there are, from the first of the training: few points are then not spread over the axis."""
+    if last := max((line.step for line in lines), default=0):
+        ax.set_xlim(0, last * 1.04)
+    ax.xaxis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 5, 10], integer=True))
     ax.set_xlabel("training step")
     ax.set_ylabel(y)
     return ax

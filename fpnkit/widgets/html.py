@@ -30,6 +30,7 @@ _BADGES = {
     "failed": ("✖", "#b3261e"),
     "ended": ("■", "#5f6368"),
     "missing": ("–", "#5f6368"),
+    "waiting": ("…", "#5f6368"),
 }
 _LONG = 40  # characters of a cell that may be broken
 _OTHER_BADGE = ("•", "#5f6368")

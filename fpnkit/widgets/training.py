@@ -5,6 +5,7 @@ panel                          # choose, check, start; or attach to what runs al
 panel.run.metrics()            # the run that is shown, for the cells below
 """
 
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -47,7 +48,7 @@ class TrainingPanel(Panel):
         kinds: tuple[layout.Kind, ...] = ("fpn_compression", "detection")
         places = [self._base_dir] if self._base_dir else [layout.default_base_dir(kind) for kind in kinds]
         self._places = [KnownRuns(place) for place in places]
-        folder = layout.home() / "configs" if configs is None else Path(configs)
+        folder = Path(os.path.abspath(layout.home() / "configs" if configs is None else configs))
         self.start_button = self.button("Start", "start", self.ask_start, look="primary")
         self.confirmation = Confirmation(self)
         self.running = widgets.Dropdown(description="Running", style=LABEL, layout={"flex": "1 1 auto"})
@@ -55,7 +56,7 @@ class TrainingPanel(Panel):
         self.attach_button = self.button("Attach", "attach", self.attach, tip="Show what is chosen")
         self.offer = widgets.HTML()
         self.live = LiveView(self, now)
-        self.setup = SetupView(self, self._preflight, folder.absolute(), self._base_dir, self._settings_changed)
+        self.setup = SetupView(self, self._preflight, folder, self._base_dir, self._settings_changed)
         self._attaching = widgets.HBox([self.running, self.attach_button])
         actions = widgets.HBox([self.start_button, self.setup.check_button])
         below = [actions, self.confirmation, self.setup.checked, self.live]

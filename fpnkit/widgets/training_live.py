@@ -187,6 +187,7 @@ class LiveView(widgets.VBox):
         self.resume_button.disabled = not _can_resume(seen)
         if not seen.running:
             self.confirmation.withdraw()
+            self.said.value = ""  # what was done to end it
 
     def _show_log(self, seen: Seen) -> None:
         if seen.log is None or self._now() - self._logged < _LOG_SECONDS:
@@ -219,7 +220,7 @@ def _facts(seen: Seen, speed: Pace | None) -> list[str]:
         running = any(point.run and point.run.path == seen.run and point.status == "running" for point in seen.sweep)
         if not running:
             facts += ["preparing the next"] if seen.running else []
-            return [*facts, f"shown is {text.printable(seen.run.name)}"]
+            return [*facts, f"shown is {text.printable(layout.short_name(seen.run.name))}"]
         facts.append(text.printable(layout.short_name(seen.run.name)))
     facts += _progress(seen.record, speed)
     return [*facts, text.printable(seen.reason)] if seen.reason else facts
@@ -254,8 +255,10 @@ def _can_resume(seen: Seen) -> bool:
         return False
     if seen.sweep:
         return any(point.status != "finished" and not point.diverged for point in seen.sweep)
+    if seen.run is None:
+        return seen.status == "stopped"  # before it began: the same command once more
     resumable = seen.status in ("stopped", "crashed", "killed", "stale") and seen.reason != "diverged"
-    return resumable and seen.run is not None and (seen.run / layout.LAST).exists()
+    return resumable and (seen.run / layout.LAST).exists()
 
 
 def _strip(points: Sequence[SweepPoint], share: float | None) -> str:

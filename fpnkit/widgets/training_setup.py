@@ -54,7 +54,7 @@ class SetupView(widgets.VBox):
         """Take what the controls say, or say what is wrong with it."""
         self.request, told = None, ""
         self._read_stamp = _stamp(self.config.value)
-        lambdas = re.split(r"[,\s]+", self.lambdas.value.strip()) if self.lambdas.value.strip() else []
+        lambdas = re.findall(r"[^,;\s]+", self.lambdas.value)
         flags = {flag: field.value.strip() or None for flag, field in self.flags.items()}
         settings = [line.strip() for line in self.more.value.splitlines() if line.strip()]
         if self.config.value is not None:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from fpnkit.launch.output import first_lines, last_failure, last_lines, last_traceback
+from fpnkit.launch.output import first_lines, interrupted, last_failure, last_lines, last_traceback
 
 CRASH = "Traceback (most recent call last):\n  File x, line 1, in y\nImportError: no\n  such thing"
 TABLE = "lambda  seed  run  status\n1e-3    0     -    missing"
@@ -51,6 +51,24 @@ def test_why_a_trainer_failed(text: str, failure: str, log: Path) -> None:
 def test_why_a_sweep_failed_if_it_did(text: str, failure: str | None, log: Path) -> None:
     log.write_text(text)
     assert last_failure(log, "fpnkit.sweep") == failure
+
+
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [
+        ("", True),
+        ("INFO: codec factorized: 1234 parameters\n", True),  # SIGTERM
+        (f"{CRASH}\n\nDuring that:\n\nTraceback (most recent call last):\n  File x\nKeyboardInterrupt\n", True),
+        ("fpnkit.train: interrupted before training began; no run directory was made\n", True),
+        (f"{CRASH}\n", False),
+        ("fpnkit.train: data.train.images: no such directory\n", False),
+    ],
+)
+def test_what_a_command_that_was_asked_to_stop_says_of_that_and_what_is_another_matter(
+    text: str, answer: bool, log: Path
+) -> None:
+    log.write_text(text)
+    assert interrupted(last_failure(log, "fpnkit.train") or "", "fpnkit.train") == answer
 
 
 def test_the_traceback_in_a_log_ends_where_the_next_record_begins(log: Path) -> None:

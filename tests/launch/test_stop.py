@@ -14,8 +14,9 @@ from run_processes import python, until
 from train_process import write_config
 
 from fpnkit.errors import RunError
-from fpnkit.launch.local import TRAIN, Launched, look
+from fpnkit.launch.local import SWEEP, TRAIN, Launched, find, look
 from fpnkit.launch.stop import asked, stop
+from fpnkit.launch.watch import running, see
 from fpnkit.runs import clock
 from fpnkit.runs.files import write_json
 from fpnkit.runs.metrics import read_metrics
@@ -43,6 +44,42 @@ def test_a_training_asked_to_stop_saves_what_a_resume_goes_on_from(base: Path, l
     stop(again)
     until(lambda: not again.lives())
     assert run_status(read_record(run)) == RunStatus("stopped", "SIGINT")
+
+
+@pytest.mark.parametrize("module", [TRAIN, SWEEP])
+@pytest.mark.parametrize("deaf", [True, False])
+@pytest.mark.parametrize("seconds", [0.0, 0.1, 0.7])
+def test_a_stop_is_heard_from_the_first_moment_and_is_no_failure(
+    seconds: float, deaf: bool, module: str, base: Path, tmp_path: Path
+) -> None:
+    """Deaf: started by what ignores SIGINT, as a Jupyter does that a script started with `&`."""
+    config = write_config(tmp_path, tmp_path / "features", crops=500)
+    code = (
+        "import signal, sys, time; from pathlib import Path\n"
+        "from fpnkit.launch.local import start; from fpnkit.launch.stop import stop\n"
+        "base, seconds, module, *arguments = sys.argv[1:]\n"
+        f"if {deaf}: signal.signal(signal.SIGINT, signal.SIG_IGN)\n"
+        "launched = start(arguments, Path(base), module); time.sleep(float(seconds)); print(stop(launched))"
+    )
+    lambdas = ["--lambda", "1e-3"] if module == TRAIN else ["--lambdas", "1e-3", "2e-3"]
+    done = python(code, base, seconds, module, "--config", config, "--base-dir", base, *lambdas)
+    (launched,) = find(base)
+    try:
+        assert done.stdout == f"sent SIGINT to process {launched.pid}\n"
+        until(lambda: not launched.lives())
+        seen = see(launched.file)
+        assert (seen.status, seen.reason, seen.failure) == ("stopped", "stopped before it began", None)
+        assert (seen.running, seen.run, seen.sweep, running(base)) == (False, None, (), [])
+    finally:
+        if launched.lives():
+            stop(launched, "kill")
+
+
+def test_an_interrupt_that_nobody_asked_for_is_a_failure(base: Path, launch: Launch) -> None:
+    launched = launch("-n1", "while 1: 0", module="timeit")
+    os.kill(launched.pid, signal.SIGINT)
+    until(lambda: not launched.lives())
+    assert see(launched.file).status == "failed"
 
 
 def test_kill_ends_it_at_once_with_its_workers(base: Path, launch: Launch) -> None:

@@ -1,5 +1,6 @@
 """What there is to see of trainings, by path: real processes, and sweeps of made runs."""
 
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -45,6 +46,22 @@ def test_one_that_failed_before_it_had_a_directory_shows_why(base: Path, launch:
     assert (seen.status, seen.running, seen.run) == ("failed", False, None)
     assert running(base) == []
     assert seen.failure == "fpnkit.train: --set no: required key.path=value, such as training.lr=1e-4"
+
+
+def test_one_whose_run_directory_is_gone_is_not_about_to_start(base: Path, launch: Launch) -> None:
+    launched = launch("create", base, "--heartbeat", 1000)
+    run = run_made(launched)
+    until(lambda: look(launched).output[-1] == "line 2")
+    shutil.rmtree(run)
+    (candidate,) = running(base)
+    told = f"process {launched.pid}: its run directory is gone"
+    assert (candidate.path, candidate.label) == (launched.file, told)
+    seen = see(candidate.path)
+    assert (f"{seen.name}: {seen.reason}", seen.status, seen.running) == (told, "running", True)
+    stop(launched)
+    until(lambda: not launched.lives())
+    assert running(base) == []
+    assert (see(launched.file).status, see(launched.file).reason) == ("failed", "its run directory is gone")
 
 
 def test_what_is_gone_is_one_error(base: Path) -> None:

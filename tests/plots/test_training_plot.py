@@ -49,6 +49,24 @@ def test_before_the_first_validation_training_stands_for_it() -> None:
     assert plot_training([], []).axes  # a training that has not begun
 
 
+def test_the_first_points_stand_on_an_axis_of_whole_steps_from_the_first() -> None:
+    for train, val in (([], VAL[:1]), (TRAIN[:1], []), (TRAIN[:3], VAL[:1]), ([line("train", 1, 1)], [])):
+        last = max(each.step for each in (*train, *val))
+        figure = plot_training(train, val)
+        figure.canvas.draw()
+        for ax in figure.axes:
+            low, high = ax.get_xlim()
+            assert low == 0 < last < high < 1.1 * last
+            assert all(tick == int(tick) for tick in ax.get_xticks())
+            assert all(len(each.get_xdata()) > 1 or each.get_marker() == "o" for each in ax.lines)  # else unseen
+
+
+def test_one_validation_stands_at_the_end_of_the_training_s_snr() -> None:
+    snr = plot_snr(TRAIN[:4], VAL[:1])
+    assert [each.get_label() for each in snr.lines] == [*LEVELS, *LEVELS]
+    assert [len(each.get_xdata()) for each in snr.lines] == [4, 4, 4, 1, 1, 1]
+
+
 def test_a_loss_that_falls_far_has_a_logarithmic_axis_and_one_that_is_infinite_or_negative_is_drawn() -> None:
     assert plot_loss(TRAIN, VAL).get_yscale() == "log"
     assert plot_loss(TRAIN[-3:], VAL[-1:]).get_yscale() == "linear"

@@ -1,6 +1,7 @@
 """The panel that starts trainings and shows them: traits, handlers and real processes; no browser."""
 
 import os
+import re
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -18,8 +19,10 @@ from train_process import write_config
 from training_panels import simulate, training_panels, update_until
 
 from fpnkit.errors import RunError
-from fpnkit.launch.local import FOLDER, find, start
+from fpnkit.launch.local import FOLDER, SWEEP, find, start
 from fpnkit.launch.sweep import write_sweep
+from fpnkit.launch.watch import sweep_of
+from fpnkit.runs import layout
 from fpnkit.runs.metrics import MetricsLine, MetricsWriter, read_metrics
 from fpnkit.runs.record import read_record
 from fpnkit.runs.status import run_status
@@ -76,11 +79,22 @@ def test_settings_are_checked_as_they_are_typed_and_become_the_command(
     assert panel.start_button.disabled
     assert setup.check_button.disabled
     setup.more.value = ""
+    setup.lambdas.value = "1e-3;2e-3 ; 4e-3,"
     swept = f"python -m fpnkit.sweep {place} --lambdas 1e-3 2e-3 4e-3 --epochs 7 --base-dir {base}"
     assert (setup.command.value, setup.problems.value, panel.start_button.disabled) == (swept, "", False)
     setup.command.value = "rm -rf /"
     assert setup.command.value == swept
     panel.raise_failures()
+
+
+def test_a_folder_beside_the_notebook_is_named_without_the_way_there(
+    configs: Path, base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (configs.parent / "notebooks").mkdir()
+    monkeypatch.chdir(configs.parent / "notebooks")
+    panel = TrainingPanel("../configs", base, poll_seconds=0)
+    panel.close()
+    assert panel.setup.command.value == f"python -m fpnkit.train --config {configs}/config.yaml --base-dir {base}"
 
 
 def test_texts_from_outside_are_escaped(open_panel: Callable[..., TrainingPanel], configs: Path, base: Path) -> None:
@@ -131,6 +145,7 @@ def test_a_training_is_started_watched_stopped_resumed_and_killed(
     assert "sent SIGINT" in live.said.value
     update_until(panel, lambda: "■ stopped" in live.head.value)
     assert live.stop_button.disabled
+    assert live.said.value == ""  # what it said was of the process
     other.update()
     assert "■ stopped" in other.live.head.value
     before = len(read_metrics(run / "metrics.jsonl"))
@@ -252,6 +267,47 @@ def test_several_lambdas_are_one_sweep_with_a_strip(
     assert len(find(base)) == 1
     assert list(panel.running.options) == []  # the run that goes on is the one shown
     assert not panel.live.resume_button.disabled
+
+
+def test_runs_of_a_sweep_wait_while_its_process_lives_and_are_missing_once_it_has_ended(
+    open_panel: Callable[..., TrainingPanel], configs: Path, base: Path
+) -> None:
+    base.mkdir()
+    whole = plan(configs / "config.yaml", [1e-4, 1e-3, 2e-3])
+    write_sweep(base, whole)
+    done = make_run(base, whole.config(1e-3, 0), sweep=whole.id)
+    arguments = ["--config", str(configs / "config.yaml"), "--lambdas", "1e-3", "2e-3", "--base-dir", str(base)]
+    launched = start(arguments, base, SWEEP)
+    until(lambda: sweep_of(launched) is not None)
+    os.kill(launched.pid, signal.SIGSTOP)
+    clock = Clock()
+    panel = open_panel(now=clock)
+    panel.live.watch(launched.file)
+    assert "preparing the next" in panel.live.head.value
+    told = re.findall(r"λ (\S+) .*?>(\S \w+)</span>", panel.live.strip.value)
+    assert told == [("1e-4", "– missing"), ("1e-3", "✔ finished"), ("2e-3", "… waiting")]  # the first: not its to train
+    panel.live.kill()
+    clock.seconds += 5
+    update_until(panel, lambda: "■ ended" in panel.live.head.value)
+    assert "waiting" not in panel.live.strip.value
+    assert f"shown is {layout.short_name(done.name)}<" in panel.live.head.value
+    assert not panel.live.resume_button.disabled
+    panel.raise_failures()
+
+
+def test_one_that_was_stopped_before_it_began_may_be_started_again(
+    open_panel: Callable[..., TrainingPanel], base: Path
+) -> None:
+    panel = open_panel()
+    for button in (panel.start_button, panel.live.resume_button, panel.start_button):
+        click(button)
+        click(panel.live.stop_button)
+        panel.raise_failures()
+        update_until(panel, lambda: "■ stopped" in panel.live.head.value)
+        assert "stopped before it began" in panel.live.head.value
+        assert (panel.live.failure.value, panel.live.said.value) == ("", "")
+    assert len({launched.argv for launched in find(base)}) == 1
+    assert len(find(base)) == 3
 
 
 def test_one_point_is_no_curve(open_panel: Callable[..., TrainingPanel], configs: Path, base: Path) -> None:
