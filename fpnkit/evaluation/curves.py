@@ -103,6 +103,8 @@ def _said(found: Sequence[Difference]) -> str:
 
 
 def _short(value: Any) -> str:
+    if value is None:  # not set, so that the codec or the detector decides
+        return "default"
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 

@@ -8,7 +8,7 @@ Called by its name, from a cell or a test, it raises as any function does.
 import io
 import threading
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import ipywidgets as widgets
 from matplotlib.axes import Axes
@@ -18,7 +18,13 @@ from fpnkit.plots.style import style
 from fpnkit.widgets import html
 
 LABEL = {"description_width": "initial"}  # labels whole, whatever their length
-WIDE = {"width": "auto", "flex": "1 1 auto"}  # as wide as the panel; with 100 % the margins would stand out of it
+WIDE = {
+    "width": "auto",
+    "flex": "1 1 auto",
+    "min_width": "0",
+}  # as wide as the panel; with 100 % the margins would stand out of it
+AS_WIDE_AS_NEEDED = {"width": "auto", "flex": "0 0 auto"}  # a row that is too long does not cut it
+WRAPPED = {"flex_flow": "row wrap"}
 _SHOWN_DPI = 100
 _SHARPNESS = 2  # pixels of the picture for one on the screen
 
@@ -26,22 +32,26 @@ _SHARPNESS = 2  # pixels of the picture for one on the screen
 class Panel(widgets.VBox):
     """Base of all panels. A subclass makes its controls, then calls `show`."""
 
-    def __init__(self, title: str, *, dark: bool = False) -> None:
+    dark_figures: ClassVar[bool] = False  # what was ticked last, in any panel: how the next one begins
+
+    def __init__(self, title: str, *, dark: bool | None = None) -> None:
         self.failures: dict[str, Exception] = {}  # by action
         self._acting = threading.RLock()  # a poll and a click never work at the same time
         self._closing = threading.Event()
-        self.title = widgets.HTML(html.heading(title))
-        self.dark = widgets.Checkbox(dark, description="dark figures", indent=False, layout={"width": "auto"})
-        self._alarm = widgets.HTML(layout={"flex": "1 1 auto"})
-        dismiss = widgets.Button(description="Dismiss", layout={"width": "auto"})
+        self.title = widgets.HTML(html.heading(title), layout={"flex": "0 1 auto", "min_width": "0"})
+        begin = Panel.dark_figures if dark is None else dark
+        self.dark = widgets.Checkbox(begin, description="dark figures", indent=False, layout=dict(AS_WIDE_AS_NEEDED))
+        self.dark.tooltip = "For a dark theme; panels that are opened after this one begin with the same"
+        self._alarm = widgets.HTML(layout=dict(WIDE))
+        dismiss = widgets.Button(description="Dismiss", layout=dict(AS_WIDE_AS_NEEDED))
         dismiss.on_click(lambda _: self._dismiss())
         self._alarms = widgets.HBox([self._alarm, dismiss], layout={"display": "none"})
         super().__init__(layout={"width": "100%", "max_width": "1000px"})
-        self.on(self.dark, "redraw", self.redraw)
+        self.on(self.dark, "redraw", self._choose_dark)
 
     def show(self, children: Sequence[widgets.Widget]) -> None:
         """Put the controls below the title and the place for failures."""
-        head = widgets.HBox([self.title, self.dark], layout={"justify_content": "space-between"})
+        head = widgets.HBox([self.title, self.dark], layout={**WRAPPED, "justify_content": "space-between"})
         self.children = (head, self._alarms, *children)
 
     def redraw(self) -> None:
@@ -68,7 +78,7 @@ class Panel(widgets.VBox):
         self, label: str, action: str, handler: Callable[[], None], *, look: str = "", tip: str = ""
     ) -> widgets.Button:
         """A button as wide as its label; `look` is one of ipywidgets' `button_style`."""
-        layout = {"width": "auto", "align_self": "flex-start"}
+        layout = {**AS_WIDE_AS_NEEDED, "align_self": "flex-start"}
         made = widgets.Button(description=label, button_style=look, tooltip=tip or label, layout=layout)
         made.on_click(lambda _: self.attempt(action, handler))
         return made
@@ -108,6 +118,10 @@ class Panel(widgets.VBox):
         """Stands in the place of the panel until its cell is run; ipywidgets cuts it after 110 characters."""
         remedy = "run this cell to see it; if this stays: pip install 'fpnkit[notebooks]', reload the page"
         return f"<{type(self).__name__}: {remedy}>"
+
+    def _choose_dark(self) -> None:
+        Panel.dark_figures = self.dark.value
+        self.redraw()
 
     def _dismiss(self) -> None:
         with self._acting:
@@ -163,12 +177,13 @@ class Confirmation(widgets.HBox):
         self._action = ""
         self._handler: Callable[[], None] = lambda: None
         self._panel = panel
-        self.question = widgets.HTML(layout={"flex": "0 1 auto", "margin": "0 12px 0 0"})
-        self.yes = widgets.Button(layout={"width": "auto"})
-        self.no = widgets.Button(description="Cancel", layout={"width": "auto"})
+        self.question = widgets.HTML(layout={"flex": "0 1 auto", "min_width": "0", "margin": "0 12px 0 0"})
+        self.yes = widgets.Button(layout=dict(AS_WIDE_AS_NEEDED))
+        self.no = widgets.Button(description="Cancel", layout=dict(AS_WIDE_AS_NEEDED))
         self.yes.on_click(lambda _: self._answer(True))
         self.no.on_click(lambda _: self._answer(False))
-        super().__init__([self.question, self.yes, self.no], layout={"display": "none", "align_items": "center"})
+        row = {**WRAPPED, "display": "none", "align_items": "center"}
+        super().__init__([self.question, self.yes, self.no], layout=row)
 
     def ask(self, question: str, yes: str, action: str, handler: Callable[[], None], look: str = "danger") -> None:
         """Show the question; `yes` is the label of the button that runs the handler."""

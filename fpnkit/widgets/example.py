@@ -35,7 +35,7 @@ class ExampleSweep(Panel):
         base_dir: Path | str | None = None,
         config: Path | str | None = None,
         *,
-        dark: bool = False,
+        dark: bool | None = None,
         poll_seconds: float = 1.0,
         now: Callable[[], float] = time.monotonic,
     ) -> None:

@@ -40,7 +40,7 @@ _NOTHING = Path()  # a slider cannot be empty, nor its value None
 class PyramidViewer(Panel):
     """The codecs in `base_dir`, by default the usual one. The first is loaded in a thread while the page is shown."""
 
-    def __init__(self, base_dir: Path | str | None = None, *, dark: bool = False) -> None:
+    def __init__(self, base_dir: Path | str | None = None, *, dark: bool | None = None) -> None:
         self.base_dir = layout.default_base_dir("fpn_compression") if base_dir is None else Path(base_dir)
         super().__init__("Inside the pyramid", dark=dark)
         self._known, self._runs = KnownRuns(self.base_dir), list[RunInfo]()
@@ -123,6 +123,7 @@ class PyramidViewer(Panel):
 
     def _arrange(self) -> None:
         wrapped = {"flex_flow": "row wrap", "align_items": "flex-start"}
+        self.tabs.layout.display = "none"  # until there is something in them
         first = widgets.HBox([self.search, self.reload], layout=wrapped)
         images = widgets.HBox([self.split, self.image], layout=wrapped)
         about = widgets.HBox([self.photo, self.said], layout=wrapped)

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from fpnkit.plots.maps import without_counterpart
 from fpnkit.runs import text
 from fpnkit.widgets import html
-from fpnkit.widgets.base import LABEL, WIDE, Choices, Panel, picture
+from fpnkit.widgets.base import AS_WIDE_AS_NEEDED, LABEL, WIDE, WRAPPED, Choices, Panel, picture
 
 if TYPE_CHECKING:
     from fpnkit.widgets.features_load import View
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 ALL_LEVELS = "all levels"
 _ACTIVE = 6  # channels that are named
 _NAMED = 5  # objects that are named
+_COMPUTING = html.paragraph("computing …", pale=True)  # until a tab is drawn for the first time
 
 
 class ChannelsView(widgets.VBox):
@@ -28,20 +29,23 @@ class ChannelsView(widgets.VBox):
         self._panel, self._quiet = panel, False
         self._view: View | None = None
         self.level = widgets.ToggleButtons(options=[], description="Level", style={"button_width": "auto"})
+        self.level.layout.display = "none"
         self._level = Choices(panel, self.level, "show the level", self.show_level)
         self.channel = widgets.IntSlider(0, 0, 0, description="Channel", continuous_update=False, style=LABEL)
-        self.channel.layout = WIDE
+        self.channel.layout = {**WIDE, "flex": "1 1 240px"}
         self.mean = widgets.Checkbox(False, description="mean of all channels", indent=False)
-        self.mean.layout = {"width": "auto"}
+        self.mean.layout = AS_WIDE_AS_NEEDED
         panel.on(self.channel, "show the channel", self._moved)
         panel.on(self.mean, "show the channel", self._moved)
-        self.picture, self.words = picture(), widgets.HTML()
-        super().__init__([self.level, widgets.HBox([self.channel, self.mean]), self.picture, self.words])
+        self.picture, self.words = picture(), widgets.HTML(_COMPUTING)
+        row = widgets.HBox([self.channel, self.mean], layout=WRAPPED)
+        super().__init__([self.level, row, self.picture, self.words])
 
     def show(self, view: View) -> None:
         """Level and channel stay where the codec has them."""
         self._view = view
         names = view.spec.names
+        self.level.layout.display = None
         self._level.replace([(name, name) for name in names], otherwise=names[0])
         self.show_level()
 
@@ -83,14 +87,16 @@ class BitsView(widgets.VBox):
         self._panel = panel
         self._view: View | None = None
         self.level = widgets.ToggleButtons(options=[], description="Level", style={"button_width": "auto"})
+        self.level.layout.display = "none"
         self._level = Choices(panel, self.level, "show the bits", self.draw)
-        self.picture, self.words = picture(), widgets.HTML()
+        self.picture, self.words = picture(), widgets.HTML(_COMPUTING)
         super().__init__([self.level, self.picture, self.words])
 
     def show(self, view: View) -> None:
         """The level stays where the codec has it."""
         self._view = view
         names = (ALL_LEVELS, *view.spec.names)
+        self.level.layout.display = None
         self._level.replace([(name, name) for name in names], otherwise=ALL_LEVELS)
         self.draw()
 
@@ -124,7 +130,7 @@ class ObjectsView(widgets.VBox):
         )
         self.threshold.layout = WIDE
         panel.on(self.threshold, "show the objects", self.draw)
-        self.picture, self.words = picture(), widgets.HTML()
+        self.picture, self.words = picture(), widgets.HTML(_COMPUTING)
         super().__init__([self.threshold, self.picture, self.words])
 
     def show(self, view: View) -> None:
@@ -179,7 +185,7 @@ def _bits_table(view: View) -> str:
         bits = (f"{row['payload_bits']:,}", f"{share:.0%}", f"{row['estimated_bits']:,.0f}")
         rows.append((row["level"], *bits, each, f"{row['bpp']:.4f}", _decibels(row["snr_db"])))
     header = ("", "payload (bits)", "share", "estimated (bits)", "per position", "bpp", "SNR")
-    return html.table(rows, header)
+    return html.table(rows, header, whole=True)
 
 
 def _object_words(boxes: pd.DataFrame) -> str:

@@ -66,7 +66,7 @@ def status_line(status: str, text: str) -> str:
 
 def heading(text: str) -> str:
     """The title of a panel."""
-    return f'<h3 style="margin:0;color:{INK}">{escape(text)}</h3>'
+    return f'<h3 style="margin:0;color:{INK};overflow-wrap:anywhere">{escape(text)}</h3>'
 
 
 def bounded(content: str) -> str:
@@ -80,10 +80,11 @@ def paragraph(text: str, *, pale: bool = False) -> str:
     return f'<p style="{look}">{escape(text)}</p>'
 
 
-def code(text: str) -> str:
-    """A command line or log: whole, scrolled, easy to copy."""
+def code(text: str, *, broken: bool = False) -> str:
+    """A command line or log: whole, scrolled or `broken` where it is too long, easy to copy either way."""
     look = f"color:{INK};border:1px solid {LINE};border-radius:3px;padding:4px 8px;margin:2px 0;overflow-x:auto"
-    font = "font-family:var(--jp-code-font-family, monospace);font-size:12px;line-height:1.45;white-space:pre"
+    font = "font-family:var(--jp-code-font-family, monospace);font-size:12px;line-height:1.45"
+    font += ";white-space:pre-wrap;overflow-wrap:anywhere" if broken else ";white-space:pre"
     # A region that scrolls must be reachable by keyboard.
     return f'<pre tabindex="0" style="{look};{font}">{escape(text)}</pre>'
 
@@ -126,7 +127,9 @@ def numbers(rows: Sequence[Sequence[str]], header: Sequence[str], *, caption: st
     for name, *values, last in rows:
         cells = "".join(f"<td>{escape(value)}</td>" for value in values)
         remark = (
-            f'<td style="white-space:normal">{escape(last)}</td>' if len(last) > _LONG else f"<td>{escape(last)}</td>"
+            f'<td style="white-space:normal;min-width:14em">{escape(last)}</td>'
+            if len(last) > _LONG
+            else f"<td>{escape(last)}</td>"
         )
         parts.append(f'<tr><th scope=row style="font-weight:400">{escape(name)}</th>{cells}{remark}</tr>')
     look = f"color:{INK};border-color:{LINE};border-collapse:collapse;text-align:left;white-space:nowrap"

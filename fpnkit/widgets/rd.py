@@ -51,7 +51,7 @@ class RDExplorer(Panel):
         self,
         base_dir: Path | str | None = None,
         *,
-        dark: bool = False,
+        dark: bool | None = None,
         poll_seconds: float = 0.5,
         now: Callable[[], float] = time.monotonic,
     ) -> None:

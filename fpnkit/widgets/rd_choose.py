@@ -58,7 +58,8 @@ class ChoiceView(widgets.VBox):
     def offer(self, read: Read) -> None:
         """What can be chosen beside what was read; what is chosen stays so."""
         self._drawn = {point.path for curve in read.points.curves for point in curve.points if point.path is not None}
-        self._datasets.replace([_MOST, *((text.printable(name), name) for name in read.datasets)], otherwise="")
+        most = _MOST if read.common is None else (f"{text.printable(read.common)} (most runs)", _MOST[1])
+        self._datasets.replace([most, *((text.printable(name), name) for name in read.datasets)], otherwise="")
         self._anchors_known = read.anchors
         if self.which_anchors.value == _THESE:
             self._list_anchors()

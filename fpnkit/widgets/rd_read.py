@@ -7,6 +7,7 @@ from pathlib import Path
 from fpnkit.errors import RunError
 from fpnkit.evaluation.gather import Found, most_common, read_anchors, read_run
 from fpnkit.evaluation.points import RdPoints
+from fpnkit.evaluation.results import Summary
 from fpnkit.evaluation.table import read_points
 from fpnkit.launch.sweep import runs_of_sweep, sweep_ids, sweep_path
 from fpnkit.runs import layout
@@ -31,6 +32,7 @@ class Read:
     points: RdPoints
     missing: tuple[str, ...]  # what sweeps lack
     datasets: tuple[str, ...]  # that these runs were evaluated on
+    common: str | None  # the one that most were
     anchors: tuple[str, ...]  # of the same images and detector
 
 
@@ -73,7 +75,7 @@ class Reader:
         anchors = _anchors_like(here)
         chosen = None if wanted.anchors is None else [name for name in wanted.anchors if name in anchors]
         points = read_points(runs, anchors=chosen, dataset=dataset, read=self._read_run)
-        return Read(points, tuple(missing), tuple(names), tuple(anchors))
+        return Read(points, tuple(missing), tuple(names), self._common(runs), tuple(anchors))
 
     def _wanted_runs(self, wanted: Wanted) -> tuple[list[Path], list[str]]:
         everything = sorted(info.path for info in self.runs)
@@ -93,7 +95,16 @@ class Reader:
         return list(dict.fromkeys(runs)), missing
 
     def _datasets(self, runs: Sequence[Path]) -> list[str]:
-        return sorted({summary.dataset for path in runs for _, summary in self._read_run(path).measured})
+        return sorted({summary.dataset for summary in self._summaries(runs)})
+
+    def _common(self, runs: Sequence[Path]) -> str | None:
+        summaries = self._summaries(runs)
+        most = most_common(summaries)
+        names = [summary.dataset for summary in summaries if (summary.data_id, summary.detector_id) == most]
+        return names[0] if names else None
+
+    def _summaries(self, runs: Sequence[Path]) -> list[Summary]:
+        return [summary for path in runs for _, summary in self._read_run(path).measured]
 
     def _read_run(self, path: Path) -> Found:
         state = self._state.get(path)

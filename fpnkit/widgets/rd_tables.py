@@ -20,6 +20,7 @@ from fpnkit.widgets.run_list import file_time
 
 _NOTHING = "(nothing)", ""  # not None, which is no choice at all
 _MOST_WARNINGS = 6  # that are not folded
+_LEFT_OUT = " left out: "  # in the words of a warning about what is not drawn
 _COMPUTING = "computing intervals over resamples of the images … (seconds)"
 
 
@@ -103,7 +104,9 @@ def _table(rows: Rows, caption: str) -> str:
 
 def judged_html(judged: Judged, points: RdPoints, base_dir: Path) -> str:
     """Warnings, and what to train next with the command that does it."""
-    first, more = judged.warnings[:_MOST_WARNINGS], judged.warnings[_MOST_WARNINGS:]
+    # What is drawn and doubtful before what is not drawn.
+    warnings = sorted(judged.warnings, key=lambda warning: _LEFT_OUT in warning)
+    first, more = warnings[:_MOST_WARNINGS], warnings[_MOST_WARNINGS:]
     parts = [html.folded("Warnings", html.bullets(first), opened=True)] if first else []
     parts += [html.folded(f"{len(more)} more", html.bullets(more))] if more else []
     if judged.following:
@@ -117,7 +120,7 @@ def _next(found: NextLambda, points: RdPoints, base_dir: Path) -> str:
     config = next(point.path for point in points.curve(found.curve).points if point.path) / layout.CONFIG_USED
     place = None if base_dir == layout.default_base_dir("fpn_compression") else base_dir
     try:
-        command = html.code(make_request(config, [text.rate(found.lmbda)], {}, [], place).command)
+        command = html.code(make_request(config, [text.rate(found.lmbda)], {}, [], place).command, broken=True)
     except FpnkitError as error:  # of another version of fpnkit, or gone
         command = html.paragraph(str(error), pale=True)
     return html.paragraph(next_line(found)) + command

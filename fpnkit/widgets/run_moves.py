@@ -9,7 +9,7 @@ from fpnkit.errors import RunError
 from fpnkit.runs import archive, ranking, text, trash
 from fpnkit.runs.store import RunInfo
 from fpnkit.widgets import html
-from fpnkit.widgets.base import LABEL, WIDE, Choices, Confirmation, Panel
+from fpnkit.widgets.base import LABEL, WIDE, WRAPPED, Choices, Confirmation, Panel
 
 
 class MovesView(widgets.VBox):
@@ -26,7 +26,7 @@ class MovesView(widgets.VBox):
         self._choices = Choices(panel, self.trashed, "choose in the trash", self._enable)
         self.restore_button = panel.button("Restore", "restore", self.restore)
         self.said = widgets.HTML()
-        buttons = widgets.HBox([self.trash_button, self.archive_button])
+        buttons = widgets.HBox([self.trash_button, self.archive_button], layout=WRAPPED)
         restoring = widgets.HBox([self.trashed, self.restore_button])
         super().__init__([buttons, self.confirmation, self.said, restoring])
         self._enable()

@@ -22,13 +22,13 @@ from fpnkit.widgets.run_words import WordsView
 
 MOST_SHOWN = 200  # options in a list: a browser needs a second for some thousands, and nobody reads them
 _STATUSES = (ANY_STATUS, "running", "finished", "stopped", "crashed", "killed", "stale", "incomplete", "imported")
-_TABS = ("Details", "Compare", "Note and tags", "Archive and trash")
+_TABS = ("Details", "Compare", "Notes", "Archive")  # short: a narrow page cuts long ones
 
 
 class RunBrowser(Panel):
     """The runs of `base_dir`, by default the codecs'. A directory that is missing or unreadable is said in place."""
 
-    def __init__(self, base_dir: Path | str | None = None, *, dark: bool = False) -> None:
+    def __init__(self, base_dir: Path | str | None = None, *, dark: bool | None = None) -> None:
         self.base_dir = layout.default_base_dir("fpn_compression") if base_dir is None else Path(base_dir)
         super().__init__(f"Runs in {text.printable(self.base_dir)}", dark=dark)
         self._known = KnownRuns(self.base_dir)

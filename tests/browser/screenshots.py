@@ -45,7 +45,7 @@ def _compare(page: Page) -> None:
 
 
 def _ask(page: Page) -> None:
-    _tab("Archive and trash")(page)
+    _tab("Archive")(page)
     page.get_by_label("Run", exact=True).select_option(index=3)
     page.get_by_role("button", name="Move to the trash").click()
     page.get_by_role("button", name="Cancel").wait_for()
@@ -119,7 +119,7 @@ _NARROW = "import ipywidgets\nipywidgets.VBox([PyramidViewer(dark=DARK)], layout
 SHOTS = [
     Shot("runs_details", _RUNS + "RunBrowser(dark=DARK)"),
     Shot("runs_compare", _RUNS + "RunBrowser(dark=DARK)", _compare),
-    Shot("runs_words", _RUNS + "RunBrowser(dark=DARK)", _tab("Note and tags")),
+    Shot("runs_words", _RUNS + "RunBrowser(dark=DARK)", _tab("Notes")),
     Shot("runs_trash", _RUNS + "RunBrowser(dark=DARK)", _ask),
     Shot("runs_none", _RUNS + "RunBrowser('/nowhere', dark=DARK)"),
     Shot("training_mistyped", _TRAINING, _mistype),

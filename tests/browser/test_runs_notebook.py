@@ -54,7 +54,7 @@ def test_a_question_comes_before_a_run_is_moved(lab: "Page", home: Path) -> None
     from playwright.sync_api import expect
 
     run = home / "checkpoints" / "fpn_compression" / PAUSED_RUN
-    lab.get_by_role("tab", name="Archive and trash", exact=True).click()
+    lab.get_by_role("tab", name="Archive", exact=True).click()
     lab.get_by_role("button", name="Move to the trash").click()
     expect(lab.get_by_text(f"Move {PAUSED_RUN} to the trash?")).to_be_visible()
     assert run.is_dir()

@@ -133,6 +133,17 @@ def test_many_differences_are_numbered_and_named(base: Path, tmp_path: Path) -> 
     )
 
 
+def test_a_setting_that_one_run_does_not_have_is_said_to_be_the_default(base: Path, tmp_path: Path) -> None:
+    ours = {"codec.halvings": {"p2": 2, "p3": 1}}
+    runs = [write_run(base, 1e-4, 0.5, 0.1, settings=ours), write_run(base, 1e-4, 0.6, 0.1)]
+    points = read_points(runs, home=tmp_path)
+    assert [curve.name for curve in points.curves] == ["factorized p2=2 p3=1", "factorized p2=default p3=default"]
+    assert points.warnings == (
+        "factorized p2=default p3=default is not joined with factorized p2=2 p3=1: "
+        "codec.halvings.p2 default against 2, codec.halvings.p3 default against 1",
+    )
+
+
 def test_another_data_set_or_detector_is_left_out_and_said(base: Path, tmp_path: Path) -> None:
     runs = [
         write_run(base, 1e-4, 0.5, 0.1),

@@ -10,7 +10,14 @@ from panel_tools import Clock
 from rd_files import write_anchor, write_ceiling, write_run
 from rd_panels import BPP, FOUND, LAMBDAS
 
+from fpnkit.widgets.base import Panel
 from fpnkit.widgets.rd import RDExplorer
+
+
+@pytest.fixture(autouse=True)
+def _light_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a new kernel; what a test ticks is forgotten after it."""
+    monkeypatch.setattr(Panel, "dark_figures", False)
 
 
 @pytest.fixture

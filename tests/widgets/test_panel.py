@@ -84,6 +84,18 @@ def test_a_handler_called_by_its_name_raises() -> None:
     assert panel.failures == {}
 
 
+def test_a_panel_begins_with_the_figures_that_were_ticked_last_unless_told_otherwise() -> None:
+    first, told = Panel("first"), Panel("told", dark=True)
+    assert not first.dark.value
+    assert not Panel("next").dark.value  # what a cell asks for is for that panel alone
+    first.dark.value = True
+    assert Panel("next").dark.value
+    assert not Panel("light", dark=False).dark.value
+    told.dark.value = False
+    assert not Panel("next").dark.value
+    assert first.dark.value
+
+
 def test_polling_goes_on_after_a_failure_and_ends_with_the_panel() -> None:
     panel, counted = Counter(), threading.Event()
 

@@ -78,7 +78,7 @@ def test_no_runs_yet_is_no_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     viewer = PyramidViewer()
     with pytest.raises(RunError) as caught:
         _ = viewer.view
-    assert str(caught.value) == f"{tmp_path}/checkpoints/fpn_compression: no codec is shown"
+    assert str(caught.value) == f"{tmp_path}/checkpoints/fpn_compression: there are no runs yet"
     viewer.raise_failures()
-    assert "python -m fpnkit.train --config" in viewer.said.value
+    assert "python -m fpnkit.sweep --config" in viewer.said.value
     assert viewer.tabs.layout.display == "none"

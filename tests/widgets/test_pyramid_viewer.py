@@ -85,6 +85,21 @@ def test_the_newest_codec_is_shown_and_every_lambda_of_its_sweep_is_on_the_slide
     assert viewer.photo.value.startswith(PNG)
 
 
+def test_no_tab_is_an_empty_frame(tmp_path: Path, viewer: PyramidViewer) -> None:
+    empty = PyramidViewer(tmp_path)
+    with pytest.raises(RunError):
+        _ = empty.view
+    assert empty.tabs.layout.display == "none"
+    assert viewer.tabs.layout.display is None
+    assert "computing" not in text_of(viewer.channels.words)  # is drawn, the others are not yet
+    for tab in (viewer.bits, viewer.objects):
+        assert "computing …" in text_of(tab.words)
+    assert viewer.bits.level.layout.display == "none"
+    viewer.tabs.selected_index = BITS
+    assert "computing" not in text_of(viewer.bits.words)
+    assert viewer.bits.level.layout.display is None
+
+
 def test_what_is_shown_is_what_detector_and_codec_make_of_the_image(viewer: PyramidViewer) -> None:
     viewer.image.value = 4
     view = viewer.view

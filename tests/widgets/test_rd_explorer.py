@@ -1,5 +1,6 @@
 """The panel of rate and accuracy, what it shows and keeps, on runs whose AP is known; no browser."""
 
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -116,8 +117,10 @@ def test_runs_anchors_and_data_sets_are_chosen(
     panel = open_explorer()
     choice = panel.choice
     assert run_names(panel) == {run.name for run in rd_runs}
-    assert [value for _, value in choice.dataset.options] == ["", "cars", "coco-val"]
+    options = [("coco-val (most runs)", ""), ("cars", "cars"), ("coco-val", "coco-val")]
+    assert list(choice.dataset.options) == options
     choice.dataset.value = "cars"
+    assert list(choice.dataset.options) == options
     assert run_names(panel) == {run.name for run in cars}
     assert "factorized" in set(panel.frame["curve"])
     choice.dataset.value = "coco-val"
@@ -139,6 +142,19 @@ def test_runs_anchors_and_data_sets_are_chosen(
     assert run_names(panel) == set()
     assert set(panel.frame["curve"]) == {"webp_input"}
     panel.raise_failures()
+
+
+def test_what_is_doubtful_stands_before_what_is_left_out(
+    rd_base: Path, rd_runs: list[Path], open_explorer: Any
+) -> None:
+    for _ in range(7):
+        write_run(rd_base, 1e-3, losses=(), end=(130, "STOP file"))
+    write_run(rd_base, 1e-2, 0.4, 0.5)
+    panel = open_explorer()
+    lines = re.findall("<li>(.*?)</li>", panel.judged.value)
+    assert ["left out: " in line for line in lines] == [False] * (len(lines) - 7) + [True] * 7
+    assert "is dominated by" in lines[0]
+    assert " more</summary>" in panel.judged.value.split("left out: ")[0] or "left out: " in lines[5]
 
 
 def test_a_sweep_shows_its_runs_and_what_it_lacks(rd_base: Path, rd_runs: list[Path], open_explorer: Any) -> None:
