@@ -21,6 +21,7 @@ from fpnkit.runs.create import require_base_directory
 from fpnkit.runs.files import write_text
 from fpnkit.runs.record import ConfigSummary, read_record
 from fpnkit.runs.redact import without_secrets
+from fpnkit.runs.signals import EarlyStop
 from fpnkit.runs.writer import RunWriter, refuse_running
 
 if TYPE_CHECKING:
@@ -45,7 +46,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; → exit code."""
     options = _parser().parse_args(arguments)
     try:
-        return _resume(options) if options.resume else _start(options)
+        with EarlyStop() as early:
+            return _resume(options, early) if options.resume else _start(options, early)
     except FpnkitError as error:
         print(f"fpnkit.train: {error}", file=sys.stderr)
         return error.exit_code
@@ -76,7 +78,7 @@ def _overrides(options: argparse.Namespace) -> list[Override]:
     return [*map(parse_override, options.set), *flagged]
 
 
-def _start(options: argparse.Namespace) -> int:
+def _start(options: argparse.Namespace, early: EarlyStop) -> int:
     if options.config is None:
         raise ConfigError(["required --config FILE, or --resume RUN"])
     config = load_config(options.config, _overrides(options))
@@ -89,10 +91,11 @@ def _start(options: argparse.Namespace) -> int:
     config = config.model_copy(update={"detector": with_weights_file(config.detector)})
     run_log = RunLog()
     try:
-        learner = _learner(config, dry_run=options.dry_run)
+        learner = _learner(config, early, dry_run=options.dry_run)
         if options.dry_run:
             log.info("dry run: everything is in order; a run would go to %s", base_dir)
             return 0
+        early.check()
         run = RunWriter.create(
             base_dir,
             kind=config.task,
@@ -102,12 +105,12 @@ def _start(options: argparse.Namespace) -> int:
             argv=sys.orig_argv,
             sweep=options.sweep,
         )
-        return _train(learner, config, run, run_log, None)
+        return _train(learner, config, run, run_log, None, early)
     finally:
         run_log.close()
 
 
-def _resume(options: argparse.Namespace) -> int:
+def _resume(options: argparse.Namespace, early: EarlyStop) -> int:
     given = [
         flag for flag in (*_FLAGS, "config", "set", "sweep", "dry_run") if getattr(options, flag) and flag != "--epochs"
     ]
@@ -127,11 +130,12 @@ def _resume(options: argparse.Namespace) -> int:
     require_resumable(path, config, state)
     run_log = RunLog()
     try:
-        learner = _learner(config, resumed=True)
+        learner = _learner(config, early, resumed=True)
         learner.load_state_dict(state["learner"])  # before the run is touched: what does not fit leaves it as it is
+        early.check()
         run = RunWriter.resume(path, argv=sys.orig_argv, epochs=config.training.epochs)
         write_text(path / layout.CONFIG_USED, to_yaml(without_secrets(plain(config))))
-        return _train(learner, config, run, run_log, state)
+        return _train(learner, config, run, run_log, state, early)
     finally:
         run_log.close()
 
@@ -162,19 +166,27 @@ def _find(text: str, base_dir: Path | None) -> Path:
     return found[0]
 
 
-def _learner(config: Config, *, resumed: bool = False, dry_run: bool = False) -> Learner:
+def _learner(config: Config, early: EarlyStop, *, resumed: bool = False, dry_run: bool = False) -> Learner:
     from fpnkit.training.prepare import codec_learner, detector_learner
 
+    early.check()
     if isinstance(config, CodecConfig):
         return codec_learner(config, resumed=resumed, dry_run=dry_run)
     return detector_learner(config)
 
 
-def _train(learner: Learner, config: Config, run: RunWriter, run_log: RunLog, state: dict[str, Any] | None) -> int:
+def _train(
+    learner: Learner,
+    config: Config,
+    run: RunWriter,
+    run_log: RunLog,
+    state: dict[str, Any] | None,
+    early: EarlyStop,
+) -> int:
     run_log.write_to(run.log_path, run.redact)
     log.info("run %s", run.path)
     try:
-        code, reason = _outcome(learner, config, run, state)
+        code, reason = _outcome(learner, config, run, state, early)
     except KeyboardInterrupt:
         code, reason = STOPPED, "interrupted"
     except DivergedError as error:
@@ -191,13 +203,16 @@ def _train(learner: Learner, config: Config, run: RunWriter, run_log: RunLog, st
     return code
 
 
-def _outcome(learner: Learner, config: Config, run: RunWriter, state: dict[str, Any] | None) -> tuple[int, str]:
+def _outcome(
+    learner: Learner, config: Config, run: RunWriter, state: dict[str, Any] | None, early: EarlyStop
+) -> tuple[int, str]:
     from fpnkit.report.training import TrainingFigures
     from fpnkit.training.diagnostics import diagnostics_writer
     from fpnkit.training.loop import train
     from fpnkit.training.tally import Values, describe
 
     figures = TrainingFigures(config)
+    early.check()
     outcome = train(
         learner,
         run,

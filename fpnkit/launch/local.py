@@ -35,7 +35,8 @@ TRAIN = "fpnkit.train"
 SWEEP = "fpnkit.sweep"
 _KEPT = 20  # outputs of ended processes that may have failed
 _CLOCK_SKEW_SECONDS = 60  # of a file server
-# What becomes the process: an ignored signal stays ignored in all that is started, and a stop would not be heard.
+# What becomes the process: where SIGINT is ignored, as under a Jupyter that a script started with `&`, all that is
+# started ignores it too, and a stop would not be heard. A signal that is blocked is kept for later all the same.
 _HEARING = [
     "import os, signal, sys",
     "signal.signal(signal.SIGINT, signal.SIG_DFL)",
@@ -142,10 +143,8 @@ def _new_log(folder: Path) -> tuple[Path, int]:
 
 
 def _popen(argv: Sequence[str], output: int) -> subprocess.Popen[bytes]:
-    deaf = signal.getsignal(signal.SIGINT) == signal.SIG_IGN  # as under a Jupyter that a script started with `&`
-    begin = [argv[0], "-ISc", "; ".join(_HEARING), *argv] if deaf else argv
-    # A signal that is blocked is kept for later even where it is ignored.
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT] if deaf else [])
+    begin = [argv[0], "-ISc", "; ".join(_HEARING), *argv]
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
     try:
         return subprocess.Popen(begin, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True)
     except OSError as error:

@@ -6,6 +6,39 @@ from types import FrameType, TracebackType
 from typing import Any, Self
 
 
+class EarlyStop:
+    """A context in which SIGINT raises KeyboardInterrupt, and `check` raises it again: imports may swallow the first.
+
+    Where SIGINT is ignored it stays so.
+    """
+
+    def __init__(self) -> None:
+        self._asked = False
+        self._previous: Any = None
+
+    def __enter__(self) -> Self:
+        if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:
+            self._previous = signal.signal(signal.SIGINT, self._receive)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._previous is not None:
+            signal.signal(signal.SIGINT, self._previous)
+        if isinstance(error, Exception):  # or make another error of it
+            self.check()
+
+    def check(self) -> None:
+        """Raise KeyboardInterrupt if there was one."""
+        if self._asked:
+            raise KeyboardInterrupt
+
+    def _receive(self, number: int, frame: FrameType | None) -> None:
+        self._asked = True
+        raise KeyboardInterrupt
+
+
 class StopSignals(ABC):
     """A context in which SIGINT, SIGTERM and SIGHUP come to `receive`.
 

@@ -20,7 +20,7 @@ from fpnkit.runs import layout
 from fpnkit.runs.run import Run
 from fpnkit.runs.store import RunInfo
 from fpnkit.widgets import html
-from fpnkit.widgets.base import LABEL, Choices, Confirmation, Panel
+from fpnkit.widgets.base import LABEL, WIDE, Choices, Confirmation, Panel
 from fpnkit.widgets.run_list import KnownRuns
 from fpnkit.widgets.training_live import LiveView
 from fpnkit.widgets.training_setup import Preflight, SetupView
@@ -37,7 +37,7 @@ class TrainingPanel(Panel):
         configs: Path | str | None = None,
         base_dir: Path | str | None = None,
         *,
-        dark: bool = False,
+        dark: bool | None = None,
         poll_seconds: float = 1.0,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -51,7 +51,7 @@ class TrainingPanel(Panel):
         folder = Path(os.path.abspath(layout.home() / "configs" if configs is None else configs))
         self.start_button = self.button("Start", "start", self.ask_start, look="primary")
         self.confirmation = Confirmation(self)
-        self.running = widgets.Dropdown(description="Running", style=LABEL, layout={"flex": "1 1 auto"})
+        self.running = widgets.Dropdown(description="Running", style=LABEL, layout=WIDE)
         self._running = Choices(self, self.running, "choose", self._offer)
         self.attach_button = self.button("Attach", "attach", self.attach, tip="Show what is chosen")
         self.offer = widgets.HTML()

@@ -91,7 +91,7 @@ class SetupView(widgets.VBox):
         self.checked.value = html.paragraph(title) + html.bounded(html.code("\n".join(lines)))
 
     def _make_controls(self) -> None:
-        self.config = widgets.Dropdown(description="Config", style=LABEL, layout={"flex": "1 1 auto"})
+        self.config = widgets.Dropdown(description="Config", style=LABEL, layout=WIDE)
         self._files = Choices(self._panel, self.config, "read the config", self.read)
         self.reload_button = self._panel.button("Refresh", "list configs", self.list_configs, tip="Look for configs")
         self.lambdas = self._field("Lambda, or several")

@@ -46,9 +46,10 @@ def test_a_training_asked_to_stop_saves_what_a_resume_goes_on_from(base: Path, l
     assert run_status(read_record(run)) == RunStatus("stopped", "SIGINT")
 
 
-@pytest.mark.parametrize("module", [TRAIN, SWEEP])
-@pytest.mark.parametrize("deaf", [True, False])
-@pytest.mark.parametrize("seconds", [0.0, 0.1, 0.7])
+@pytest.mark.parametrize(
+    ("seconds", "deaf", "module"),
+    [(0.0, True, TRAIN), (0.1, False, TRAIN), (0.7, True, TRAIN), (0.0, True, SWEEP), (0.3, False, SWEEP)],
+)
 def test_a_stop_is_heard_from_the_first_moment_and_is_no_failure(
     seconds: float, deaf: bool, module: str, base: Path, tmp_path: Path
 ) -> None:
@@ -73,6 +74,40 @@ def test_a_stop_is_heard_from_the_first_moment_and_is_no_failure(
     finally:
         if launched.lives():
             stop(launched, "kill")
+
+
+@pytest.mark.parametrize(
+    ("place", "then"),
+    [
+        ("training.prepare", "pass"),
+        ("training.prepare", "raise SystemError('of a library') from None"),
+        ("report.training", "pass"),
+    ],
+)
+def test_an_interrupt_that_an_import_swallows_still_ends_the_training(
+    place: str, then: str, base: Path, tmp_path: Path
+) -> None:
+    code = (
+        "import os, signal, sys\n"
+        "import fpnkit.train\n"
+        "class Library:\n"
+        "    def find_spec(self, name, path, target=None):\n"
+        f"        if name == 'fpnkit.{place}':\n"
+        "            try: os.kill(os.getpid(), signal.SIGINT); signal.sigtimedwait([], 5)\n"
+        f"            except KeyboardInterrupt: {then}\n"
+        "sys.meta_path.insert(0, Library())\n"
+        "sys.exit(fpnkit.train.main(sys.argv[1:]))"
+    )
+    config = write_config(tmp_path, tmp_path / "features")
+    done = python(code, "--config", config, "--base-dir", base, check=False)
+    assert done.returncode == 130, done.stderr
+    if place == "training.prepare":
+        told = "fpnkit.train: interrupted before training began; no run directory was made"
+        assert done.stderr.splitlines()[-1] == told
+        assert not base.exists()
+    else:
+        (run,) = base.glob("run_*")
+        assert run_status(read_record(run)) == RunStatus("stopped", "interrupted")
 
 
 def test_an_interrupt_that_nobody_asked_for_is_a_failure(base: Path, launch: Launch) -> None:

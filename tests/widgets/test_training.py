@@ -142,7 +142,6 @@ def test_a_training_is_started_watched_stopped_resumed_and_killed(
 
     click(live.stop_button)
     panel.raise_failures()
-    assert "sent SIGINT" in live.said.value
     update_until(panel, lambda: "■ stopped" in live.head.value)
     assert live.stop_button.disabled
     assert live.said.value == ""  # what it said was of the process
