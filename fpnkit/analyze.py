@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from fpnkit.errors import ConfigError, FpnkitError, RunError
 from fpnkit.runs import clock, layout
 from fpnkit.runs.candidate import Candidate, find_candidates
+from fpnkit.runs.signals import EarlyStop
 
 if TYPE_CHECKING:
     from fpnkit.report.run import Analysed
@@ -35,7 +36,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         _check(options)
         candidates = find_candidates(options.runs, options.base_dir, options.set, _OVERRIDABLE)
-        print(_analyze(candidates, options))
+        with EarlyStop():
+            print(_analyze(candidates, options))
         return 0
     except FpnkitError as error:
         print(f"fpnkit.analyze: {error}", file=sys.stderr)

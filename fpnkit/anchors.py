@@ -20,6 +20,7 @@ from fpnkit.errors import ConfigError, FpnkitError, UserError
 from fpnkit.evaluation.anchors import ANCHORS, Anchor, build_coder, require_qualities, select
 from fpnkit.evaluation.hevc import MISSING, has_av
 from fpnkit.runs import layout
+from fpnkit.runs.signals import EarlyStop
 from fpnkit.runs.table import print_rows
 
 if TYPE_CHECKING:
@@ -42,7 +43,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         config = load_config(options.config, [parse_override(text) for text in options.set])
         if not isinstance(config, CodecConfig):
             raise ConfigError([f"{options.config}: task: required fpn_compression, found {config.task}"])
-        _measure(config, points)
+        with EarlyStop():
+            _measure(config, points)
         return 0
     except FpnkitError as error:
         print(f"fpnkit.anchors: {error}", file=sys.stderr)

@@ -18,6 +18,7 @@ from fpnkit.config.load import plain
 from fpnkit.errors import FpnkitError, WeightsError
 from fpnkit.runs import layout
 from fpnkit.runs.candidate import Candidate, find_candidates
+from fpnkit.runs.signals import EarlyStop
 
 if TYPE_CHECKING:
     from fpnkit.evaluation.results import Summary
@@ -35,7 +36,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     try:
-        _evaluate_all(find_candidates(options.runs, options.base_dir, options.set, _OVERRIDABLE))
+        with EarlyStop():
+            _evaluate_all(find_candidates(options.runs, options.base_dir, options.set, _OVERRIDABLE))
         return 0
     except FpnkitError as error:
         print(f"fpnkit.evaluate: {error}", file=sys.stderr)

@@ -1,15 +1,16 @@
 """The signals by which a process is asked to stop."""
 
 import signal
+import threading
 from abc import ABC, abstractmethod
 from types import FrameType, TracebackType
 from typing import Any, Self
 
 
 class EarlyStop:
-    """A context in which SIGINT raises KeyboardInterrupt, and `check` raises it again: imports may swallow the first.
+    """A context in which SIGINT raises KeyboardInterrupt, also where an import makes another error of the first.
 
-    Where SIGINT is ignored it stays so.
+    What an import swallows `check` raises again. Where SIGINT is ignored, or in another thread, nothing is changed.
     """
 
     def __init__(self) -> None:
@@ -17,7 +18,8 @@ class EarlyStop:
         self._previous: Any = None
 
     def __enter__(self) -> Self:
-        if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:
+        hears = threading.current_thread() is threading.main_thread()
+        if hears and signal.getsignal(signal.SIGINT) != signal.SIG_IGN:
             self._previous = signal.signal(signal.SIGINT, self._receive)
         return self
 
@@ -26,7 +28,7 @@ class EarlyStop:
     ) -> None:
         if self._previous is not None:
             signal.signal(signal.SIGINT, self._previous)
-        if isinstance(error, Exception):  # or make another error of it
+        if isinstance(error, Exception):
             self.check()
 
     def check(self) -> None:
