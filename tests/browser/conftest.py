@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from jupyter import chromium
+from jupyter import chromium, jupyter_lab, page
+from lab import open_notebook, run_all
 from store import copy_store
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser
+    from playwright.sync_api import Browser, Page
 
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 REQUIRED = "FPNKIT_REQUIRE_BROWSER"  # set where these tests must not be skipped
@@ -51,3 +52,12 @@ def root(_browser: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
     for notebook in NOTEBOOKS.glob("*.ipynb"):
         shutil.copy(notebook, folder)
     return folder
+
+
+@pytest.fixture(scope="module")
+def lab(browser: "Browser", root: Path, home: Path, request: pytest.FixtureRequest) -> Iterator["Page"]:
+    """The module's NOTEBOOK, all cells run."""
+    with jupyter_lab(root, home) as address, page(browser, height=2000) as made:
+        open_notebook(made, address, request.module.NOTEBOOK)
+        run_all(made)
+        yield made

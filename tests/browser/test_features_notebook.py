@@ -1,25 +1,15 @@
 """The notebook of features as a person uses it: what became of a channel, at one lambda and at another."""
 
 import re
-from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-import pytest
-from jupyter import jupyter_lab, page
-from lab import open_notebook, run_all, tab_to
+from lab import tab_to
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Locator, Page
+    from playwright.sync_api import Locator, Page
 
 
-@pytest.fixture(scope="module")
-def lab(browser: "Browser", root: Path, home: Path) -> Iterator["Page"]:
-    """The notebook, all cells run."""
-    with jupyter_lab(root, home) as address, page(browser, height=2000) as made:
-        open_notebook(made, address, "04_fpn_analysis.ipynb")
-        run_all(made)
-        yield made
+NOTEBOOK = "04_fpn_analysis.ipynb"
 
 
 def slider(lab: "Page", label: str) -> "Locator":

@@ -1,25 +1,15 @@
 """The notebook of rate and accuracy as a person uses it, in JupyterLab with the keyboard."""
 
 import re
-from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-import pytest
-from jupyter import jupyter_lab, page
-from lab import choose, open_notebook, run_all, tab_to
+from lab import choose, tab_to
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Page
 
 
-@pytest.fixture(scope="module")
-def lab(browser: "Browser", root: Path, home: Path) -> Iterator["Page"]:
-    """The notebook, all cells run."""
-    with jupyter_lab(root, home) as address, page(browser, height=2000) as made:
-        open_notebook(made, address, "03_rate_distortion.ipynb")
-        run_all(made)
-        yield made
+NOTEBOOK = "03_rate_distortion.ipynb"
 
 
 def test_the_curves_appear_and_another_metric_is_chosen_with_the_keyboard(lab: "Page") -> None:

@@ -1,13 +1,11 @@
 """The notebook of runs as a person uses it: in JupyterLab with the keyboard, and as an app."""
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import pytest
-from jupyter import jupyter_lab, page, voila
-from lab import choose, open_notebook, run_all, tab_to
+from jupyter import page, voila
+from lab import choose, tab_to
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -15,13 +13,7 @@ if TYPE_CHECKING:
 PAUSED_RUN = "run_20261101_092000_lambda_2.00e-05_lr_4.00e-03_bs_4"  # see tests/notebooks/make_store.py
 
 
-@pytest.fixture(scope="module")
-def lab(browser: "Browser", root: Path, home: Path) -> Iterator["Page"]:
-    """The notebook, all cells run."""
-    with jupyter_lab(root, home) as address, page(browser, height=2000) as made:
-        open_notebook(made, address, "02_runs.ipynb")
-        run_all(made)
-        yield made
+NOTEBOOK = "02_runs.ipynb"
 
 
 def test_a_run_is_found_and_looked_at_with_the_keyboard_alone(lab: "Page") -> None:
