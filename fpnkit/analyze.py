@@ -16,12 +16,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fpnkit.errors import ConfigError, FpnkitError, RunError
-from fpnkit.runs import clock, layout
-from fpnkit.runs.candidate import Candidate, find_candidates
-from fpnkit.runs.signals import EarlyStop
+from fpnkit.foundation import clock
+from fpnkit.foundation.signals import EarlyStop
+from fpnkit.runs import layout
+from fpnkit.runs.trained import TrainedRun, find_candidates
 
 if TYPE_CHECKING:
-    from fpnkit.report.run import Analysed
+    from fpnkit.analysis.report import Analysis
 
 log = logging.getLogger("fpnkit.analyze")  # the name of the module is `__main__` when it runs as a command
 
@@ -74,15 +75,15 @@ def _check(options: argparse.Namespace) -> None:
             raise RunError(f"--output {options.output}: required a directory, found the file {path}")
 
 
-def _analyze(candidates: Sequence[Candidate], options: argparse.Namespace) -> Path:
+def _analyze(candidates: Sequence[TrainedRun], options: argparse.Namespace) -> Path:
     """→ the page to look at."""
     # torch only once the arguments are known to be right
-    from fpnkit.report.run import INDEX, analyse, default_directory
-    from fpnkit.report.subject import load_subjects
+    from fpnkit.analysis.report import INDEX, analyse, default_directory
+    from fpnkit.analysis.subject import load_subjects
 
     subjects = load_subjects(candidates, options.split, options.images)
     alone = len(subjects) == 1
-    analysed: list[Analysed] = []
+    analysed: list[Analysis] = []
     for subject in subjects:
         usual = default_directory(subject.run, subject.trained.config, options.split)
         directory = options.output.absolute() if alone and options.output else usual
@@ -90,7 +91,7 @@ def _analyze(candidates: Sequence[Candidate], options: argparse.Namespace) -> Pa
         analysed.append(analyse(subject, directory, **chosen))
     if alone:
         return analysed[0].directory / INDEX
-    from fpnkit.report.across import compare
+    from fpnkit.analysis.across import compare
 
     default = layout.home() / "checkpoints" / "analysis" / clock.stamp(clock.now())
     directory = (options.output or default).absolute()

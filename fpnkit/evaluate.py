@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING
 
 from fpnkit.config.load import plain
 from fpnkit.errors import FpnkitError, WeightsError
+from fpnkit.foundation.signals import EarlyStop
 from fpnkit.runs import layout
-from fpnkit.runs.candidate import Candidate, find_candidates
-from fpnkit.runs.signals import EarlyStop
+from fpnkit.runs.trained import TrainedRun, find_candidates
 
 if TYPE_CHECKING:
-    from fpnkit.evaluation.results import Summary
     from fpnkit.evaluation.run import Job
     from fpnkit.evaluation.task import Task
+    from fpnkit.runs.results import Summary
 
 log = logging.getLogger("fpnkit.evaluate")  # the name of the module is `__main__` when it runs as a command
 
@@ -58,11 +58,11 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _evaluate_all(candidates: Sequence[Candidate]) -> None:
+def _evaluate_all(candidates: Sequence[TrainedRun]) -> None:
     from fpnkit.evaluation.run import evaluate  # torch only once the arguments are known to be right
     from fpnkit.evaluation.task import build_task
 
-    groups: dict[str, list[Candidate]] = {}
+    groups: dict[str, list[TrainedRun]] = {}
     for candidate in candidates:
         config = plain(candidate.config)
         groups.setdefault(str((config["detector"], config["data"]["test"])), []).append(candidate)
@@ -73,10 +73,10 @@ def _evaluate_all(candidates: Sequence[Candidate]) -> None:
             print(_describe(candidate.path, summary), flush=True)
 
 
-def _job(candidate: Candidate, task: Task) -> Job:
-    from fpnkit.evaluation.coding import LearnedCoder
+def _job(candidate: TrainedRun, task: Task) -> Job:
+    from fpnkit.codecs.learned import LearnedCoder
+    from fpnkit.codecs.saved import load_codec
     from fpnkit.evaluation.run import Job, Origin
-    from fpnkit.training.checkpoint import load_codec
 
     path = candidate.path
     trained = load_codec(path / layout.BEST_MODEL)

@@ -1,4 +1,4 @@
-"""Feature pyramids: what their levels are, the tensors themselves, and where an image lies in them."""
+"""Feature pyramids: what their levels are, and the tensors themselves."""
 
 from __future__ import annotations
 
@@ -101,27 +101,3 @@ class Pyramid(Mapping[str, Tensor]):
 def _pad_to_multiple(level: Tensor, multiple: int) -> Tensor:
     bottom, right = -level.shape[-2] % multiple, -level.shape[-1] % multiple
     return F.pad(level, (0, right, 0, bottom), mode="replicate") if bottom or right else level
-
-
-@dataclass(frozen=True)
-class ImageGeometry:
-    """Where an image lies in the network's input; every pair is (height, width) or (top, left)."""
-
-    original: tuple[int, int]  # the image file
-    content: tuple[int, int]  # the image after resizing
-    canvas: tuple[int, int]  # the network input, padding included
-    offset: tuple[int, int] = (0, 0)  # of the content in the canvas
-
-    def original_pixels(
-        self, top: int = 0, left: int = 0, height: int | None = None, width: int | None = None
-    ) -> float:
-        """Pixels of the original image under a window of the canvas (default: all of it); padding counts nothing."""
-        height, width = height or self.canvas[0], width or self.canvas[1]
-        rows = _overlap(top, top + height, self.offset[0], self.offset[0] + self.content[0])
-        columns = _overlap(left, left + width, self.offset[1], self.offset[1] + self.content[1])
-        scale = (self.original[0] / self.content[0]) * (self.original[1] / self.content[1])
-        return rows * columns * scale
-
-
-def _overlap(a_start: int, a_end: int, b_start: int, b_end: int) -> int:
-    return max(0, min(a_end, b_end) - max(a_start, b_start))

@@ -15,10 +15,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from fpnkit.errors import FpnkitError, UserError
-from fpnkit.evaluation.overview import compare_all, judge, metrics
-from fpnkit.evaluation.points import RATES, RdPoints
-from fpnkit.evaluation.report import (
-    Rows,
+from fpnkit.foundation import text
+from fpnkit.foundation.files import write_text
+from fpnkit.foundation.tables import Rows, print_rows
+from fpnkit.launch.sweep import runs_of_sweep
+from fpnkit.ratedist.overview import compare_all, judge, metrics
+from fpnkit.ratedist.points import RATES, RdPoints
+from fpnkit.ratedist.resampling import Resampler
+from fpnkit.ratedist.rows import (
     bd_rows,
     bd_title,
     dataset_line,
@@ -28,12 +32,8 @@ from fpnkit.evaluation.report import (
     share_rows,
     share_title,
 )
-from fpnkit.evaluation.resampling import Resampler
-from fpnkit.evaluation.table import read_points
-from fpnkit.launch.sweep import runs_of_sweep
-from fpnkit.runs import layout, text
-from fpnkit.runs.files import write_text
-from fpnkit.runs.table import print_rows
+from fpnkit.ratedist.table import read_points
+from fpnkit.runs import layout
 
 INTERRUPTED = 130
 
@@ -120,7 +120,7 @@ def _metric(points: RdPoints, y: str | None, missing: Sequence[str]) -> str:
 
 
 def _save_table(points: RdPoints, path: Path) -> None:
-    from fpnkit.evaluation.table import frame
+    from fpnkit.ratedist.table import frame
 
     if not path.parent.is_dir():
         raise UserError(f"--csv {path}: required an existing folder, found none at {path.parent}")

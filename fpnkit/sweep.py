@@ -14,9 +14,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TextIO, cast
 
+from fpnkit.anchors.catalogue import select
 from fpnkit.config.load import parse_override
 from fpnkit.errors import FpnkitError, RunError
-from fpnkit.evaluation.anchors import select
+from fpnkit.foundation import text
+from fpnkit.foundation.lock import DirectoryLock
+from fpnkit.foundation.logs import DetachableStream
+from fpnkit.foundation.tables import print_rows
 from fpnkit.launch.foreground import Foreground
 from fpnkit.launch.local import TRAIN, command
 from fpnkit.launch.needs import Needs, needs, parameters_in
@@ -32,12 +36,9 @@ from fpnkit.launch.sweep import (
     sweep_state,
     write_sweep,
 )
-from fpnkit.runs import layout, text
+from fpnkit.runs import layout
 from fpnkit.runs.create import require_base_directory
-from fpnkit.runs.lock import RunLock
 from fpnkit.runs.store import RunInfo, list_runs
-from fpnkit.runs.table import print_rows
-from fpnkit.training.logs import Lasting
 
 STOPPED = 130
 
@@ -46,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; → exit code."""
     options = _parser().parse_args(arguments)
     streams = sys.stdout, sys.stderr
-    sys.stdout, sys.stderr = (cast(TextIO, Lasting(stream)) for stream in streams)
+    sys.stdout, sys.stderr = (cast(TextIO, DetachableStream(stream)) for stream in streams)
     try:
         return _run(options)
     except FpnkitError as error:
@@ -100,7 +101,7 @@ def _run(options: argparse.Namespace) -> int:
         print("dry run: nothing was started", flush=True)
         return 0
     write_sweep(base_dir, sweep)
-    lock = RunLock(config_path(base_dir, sweep.id).parent, "another process is working on this sweep")
+    lock = DirectoryLock(config_path(base_dir, sweep.id).parent, "another process is working on this sweep")
     try:
         with Foreground() as front:
             code = _train_all(sweep, base_dir, points, front)

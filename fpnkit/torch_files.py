@@ -1,7 +1,8 @@
-"""Reading files that torch wrote, without ever running code that stands in them."""
+"""Checkpoints and weight files, read without ever running code that stands in them."""
 
 from __future__ import annotations
 
+import io
 import pickletools
 import re
 import warnings
@@ -13,6 +14,9 @@ from typing import Any
 import torch
 
 from fpnkit.errors import WeightsError
+from fpnkit.foundation.files import write_bytes
+
+SCHEMA_VERSION = 1  # of checkpoints
 
 
 def read_torch_file(path: Path) -> dict[str, Any]:
@@ -41,6 +45,27 @@ def read_torch_file(path: Path) -> dict[str, Any]:
     if not isinstance(content, Mapping):
         raise WeightsError(f"{path}: required a dictionary, found a {type(content).__name__}")
     return dict(content)
+
+
+def save_checkpoint(path: Path, content: Mapping[str, Any]) -> None:
+    """Complete or not at all: serialised in memory first, so that a full disk costs the new file only."""
+    buffer = io.BytesIO()
+    torch.save({"schema_version": SCHEMA_VERSION, **content}, buffer)
+    write_bytes(path, buffer.getvalue())
+
+
+def load_checkpoint(path: Path, kind: str) -> dict[str, Any]:
+    """A checkpoint of ours of a `kind`; code in it is refused, not run."""
+    content = read_torch_file(path)
+    found = content.get("kind")
+    if found != kind:
+        raise WeightsError(f"{path}: required a checkpoint of kind {kind}, found {found or 'something else'}")
+    if content["schema_version"] > SCHEMA_VERSION:
+        raise WeightsError(
+            f"{path}: required schema version {SCHEMA_VERSION} or older, found {content['schema_version']}; "
+            "it was written by a newer fpnkit"
+        )
+    return content
 
 
 def _is_plain_pickle(path: Path) -> bool:

@@ -16,16 +16,16 @@ from typing import TYPE_CHECKING, Any
 from fpnkit.config.load import Override, load_config, parse_override, plain, to_yaml
 from fpnkit.config.schema import CodecConfig, Config, FolderData, ImageSource, ShapesData, TorchvisionDetector
 from fpnkit.errors import AmbiguousRunError, ConfigError, DivergedError, FpnkitError, RunError
+from fpnkit.foundation.files import write_text
+from fpnkit.foundation.redact import without_secrets
+from fpnkit.foundation.signals import EarlyStop
 from fpnkit.runs import layout
 from fpnkit.runs.create import require_base_directory
-from fpnkit.runs.files import write_text
 from fpnkit.runs.record import ConfigSummary, read_record
-from fpnkit.runs.redact import without_secrets
-from fpnkit.runs.signals import EarlyStop
 from fpnkit.runs.writer import RunWriter, refuse_running
 
 if TYPE_CHECKING:
-    from fpnkit.training.logs import RunLog
+    from fpnkit.foundation.logs import RunLog
     from fpnkit.training.loop import Learner
 
 log = logging.getLogger("fpnkit.train")  # the name of the module is `__main__` when it runs as a command
@@ -86,7 +86,7 @@ def _start(options: argparse.Namespace, early: EarlyStop) -> int:
     require_base_directory(base_dir)
 
     from fpnkit.detectors.build import with_weights_file  # torch only from here on: a mistyped key is told at once
-    from fpnkit.training.logs import RunLog
+    from fpnkit.foundation.logs import RunLog
 
     config = config.model_copy(update={"detector": with_weights_file(config.detector)})
     run_log = RunLog()
@@ -121,12 +121,13 @@ def _resume(options: argparse.Namespace, early: EarlyStop) -> int:
     refuse_running(path, read_record(path))
     config = load_config(path / layout.CONFIG_USED, _overrides(options))
 
-    from fpnkit.training.checkpoint import load, require_resumable
-    from fpnkit.training.logs import RunLog
+    from fpnkit.foundation.logs import RunLog
+    from fpnkit.torch_files import load_checkpoint
+    from fpnkit.training.checkpoint import require_resumable
 
     if not (path / layout.LAST).exists():
         raise RunError(f"run {path}: required {layout.LAST} to resume from, found none; it ended before its first save")
-    state = load(path / layout.LAST, "last")
+    state = load_checkpoint(path / layout.LAST, "last")
     require_resumable(path, config, state)
     run_log = RunLog()
     try:
@@ -206,7 +207,7 @@ def _train(
 def _outcome(
     learner: Learner, config: Config, run: RunWriter, state: dict[str, Any] | None, early: EarlyStop
 ) -> tuple[int, str]:
-    from fpnkit.report.training import TrainingFigures
+    from fpnkit.analysis.training import TrainingFigures
     from fpnkit.training.diagnostics import diagnostics_writer
     from fpnkit.training.loop import train
     from fpnkit.training.tally import Values, describe

@@ -8,7 +8,8 @@ from collections.abc import Generator
 from pathlib import Path
 
 import pytest
-import store
+
+from tests.support import ROOT, store
 
 CELL_SECONDS = 120
 
@@ -16,7 +17,7 @@ CELL_SECONDS = 120
 def pytest_configure(config: pytest.Config) -> None:
     """As if these options stood on the command line."""
     store.reserve()
-    config.option.nbval_sanitize_with = str(Path(store.__file__).with_name("sanitize.cfg"))
+    config.option.nbval_sanitize_with = str(ROOT / "tests" / "notebooks" / "sanitize.cfg")
     config.option.nbval_current_env = True
     config.option.nbval_cell_timeout = CELL_SECONDS
 

@@ -3,8 +3,9 @@ import signal
 from pathlib import Path
 
 import pytest
-import store
 from hypothesis import settings
+
+from tests.support import store
 
 # Several tests run at a time, each in processes of their own: more threads than cores would only wait for each other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")

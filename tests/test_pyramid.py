@@ -4,7 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fpnkit.errors import PyramidError
-from fpnkit.pyramid import ImageGeometry, LevelSpec, Pyramid, PyramidSpec
+from fpnkit.geometry import ImageGeometry
+from fpnkit.pyramid import LevelSpec, Pyramid, PyramidSpec
 
 sides = st.integers(1, 40)
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from fpnkit.errors import FpnkitError, UserError
-from fpnkit.runs.files import is_machine_error, storage_error
+from fpnkit.foundation.files import is_machine_error, storage_error
 
 
 def plan(inputs: Sequence[Path], folder: Path, suffix: str) -> dict[Path, Path]:

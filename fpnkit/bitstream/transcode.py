@@ -11,16 +11,16 @@ import torch
 from safetensors.torch import save
 
 from fpnkit import container
+from fpnkit.codecs.coder import CoderInput
+from fpnkit.codecs.learned import LearnedCoder
+from fpnkit.codecs.saved import TrainedCodec, load_codec
 from fpnkit.container import StreamFile
 from fpnkit.data.files import problems_of_files, read_rgb
 from fpnkit.detectors.base import Detector
 from fpnkit.detectors.build import build_detector
 from fpnkit.errors import DataError, WeightsError
-from fpnkit.evaluation.coder import Source
-from fpnkit.evaluation.coding import LearnedCoder
+from fpnkit.foundation.files import write_bytes
 from fpnkit.metrics.rate import bpp
-from fpnkit.runs.files import write_bytes
-from fpnkit.training.checkpoint import TrainedCodec, load_codec
 
 Work = Callable[[Path, Path], str]  # makes the second file of the first, and says what it made
 
@@ -76,7 +76,7 @@ def _encode_image(coder: LearnedCoder, detector: Detector, path: Path) -> tuple[
     image = read_rgb(path, upright=True)
     batch = detector.prepare([image])
     with container.naming(path):
-        coded = coder.encode(Source(image, detector.pyramid(batch), batch.geometry[0]))
+        coded = coder.encode(CoderInput(image, detector.pyramid(batch), batch.geometry[0]))
     return coded.data, (image.shape[1], image.shape[2])
 
 

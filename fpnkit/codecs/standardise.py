@@ -14,7 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from fpnkit.errors import DataError
-from fpnkit.pyramid import ImageGeometry, Pyramid, PyramidSpec
+from fpnkit.geometry import ImageGeometry
+from fpnkit.pyramid import Pyramid, PyramidSpec
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,9 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
 from fpnkit.config.schema import AnyConfig, Config
-from fpnkit.config.yaml_source import Path, Source, parse, parse_value
+from fpnkit.config.yaml import Path, YamlDocument, parse, parse_value
 from fpnkit.errors import ConfigError
+from fpnkit.foundation.redact import without_secrets
 
 _ADAPTER: TypeAdapter[Config] = TypeAdapter(AnyConfig)
 _TAGS = ("task", "kind")  # the keys that choose between kinds of sections
@@ -76,6 +77,12 @@ def plain(config: Config) -> dict[str, Any]:
     return data
 
 
+def shown_settings(config: Config) -> dict[str, Any]:
+    """As `plain`, for a file: without secrets."""
+    settings: dict[str, Any] = without_secrets(plain(config))
+    return settings
+
+
 def to_yaml(settings: Mapping[str, Any]) -> str:
     """What `plain` gave as text; `load_config` reads it back to an equal config."""
     return yaml.safe_dump(dict(settings), sort_keys=False, allow_unicode=True)
@@ -97,7 +104,7 @@ def _apply(data: dict[str, Any], overrides: Sequence[Override]) -> dict[Path, st
 
 
 def _problem(
-    error: ErrorDetails, source: Source, origins: Mapping[Path, str], file: FilePath
+    error: ErrorDetails, source: YamlDocument, origins: Mapping[Path, str], file: FilePath
 ) -> tuple[tuple[int, int], str]:
     """(sort key, text) of one problem."""
     path = _without_tags(error["loc"], source.data)

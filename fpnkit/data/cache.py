@@ -16,7 +16,7 @@ import platformdirs
 
 from fpnkit.data import cache_folder
 from fpnkit.data.feature_file import SUFFIX, ChooseWindow, UnreadableFile, read_features, write_features
-from fpnkit.data.features import Features, as_float16, as_float32, crop
+from fpnkit.data.windows import Features, as_float16, as_float32, crop
 from fpnkit.errors import StorageError
 from fpnkit.pyramid import PyramidSpec
 

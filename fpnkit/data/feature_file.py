@@ -12,9 +12,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from fpnkit.data.features import Features, Window, cells, check_window
-from fpnkit.pyramid import ImageGeometry, Pyramid, PyramidSpec
-from fpnkit.runs.files import write_bytes
+from fpnkit.data.windows import Features, Window, cells, check_window
+from fpnkit.foundation.files import write_bytes
+from fpnkit.geometry import ImageGeometry
+from fpnkit.pyramid import Pyramid, PyramidSpec
 
 SUFFIX = ".safetensors"
 FORMAT = 1

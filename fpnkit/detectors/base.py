@@ -8,7 +8,8 @@ from typing import Protocol
 
 from torch import Tensor
 
-from fpnkit.pyramid import ImageGeometry, Pyramid, PyramidSpec
+from fpnkit.geometry import ImageGeometry
+from fpnkit.pyramid import Pyramid, PyramidSpec
 
 
 @dataclass(frozen=True)

@@ -18,11 +18,7 @@ from fpnkit.detectors.base import Detector
 from fpnkit.detectors.nanodet import build_nanodet
 from fpnkit.detectors.shapes_fcos import build_shapes_fcos, build_trainable_shapes_fcos
 from fpnkit.detectors.torchvision import TorchvisionModule
-from fpnkit.detectors.torchvision_models import (
-    build_torchvision,
-    build_trainable_torchvision,
-    named_weights,
-)
+from fpnkit.detectors.torchvision_models import build_torchvision, build_trainable_torchvision, named_weights
 from fpnkit.detectors.weights import find_weights
 from fpnkit.errors import UserError
 

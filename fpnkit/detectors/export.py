@@ -14,7 +14,7 @@ from safetensors.torch import save
 
 from fpnkit.detectors.weights import find_weights, read_weights
 from fpnkit.errors import FpnkitError
-from fpnkit.runs.files import write_bytes
+from fpnkit.foundation.files import write_bytes
 
 
 def export(weights: Path, target: Path) -> None:

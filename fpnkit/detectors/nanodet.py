@@ -17,7 +17,8 @@ from fpnkit.config.schema import NanodetDetector
 from fpnkit.detectors.base import Detections, ImageBatch
 from fpnkit.detectors.torchvision import hash_weights
 from fpnkit.detectors.weights import find_weights, load_strictly, read_weights
-from fpnkit.pyramid import ImageGeometry, LevelSpec, Pyramid, PyramidSpec
+from fpnkit.geometry import ImageGeometry
+from fpnkit.pyramid import LevelSpec, Pyramid, PyramidSpec
 
 NAME = "nanodet_m"
 _VERSION = "nanodet 1"  # part of the fingerprint; raised when `prepare` or `pyramid` give other numbers

@@ -18,7 +18,8 @@ from torchvision.ops.feature_pyramid_network import LastLevelMaxPool, LastLevelP
 
 from fpnkit.data.images import Category
 from fpnkit.detectors.base import Detections, ImageBatch
-from fpnkit.pyramid import ImageGeometry, Pyramid, PyramidSpec
+from fpnkit.geometry import ImageGeometry
+from fpnkit.pyramid import Pyramid, PyramidSpec
 
 TorchvisionModule: TypeAlias = GeneralizedRCNN | RetinaNet | FCOS
 

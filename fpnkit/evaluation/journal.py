@@ -14,11 +14,11 @@ from typing import Any
 
 from fpnkit.detectors.base import Detections
 from fpnkit.errors import UserError
-from fpnkit.evaluation.results import DETECTIONS, IMAGES
+from fpnkit.foundation.files import append_text, from_json, to_json, write_bytes, write_json, write_text
+from fpnkit.foundation.lock import DirectoryLock
 from fpnkit.metrics.coco_format import detections_from_coco, detections_to_coco
 from fpnkit.runs import layout
-from fpnkit.runs.files import append_text, from_json, to_json, write_bytes, write_json, write_text
-from fpnkit.runs.lock import RunLock
+from fpnkit.runs.results import DETECTIONS, IMAGES
 
 _BOXES = "detections.jsonl"  # until `finish` makes a results file of it
 _IDENTITY = "identity.json"
@@ -37,7 +37,7 @@ class Journal:
         _require_same(directory / _IDENTITY, identity)
         if not self.finished:
             # Two that append to the same files would spoil them; held until the evaluation or the process ends.
-            self._lock = RunLock(directory, "another process is evaluating into this directory; wait for it")
+            self._lock = DirectoryLock(directory, "another process is evaluating into this directory; wait for it")
         rows = _complete_lines(directory / IMAGES)
         if self.finished:  # asked again: another process may have finished it just before it gave up the lock
             self.rows = [from_json(json.loads(line)) for line in rows]

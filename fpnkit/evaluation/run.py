@@ -14,21 +14,21 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
+from fpnkit.codecs.coder import CodedImage, Coder, CoderInput, ReceivedFeatures, ReceivedImage
 from fpnkit.data.images import Sample
 from fpnkit.detectors.base import Detections
-from fpnkit.evaluation.coder import Coded, Coder, ReceivedFeatures, ReceivedImage, Source
 from fpnkit.evaluation.journal import Journal
-from fpnkit.evaluation.results import MATCHES, SELF_MATCHES, STREAMS, ImageRow, Summary, image_row, read_summary
 from fpnkit.evaluation.task import Task
+from fpnkit.foundation import clock
+from fpnkit.foundation.files import write_bytes
 from fpnkit.metrics import rate
 from fpnkit.metrics.bootstrap import map_interval
 from fpnkit.metrics.distortion import snr_db
 from fpnkit.metrics.matches import average_precision_of
 from fpnkit.metrics.matching import match
 from fpnkit.pyramid import Pyramid
-from fpnkit.runs import clock
-from fpnkit.runs.files import write_bytes
 from fpnkit.runs.provenance import describe_commit
+from fpnkit.runs.results import MATCHES, SELF_MATCHES, STREAMS, ImageRow, Summary, image_row, read_summary
 
 # A payload further from the estimate than this is flagged.
 _GAP_SHARE, _GAP_BYTES = 0.01, 8
@@ -85,14 +85,14 @@ def _identity(job: Job, task: Task) -> dict[str, str]:
 @torch.no_grad()
 def _one_image(task: Task, sample: Sample, waiting: Sequence[tuple[Job, Journal]]) -> None:
     batch = task.detector.prepare([sample.image])
-    source = Source(sample.image, task.detector.pyramid(batch), batch.geometry[0])
+    source = CoderInput(sample.image, task.detector.pyramid(batch), batch.geometry[0])
     for job, journal in waiting:
         path = job.directory / STREAMS / f"{sample.image_id}{job.coder.suffix}"
         row, found = _code(job.coder, task, source, path, sample.image_id)
         journal.add(sample.image_id, asdict(row), found)
 
 
-def _code(coder: Coder, task: Task, source: Source, path: Path, image_id: int) -> tuple[ImageRow, Detections]:
+def _code(coder: Coder, task: Task, source: CoderInput, path: Path, image_id: int) -> tuple[ImageRow, Detections]:
     """To bytes on disk and back, then through the heads."""
     start = time.perf_counter()
     coded = coder.encode(source)
@@ -143,7 +143,7 @@ def _snr_db(task: Task, level: str, mse: float) -> float:
     return snr_db(mse / task.reference.variance[level])
 
 
-def _flagged(coded: Coded) -> tuple[str, ...]:
+def _flagged(coded: CodedImage) -> tuple[str, ...]:
     """Levels whose payload is not what the entropy model promised; the other way round counts as well."""
     return tuple(
         name

@@ -23,13 +23,14 @@ from fpnkit.detectors.base import Detections, Detector
 from fpnkit.detectors.build import build_detector
 from fpnkit.errors import ConfigError
 from fpnkit.evaluation.journal import Journal
-from fpnkit.evaluation.results import MATCHES, SCHEMA_VERSION, Ceiling
+from fpnkit.foundation import clock
+from fpnkit.foundation.files import from_json, write_text
 from fpnkit.metrics.coco_format import GroundTruth, truth_from_coco, truth_to_coco
 from fpnkit.metrics.detection import average_precision
 from fpnkit.metrics.matching import match
-from fpnkit.runs import clock, layout
-from fpnkit.runs.files import from_json, write_text
+from fpnkit.runs import layout
 from fpnkit.runs.provenance import describe_commit
+from fpnkit.runs.results import MATCHES, SCHEMA_VERSION, Ceiling
 
 log = logging.getLogger(__name__)
 

@@ -7,7 +7,7 @@ import subprocess
 from collections.abc import Sequence
 from types import FrameType
 
-from fpnkit.runs.signals import StopSignals
+from fpnkit.foundation.signals import StopSignals
 
 
 class Foreground(StopSignals):

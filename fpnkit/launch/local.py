@@ -22,13 +22,15 @@ from pathlib import Path
 import psutil
 
 from fpnkit.errors import FpnkitError, RunError
+from fpnkit.foundation import clock
+from fpnkit.foundation.files import is_machine_error, storage_error, write_json
+from fpnkit.foundation.processes import host_name, process_lives, process_start
+from fpnkit.foundation.redact import Redactor
 from fpnkit.launch.output import first_lines, last_failure, last_lines
-from fpnkit.runs import clock, layout
+from fpnkit.runs import layout
 from fpnkit.runs.create import require_base_directory
-from fpnkit.runs.files import is_machine_error, storage_error, write_json
 from fpnkit.runs.record import read_record
-from fpnkit.runs.redact import Redactor
-from fpnkit.runs.status import host_name, process_lives, process_start, run_status
+from fpnkit.runs.status import run_status
 
 FOLDER = ".launch"
 TRAIN = "fpnkit.train"
@@ -46,7 +48,7 @@ _HEARING = [
 
 
 @dataclass(frozen=True)
-class Launched:
+class Launch:
     """A process that `start` started, perhaps long ago and from elsewhere."""
 
     file: Path  # what says so
@@ -81,7 +83,7 @@ class Launched:
 
 
 @dataclass(frozen=True)
-class Look:
+class ProcessState:
     """What there is to see of a launched process."""
 
     running: bool
@@ -95,7 +97,7 @@ def command(arguments: Sequence[str], module: str = TRAIN) -> list[str]:
     return [sys.executable, "-u", "-m", module, *arguments]
 
 
-def start(arguments: Sequence[str], base_dir: Path, module: str = TRAIN) -> Launched:
+def start(arguments: Sequence[str], base_dir: Path, module: str = TRAIN) -> Launch:
     """Start `python -m fpnkit.train ARGUMENTS` in a session of its own: no end of this process ends it.
 
     `base_dir` is where its arguments say that runs go. Raises RunError or StorageError, with nothing left behind and
@@ -153,9 +155,9 @@ def _popen(argv: Sequence[str], output: int) -> subprocess.Popen[bytes]:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
-def _note(pid: int, argv: Sequence[str], log: Path) -> Launched:
+def _note(pid: int, argv: Sequence[str], log: Path) -> Launch:
     created = datetime.fromtimestamp(psutil.Process(pid).create_time()).astimezone()
-    launched = Launched(
+    launched = Launch(
         file=log.with_suffix(".json"),
         log=log,
         argv=tuple(Redactor(os.environ, argv).arguments(argv)),
@@ -170,7 +172,7 @@ def _note(pid: int, argv: Sequence[str], log: Path) -> Launched:
     return launched
 
 
-def write(launched: Launched) -> None:
+def write(launched: Launch) -> None:
     """What `load` reads. Raises StorageError."""
     write_json(launched.file, {key: value for key, value in asdict(launched).items() if key not in ("file", "log")})
 
@@ -181,40 +183,40 @@ def _explain(folder: Path, error: OSError) -> FpnkitError:
     return RunError(f"{folder}: must be a directory that can be written to: {error.strerror}")
 
 
-def find(base_dir: Path) -> list[Launched]:
+def find(base_dir: Path) -> list[Launch]:
     """All that were started for this base directory, newest first."""
     return sorted(_read(base_dir.absolute() / FOLDER), key=lambda item: (item.started, item.file.name), reverse=True)
 
 
-def load(file: Path) -> Launched:
+def load(file: Path) -> Launch:
     """What `start` wrote. Raises RunError if it is not there any more, or of another version."""
     try:
         data = json.loads(file.read_bytes())
         data["argv"] = tuple(data["argv"])
-        return Launched(file=file, log=file.with_suffix(".log"), **data)
+        return Launch(file=file, log=file.with_suffix(".log"), **data)
     except OSError as error:
         raise RunError(f"{file}: cannot be read: {error.strerror}") from error
     except (ValueError, KeyError, TypeError) as error:
         raise RunError(f"{file}: required what fpnkit.launch writes, found something else") from error
 
 
-def _read(folder: Path) -> Iterator[Launched]:
+def _read(folder: Path) -> Iterator[Launch]:
     for file in folder.glob("*.json"):
         with contextlib.suppress(RunError):
             yield load(file)
 
 
-def look(launched: Launched, lines: int = 20) -> Look:
+def look(launched: Launch, lines: int = 20) -> ProcessState:
     """What the process does, by its facts."""
     running = launched.lives()  # before the rest: what it does at its very end is then not missed
     run = run_of(launched)
     if not running and not launched.here:
         running = run is not None and _status(run) == "running"
     failure = None if running or run is not None else last_failure(launched.log, launched.module)
-    return Look(running, run, tuple(last_lines(launched.log, lines)), failure)
+    return ProcessState(running, run, tuple(last_lines(launched.log, lines)), failure)
 
 
-def run_of(launched: Launched) -> Path | None:
+def run_of(launched: Launch) -> Path | None:
     """The run directory that the process made or resumed; None: not yet, never, or it is a sweep."""
     if launched.module == SWEEP:
         return None
@@ -222,24 +224,24 @@ def run_of(launched: Launched) -> Path | None:
     return said or _run_of_process(launched)
 
 
-def lost_run(launched: Launched) -> Path | None:
+def lost_run(launched: Launch) -> Path | None:
     """The run directory that the process had, where that was moved or deleted."""
     return next((path for path in _named(launched) if not path.exists()), None)
 
 
-def _said(launched: Launched) -> Path | None:
+def _said(launched: Launch) -> Path | None:
     """What its output names: `run.json` knows a process no more once another has resumed the run."""
     return next(filter(layout.is_run_directory, _named(launched)), None)
 
 
-def _named(launched: Launched) -> list[Path]:
+def _named(launched: Launch) -> list[Path]:
     """What lines of its output name in the base directory."""
     lines = [*last_lines(launched.log, 10)[::-1], *first_lines(launched.log)]
     paths = [Path(line.removeprefix("run ")) for line in lines]
     return [path for path in paths if path.parent == launched.base_dir]
 
 
-def _run_of_process(launched: Launched) -> Path | None:
+def _run_of_process(launched: Launch) -> Path | None:
     """The run whose record has this process; only directories that changed since its start are opened."""
     started = clock.from_text(launched.started)
     oldest = started.timestamp() - _CLOCK_SKEW_SECONDS if started else 0.0

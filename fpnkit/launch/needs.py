@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fpnkit.errors import RunError
+from fpnkit.foundation import text
 from fpnkit.launch.sweep import Sweep, SweepPoint, similar
-from fpnkit.runs import text
 from fpnkit.runs.store import RunInfo
 
 # Weights and two moments of Adam in last.pth; weights alone in best_model.pth and in each copy that is kept.

@@ -12,17 +12,19 @@ from typing import Literal
 import psutil
 
 from fpnkit.errors import RunError, StorageError
-from fpnkit.launch.local import Launched, load, run_of, write
-from fpnkit.runs import clock, layout
-from fpnkit.runs.files import write_text
+from fpnkit.foundation import clock
+from fpnkit.foundation.files import write_text
+from fpnkit.foundation.processes import host_name, process_lives
+from fpnkit.launch.local import Launch, load, run_of, write
+from fpnkit.runs import layout
 from fpnkit.runs.record import read_record
-from fpnkit.runs.status import host_name, process_lives, run_status
+from fpnkit.runs.status import run_status
 
 How = Literal["graceful", "now", "kill"]
 _SIGNALS = {"graceful": signal.SIGINT, "now": signal.SIGTERM, "kill": signal.SIGKILL}
 
 
-def stop(target: Launched | Path, how: How = "graceful") -> str:
+def stop(target: Launch | Path, how: How = "graceful") -> str:
     """Ask a process, or the process of a run directory, to end; → what was done, in a sentence.
 
     `graceful`: it ends the step, saves its state, and can be resumed; asking again changes nothing, from wherever.
@@ -30,7 +32,7 @@ def stop(target: Launched | Path, how: How = "graceful") -> str:
     with all that it started. Raises RunError if there is nothing to end: a process that is gone, even if another has
     its pid by now.
     """
-    if isinstance(target, Launched):
+    if isinstance(target, Launch):
         if target.lives():
             return _end(target, target.pid, how)
         run = None if target.here else run_of(target)
@@ -40,7 +42,7 @@ def stop(target: Launched | Path, how: How = "graceful") -> str:
     return _stop_run(target, how)
 
 
-def asked(target: Launched | Path) -> bool:
+def asked(target: Launch | Path) -> bool:
     """Whether `stop` has asked it to end since it was started or resumed, be it from another process."""
     if isinstance(target, Path):
         return (target / layout.STOP).exists()
@@ -65,7 +67,7 @@ def _stop_run(run_dir: Path, how: How) -> str:
     return _end(run_dir, record.pid, how)
 
 
-def _end(target: Launched | Path, pid: int, how: How) -> str:
+def _end(target: Launch | Path, pid: int, how: How) -> str:
     if how == "graceful" and asked(target):
         return f"process {pid} was asked to stop before; it ends after its step"
     said = _signal(pid, how)
@@ -75,12 +77,12 @@ def _end(target: Launched | Path, pid: int, how: How) -> str:
     return said
 
 
-def _note(target: Launched | Path) -> None:
+def _note(target: Launch | Path) -> None:
     """Where `asked` finds it. After the signal: a trainer that sees the file first would name it as the reason."""
-    run = run_of(target) if isinstance(target, Launched) else target
+    run = run_of(target) if isinstance(target, Launch) else target
     if run is not None:
         write_text(run / layout.STOP, "")
-    elif isinstance(target, Launched):
+    elif isinstance(target, Launch):
         write(replace(target, stop_asked=clock.to_text(clock.now())))
 
 

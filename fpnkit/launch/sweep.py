@@ -20,11 +20,12 @@ from pydantic import ValidationError
 from fpnkit.config.diff import differences, flatten
 from fpnkit.config.load import load_config, plain, to_yaml, validate
 from fpnkit.config.schema import CodecConfig, Config
-from fpnkit.config.yaml_source import parse
+from fpnkit.config.yaml import parse
 from fpnkit.errors import ConfigError, FpnkitError, RunError
-from fpnkit.runs import clock, layout, text
-from fpnkit.runs.files import is_machine_error, storage_error, write_text
-from fpnkit.runs.redact import without_secrets
+from fpnkit.foundation import clock, text
+from fpnkit.foundation.files import is_machine_error, storage_error, write_text
+from fpnkit.foundation.redact import without_secrets
+from fpnkit.runs import layout
 from fpnkit.runs.settings import OUTPUT_ONLY
 from fpnkit.runs.status import StatusWord
 from fpnkit.runs.store import RunInfo, list_runs

@@ -8,7 +8,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from fpnkit.runs.files import from_json
+from fpnkit.foundation.files import from_json
 from fpnkit.runs.metrics import MetricsLine, Split
 from fpnkit.runs.record import RunRecord
 

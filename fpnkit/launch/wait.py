@@ -7,15 +7,16 @@ from collections.abc import Callable
 from pathlib import Path
 
 from fpnkit.errors import RunError
-from fpnkit.launch.local import Launched
+from fpnkit.foundation import clock
+from fpnkit.launch.local import Launch
 from fpnkit.launch.tail import MetricsTail
-from fpnkit.launch.watch import Seen, see
-from fpnkit.runs import clock, layout
+from fpnkit.launch.watch import TrainingState, see
+from fpnkit.runs import layout
 
 _LOOK_SECONDS = 0.2
 
 
-def until_trains(launched: Launched, seconds: float = 600.0) -> Path:
+def until_trains(launched: Launch, seconds: float = 600.0) -> Path:
     """Its run directory, once it has learned something. Raises RunError: it ended before, or takes longer."""
     seen = _wait(launched.file, lambda seen: _trains(launched, seen) or not seen.running, seconds, "to train")
     if seen.run is None or not _trains(launched, seen):
@@ -23,7 +24,7 @@ def until_trains(launched: Launched, seconds: float = 600.0) -> Path:
     return seen.run
 
 
-def _trains(launched: Launched, seen: Seen) -> bool:
+def _trains(launched: Launch, seen: TrainingState) -> bool:
     """Whether there are numbers from after its start: in a run that it resumed, older ones stand before."""
     if seen.run is None:
         return False
@@ -34,13 +35,13 @@ def _trains(launched: Launched, seen: Seen) -> bool:
     return last is not None and started is not None and last >= started
 
 
-def until_ended(target: Launched | Path, seconds: float = 600.0) -> Seen:
+def until_ended(target: Launch | Path, seconds: float = 600.0) -> TrainingState:
     """How it ended. Raises RunError: it takes longer, or it is neither a run directory nor what was launched."""
-    path = target.file if isinstance(target, Launched) else target
+    path = target.file if isinstance(target, Launch) else target
     return _wait(path, lambda seen: not seen.running, seconds, "to end")
 
 
-def _wait(path: Path, met: Callable[[Seen], bool], seconds: float, what: str) -> Seen:
+def _wait(path: Path, met: Callable[[TrainingState], bool], seconds: float, what: str) -> TrainingState:
     deadline = time.monotonic() + seconds
     while not met(seen := see(path)):
         if time.monotonic() >= deadline:

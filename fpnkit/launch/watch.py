@@ -9,12 +9,13 @@ from pathlib import Path
 
 from fpnkit.config.load import plain
 from fpnkit.errors import RunError
-from fpnkit.launch.local import FOLDER, SWEEP, Launched, Look, find, load, look, lost_run
+from fpnkit.foundation import text
+from fpnkit.launch.local import FOLDER, SWEEP, Launch, ProcessState, find, load, look, lost_run
 from fpnkit.launch.output import first_lines, interrupted, last_lines, last_traceback
 from fpnkit.launch.request import Request
 from fpnkit.launch.stop import asked
 from fpnkit.launch.sweep import SweepPoint, learned, learned_by, sweep_state
-from fpnkit.runs import layout, text
+from fpnkit.runs import layout
 from fpnkit.runs.record import RunRecord, read_record
 from fpnkit.runs.status import run_status
 from fpnkit.runs.store import RunInfo, list_runs
@@ -27,7 +28,7 @@ _GONE = "its run directory is gone"
 
 
 @dataclass(frozen=True)
-class Seen:
+class TrainingState:
     """A training at one moment."""
 
     name: str
@@ -43,14 +44,14 @@ class Seen:
 
 
 @dataclass(frozen=True)
-class Candidate:
+class Choice:
     """Something that runs, for a list to choose from."""
 
     path: Path  # for `see`
     label: str
 
 
-def see(path: Path) -> Seen:
+def see(path: Path) -> TrainingState:
     """Look at a run directory or at what was launched. Raises RunError: neither is there any more."""
     if path.parent.name != FOLDER:
         return _see_run(path)
@@ -58,26 +59,26 @@ def see(path: Path) -> Seen:
     return _see_sweep(launched) if launched.module == SWEEP else _see_launched(launched)
 
 
-def running(base_dir: Path, runs: Sequence[RunInfo] | None = None) -> list[Candidate]:
+def running(base_dir: Path, runs: Sequence[RunInfo] | None = None) -> list[Choice]:
     """All that runs in a base directory or is about to, newest first; `runs` are its runs, where they are known."""
     sweeps, starting = [], []
     for launched in find(base_dir):
         if not launched.lives():
             continue
         if launched.module == SWEEP:
-            sweeps.append(Candidate(launched.file, f"sweep {sweep_of(launched) or 'about to start'}"))
+            sweeps.append(Choice(launched.file, f"sweep {sweep_of(launched) or 'about to start'}"))
         elif look(launched, 0).run is None:
             told = f": {_GONE}" if lost_run(launched) else ", about to start"
-            starting.append(Candidate(launched.file, f"process {launched.pid}{told}"))
+            starting.append(Choice(launched.file, f"process {launched.pid}{told}"))
     try:
         runs = list_runs(base_dir) if runs is None else runs
     except RunError:  # no such directory yet
         runs = []
     found = sorted((run for run in runs if run.status == "running"), key=_created, reverse=True)
-    return [*sweeps, *starting, *(Candidate(run.path, _label(run)) for run in found)]
+    return [*sweeps, *starting, *(Choice(run.path, _label(run)) for run in found)]
 
 
-def twins(request: Request) -> list[Candidate]:
+def twins(request: Request) -> list[Choice]:
     """What runs already and would learn the same."""
     wanted = learned(plain(request.config))
     arguments = ("-m", request.module, *request.arguments)
@@ -91,7 +92,7 @@ def twins(request: Request) -> list[Candidate]:
     return found
 
 
-def sweep_of(launched: Launched) -> str | None:
+def sweep_of(launched: Launch) -> str | None:
     """The id that a sweep's process said; None: not yet."""
     said = (_SWEEP_LINE.match(line) for line in first_lines(launched.log))
     return next((match[1] for match in said if match), None)
@@ -115,7 +116,7 @@ def _label(run: RunInfo) -> str:
     return " · ".join(parts)
 
 
-def _see_launched(launched: Launched) -> Seen:
+def _see_launched(launched: Launch) -> TrainingState:
     seen = look(launched, 0)
     if seen.run is not None:
         return _see_run(seen.run)
@@ -124,22 +125,22 @@ def _see_launched(launched: Launched) -> Seen:
     gone = lost_run(launched) is not None
     status = FAILED if not seen.running else "running" if gone else STARTING
     name, reason, stopping = f"process {launched.pid}", _GONE if gone else None, asked(launched)
-    return Seen(name, status, seen.running, reason, log=launched.log, failure=seen.failure, asked=stopping)
+    return TrainingState(name, status, seen.running, reason, log=launched.log, failure=seen.failure, asked=stopping)
 
 
-def _stopped_early(launched: Launched, seen: Look) -> bool:
+def _stopped_early(launched: Launch, seen: ProcessState) -> bool:
     """Whether it was asked to stop, and did, before it had made anything."""
     if seen.failure is None or lost_run(launched) or not interrupted(seen.failure, launched.module):
         return False
     return asked(launched)
 
 
-def _early(launched: Launched) -> Seen:
+def _early(launched: Launch) -> TrainingState:
     """Without the traceback, which tells no more than where it was."""
-    return Seen(f"process {launched.pid}", "stopped", False, _BEFORE_IT_BEGAN, log=launched.log, asked=True)
+    return TrainingState(f"process {launched.pid}", "stopped", False, _BEFORE_IT_BEGAN, log=launched.log, asked=True)
 
 
-def _see_sweep(launched: Launched) -> Seen:
+def _see_sweep(launched: Launch) -> TrainingState:
     seen, sweep_id = look(launched, 0), sweep_of(launched)
     state: tuple[SweepPoint, ...] = ()
     if _stopped_early(launched, seen):
@@ -155,7 +156,7 @@ def _see_sweep(launched: Launched) -> Seen:
     current = current or max(runs, key=_created, default=None)
     if seen.running and not stopping:
         state = _waiting(state, launched)
-    return Seen(
+    return TrainingState(
         name=f"sweep {sweep_id}" if sweep_id else f"process {launched.pid}",
         status=STARTING
         if seen.running and not state
@@ -174,7 +175,7 @@ def _see_sweep(launched: Launched) -> Seen:
     )
 
 
-def _waiting(state: tuple[SweepPoint, ...], launched: Launched) -> tuple[SweepPoint, ...]:
+def _waiting(state: tuple[SweepPoint, ...], launched: Launch) -> tuple[SweepPoint, ...]:
     """What is missing and will come: another command asked for the other lambdas of the plan."""
     wanted = set()
     for part in launched.argv[launched.argv.index("--lambdas") + 1 :] if "--lambdas" in launched.argv else ():
@@ -195,7 +196,7 @@ def _record(run: Path) -> RunRecord | None:
         return None
 
 
-def _see_run(run: Path) -> Seen:
+def _see_run(run: Path) -> TrainingState:
     record = read_record(run)
     status = run_status(record)
     log = max(run.glob("train_*.log"), default=None)
@@ -205,7 +206,7 @@ def _see_run(run: Path) -> Seen:
     elif status.word == "killed":
         failure = _last_words(run, record)
     running = status.word == "running"
-    return Seen(run.name, status.word, running, status.reason, run, record, log, failure, asked=asked(run))
+    return TrainingState(run.name, status.word, running, status.reason, run, record, log, failure, asked=asked(run))
 
 
 def _last_words(run: Path, record: RunRecord) -> str | None:

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fpnkit.errors import DataError
-from fpnkit.runs.files import write_bytes
+from fpnkit.foundation.files import write_bytes
 
 IOU_THRESHOLDS = np.linspace(0.5, 0.95, 10)
 _RECALLS = np.linspace(0, 1, 101)

@@ -1,4 +1,4 @@
-"""Figures of several codecs side by side, from the tables of `fpnkit.analysis.across`."""
+"""Figures of several codecs side by side, from the tables of `fpnkit.analysis.statistics.across`."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
+from fpnkit.foundation.text import rate
 from fpnkit.plots.panels import levels_of, percent_ticks, wide_scale
 from fpnkit.plots.style import codec_look, level_colour, new_axes
-from fpnkit.runs.text import rate
 
 _SIZES = {"small": ("#D55E00", "o"), "medium": ("#56B4E9", "s"), "large": ("#009E73", "^")}
 _METRICS = {"map": ("mAP", "#0072B2", "o"), "self_map": ("self-mAP", "#E69F00", "s")}

@@ -10,9 +10,9 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from matplotlib.transforms import ScaledTranslation
 
-from fpnkit.evaluation.points import ANCHOR, MEAN_SNR, PERCENT, Curve, Point, RdPoints, mean_of
 from fpnkit.plots.panels import figure_of, note
-from fpnkit.plots.style import Look, codec_look, new_axes
+from fpnkit.plots.style import CurveStyle, codec_look, new_axes
+from fpnkit.ratedist.points import ANCHOR, MEAN_SNR, PERCENT, Curve, Point, RdPoints, mean_of
 
 _X_NAMES = {
     "bpp": "rate (bits per pixel)",
@@ -81,9 +81,9 @@ def axis_name(y: str) -> str:
     return _Y_NAMES.get(y) or (f"SNR {level} (dB)" if group == "snr_db" else y)
 
 
-def _looks(curves: Sequence[Curve]) -> list[Look]:
+def _looks(curves: Sequence[Curve]) -> list[CurveStyle]:
     """That of the codec; a further curve of a codec has one by its own name."""
-    looks: list[Look] = []
+    looks: list[CurveStyle] = []
     for curve in curves:
         look = codec_look(curve.codec)
         number = 0
@@ -106,7 +106,7 @@ def _scale(y: str) -> float:
     return 100.0 if y in PERCENT else 1.0
 
 
-def _plot_curve(ax: Axes, curve: Curve, look: Look, x: str, y: str, intervals: bool) -> None:
+def _plot_curve(ax: Axes, curve: Curve, look: CurveStyle, x: str, y: str, intervals: bool) -> None:
     steps = curve.steps(x, y)
     rates = [mean_of(step, x) for step in steps]
     means = [_scale(y) * mean_of(step, y) for step in steps]
@@ -130,7 +130,7 @@ def _plot_curve(ax: Axes, curve: Curve, look: Look, x: str, y: str, intervals: b
             ax.plot(*place, color=look.colour, marker=look.marker, markerfacecolor=ax.get_facecolor(), zorder=3)
 
 
-def _plot_interval(ax: Axes, step: Sequence[Point], rate: float, mean: float, look: Look, y: str) -> None:
+def _plot_interval(ax: Axes, step: Sequence[Point], rate: float, mean: float, look: CurveStyle, y: str) -> None:
     """Of several seeds the interval of each is about as wide: the mean of their ends."""
     bounds = [point.intervals[y] for point in step if y in point.intervals]
     if bounds:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from fpnkit.evaluation.points import RdPoints
-from fpnkit.evaluation.table import frame
 from fpnkit.plots.panels import figure_of
 from fpnkit.plots.rd import plot_rd
 from fpnkit.plots.save import save_figure
 from fpnkit.plots.style import style
+from fpnkit.ratedist.points import RdPoints
+from fpnkit.ratedist.table import frame
 from fpnkit.runs.provenance import describe_commit
 
 

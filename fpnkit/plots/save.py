@@ -11,7 +11,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from fpnkit.errors import UserError
-from fpnkit.runs.files import is_machine_error, storage_error, write_bytes, write_json, write_text
+from fpnkit.foundation.files import is_machine_error, storage_error, write_bytes, write_json, write_text
 
 FORMATS = ("png", "pdf", "svg")
 # No time of creation inside: the same data gives the same file.

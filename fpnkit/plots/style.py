@@ -38,7 +38,7 @@ _OTHER_MARKERS = ("<", ">", "p", "h", "*", "d", "8")
 
 
 @dataclass(frozen=True)
-class Look:
+class CurveStyle:
     """Of one curve."""
 
     colour: str
@@ -54,14 +54,16 @@ def level_colour(level: str) -> str:
     return _LEVEL_COLOURS.get(base, _GREY)
 
 
-def codec_look(codec: str) -> Look:
+def codec_look(codec: str) -> CurveStyle:
     """Colour and marker of a codec by name; `jpeg_input` is `jpeg` dashed: the image scaled to the detector's input."""
     base = codec.removesuffix("_input").removesuffix("_original")
     dashes: Literal["-", "--"] = "--" if codec.endswith("_original") else "-"
     if base in _CODEC_LOOKS:
-        return Look(*_CODEC_LOOKS[base], dashes)
+        return CurveStyle(*_CODEC_LOOKS[base], dashes)
     number = zlib.crc32(base.encode())  # not hash(), which changes from process to process
-    return Look(_OTHER_COLOURS[number % len(_OTHER_COLOURS)], _OTHER_MARKERS[number % len(_OTHER_MARKERS)], dashes)
+    return CurveStyle(
+        _OTHER_COLOURS[number % len(_OTHER_COLOURS)], _OTHER_MARKERS[number % len(_OTHER_MARKERS)], dashes
+    )
 
 
 @contextmanager

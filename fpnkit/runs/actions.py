@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import TypeVar
 
 from fpnkit.errors import RunError
+from fpnkit.foundation import text
+from fpnkit.foundation.tables import align, print_rows
 from fpnkit.runs import archive as archives
-from fpnkit.runs import layout, ranking, text, words
+from fpnkit.runs import layout, ranking
+from fpnkit.runs import notes as words
 from fpnkit.runs import trash as bin_
 from fpnkit.runs.store import RunInfo, list_runs
-from fpnkit.runs.table import align, print_rows
 
 
 def diff(options: argparse.Namespace, base_dir: Path) -> None:

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import IO
 
 from fpnkit.errors import RunError
+from fpnkit.foundation.files import TEMPORARY_SUFFIX, storage_error
+from fpnkit.foundation.lock import DirectoryLock
 from fpnkit.runs import layout
-from fpnkit.runs.files import TEMPORARY_SUFFIX, storage_error
-from fpnkit.runs.lock import RunLock
 from fpnkit.runs.store import RunInfo
 from fpnkit.runs.trash import Trashed, move, new_bin, purge
 
@@ -26,7 +26,7 @@ def archive(info: RunInfo, base_dir: Path) -> Path:
     folder = base_dir / layout.ARCHIVE
     if folder.is_symlink():
         raise RunError(f"{folder}: must be a directory of its own, found a symbolic link to {os.readlink(folder)}")
-    lock = RunLock(info.path)
+    lock = DirectoryLock(info.path)
     temporary = folder / f".{os.getpid()}{TEMPORARY_SUFFIX}"
     try:
         folder.mkdir(exist_ok=True)

@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from fpnkit.runs import clock, layout
-from fpnkit.runs.files import append_text
+from fpnkit.foundation import clock
+from fpnkit.foundation.files import append_text
+from fpnkit.runs import layout
 
 _COMMAND = "command: "
 

@@ -9,7 +9,8 @@ from typing import Any
 
 from fpnkit.config.diff import flatten
 from fpnkit.errors import ConfigError, RunError
-from fpnkit.runs import layout, text
+from fpnkit.foundation import text
+from fpnkit.runs import layout
 from fpnkit.runs.details import read_json, versions
 from fpnkit.runs.evaluations import read_evaluations
 from fpnkit.runs.record import read_record
@@ -20,7 +21,7 @@ _NO_MERIT = ("epoch", "step", "lr", "seconds", "aux_loss")
 
 
 @dataclass(frozen=True)
-class Difference:
+class ComparedValue:
     """One line that is not the same in all runs, a text for each."""
 
     label: str
@@ -32,7 +33,7 @@ class Comparison:
     """Lines that differ, by section: settings, source, results."""
 
     names: tuple[str, ...]
-    sections: dict[str, list[Difference]]
+    sections: dict[str, list[ComparedValue]]
 
 
 def compare_runs(run_dirs: Sequence[Path]) -> Comparison:
@@ -45,7 +46,7 @@ def compare_runs(run_dirs: Sequence[Path]) -> Comparison:
     source = _differing([_source(run_dir) for run_dir in run_dirs])
     results = [_results(info) for info in infos]
     moved = [
-        Difference(label, tuple(_moved(row.get(label), results[0].get(label)) for row in results))
+        ComparedValue(label, tuple(_moved(row.get(label), results[0].get(label)) for row in results))
         for label in _labels(results)
         if len({row.get(label) for row in results}) > 1
     ]
@@ -56,8 +57,8 @@ def _labels(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     return list(dict.fromkeys(label for row in rows for label in row))
 
 
-def _differing(rows: Sequence[Mapping[str, str]]) -> list[Difference]:
-    found = [Difference(label, tuple(row.get(label, text.NOTHING) for row in rows)) for label in _labels(rows)]
+def _differing(rows: Sequence[Mapping[str, str]]) -> list[ComparedValue]:
+    found = [ComparedValue(label, tuple(row.get(label, text.NOTHING) for row in rows)) for label in _labels(rows)]
     return [difference for difference in found if len(set(difference.values)) > 1]
 
 

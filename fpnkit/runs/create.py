@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from fpnkit.errors import FpnkitError, RunError
-from fpnkit.runs.files import is_machine_error, storage_error
+from fpnkit.foundation.files import is_machine_error, storage_error
 
 
 def create_run_directory(base_dir: Path, name: str) -> Path:

@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from fpnkit.errors import ConfigError, RunError
-from fpnkit.runs import commands, layout, text
+from fpnkit.foundation import text
+from fpnkit.foundation.files import directory_size
+from fpnkit.runs import commands, layout
 from fpnkit.runs.evaluations import Evaluation, read_evaluations
-from fpnkit.runs.files import directory_size
 from fpnkit.runs.metrics import MetricsLine, read_metrics
+from fpnkit.runs.notes import read_note
 from fpnkit.runs.record import RunRecord, read_record
 from fpnkit.runs.store import RunInfo, run_info
-from fpnkit.runs.words import read_note
 
 _PACKAGES = ("fpnkit", "torch", "torchvision", "compressai", "numpy")
 _OF_THE_MOMENT = ("epoch", "step", "loss", "aux_loss", "lr", "seconds")  # shown elsewhere, or no merit of a checkpoint

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from fpnkit.config.diff import flatten
+from fpnkit.foundation.files import from_json
 from fpnkit.runs import layout
-from fpnkit.runs.files import from_json
 from fpnkit.runs.metrics import as_number
 
 _NO_RESULT = ("schema_version", "lmbda", "quality", "epoch")  # given, or of the checkpoint

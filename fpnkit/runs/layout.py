@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from fpnkit.errors import AmbiguousRunError, RunError
-from fpnkit.runs import clock
+from fpnkit.foundation import clock
 
 Kind = Literal["fpn_compression", "detection"]
 
@@ -22,7 +22,6 @@ LAST = "last.pth"
 TAGS = "tags.json"  # written by the researcher alone
 NOTE = "note.md"  # written by the researcher alone
 STOP = "STOP"  # its appearance asks the run to stop
-LOCK = ".lock"  # held by the process that trains
 ENV = "env"
 GIT_JSON = "git.json"
 DIFF_PATCH = "diff.patch"

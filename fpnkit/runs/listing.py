@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fpnkit.errors import RunError
-from fpnkit.runs import clock, layout, text
-from fpnkit.runs.files import to_json
+from fpnkit.foundation import clock, text
+from fpnkit.foundation.files import to_json
+from fpnkit.runs import layout
 from fpnkit.runs.store import COLUMNS, RunInfo, list_runs
 from fpnkit.runs.table import HEADERS, plain_table, terminal_table
 

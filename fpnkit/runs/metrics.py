@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
 
-from fpnkit.runs.files import from_json, storage_error, to_json
+from fpnkit.foundation.files import from_json, storage_error, to_json
 
 Split = Literal["train", "val"]
 

@@ -13,10 +13,10 @@ from typing import Any
 import psutil
 
 import fpnkit
+from fpnkit.foundation.files import write_json, write_text
+from fpnkit.foundation.processes import host_name
+from fpnkit.foundation.redact import Redactor
 from fpnkit.runs import layout
-from fpnkit.runs.files import write_json, write_text
-from fpnkit.runs.redact import Redactor
-from fpnkit.runs.status import host_name
 
 _NO_CHECKOUT: dict[str, Any] = {"root": None, "commit": None, "branch": None, "dirty": None, "untracked": []}
 _GIT_TIMEOUT_SECONDS = 30

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from fpnkit.errors import RunError
-from fpnkit.runs import clock
+from fpnkit.foundation import clock
 from fpnkit.runs.store import COLUMNS, RunInfo
 
 Condition = Callable[[RunInfo], bool]

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from fpnkit.errors import RunError
-from fpnkit.runs import clock, layout
-from fpnkit.runs.files import from_json
+from fpnkit.foundation import clock
+from fpnkit.foundation.files import from_json
+from fpnkit.runs import layout
 from fpnkit.runs.metrics import as_number
 
 SCHEMA_VERSION = 1

@@ -8,7 +8,7 @@ from typing import Any
 from fpnkit.config.diff import flatten
 from fpnkit.config.load import load_config
 from fpnkit.config.schema import Config, Section
-from fpnkit.config.yaml_source import parse
+from fpnkit.config.yaml import parse
 from fpnkit.errors import ConfigError
 from fpnkit.runs import layout
 

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fpnkit.errors import RunError
-from fpnkit.runs import clock, layout
+from fpnkit.foundation import clock
+from fpnkit.runs import layout
 from fpnkit.runs.evaluations import read_evaluations
 from fpnkit.runs.old_log import read_old_log
 from fpnkit.runs.record import RunRecord, read_record, trained_seconds

@@ -1,11 +1,11 @@
 """The list of runs for people: as wide as the terminal, or plain aligned text for a pipe."""
 
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from fpnkit.runs import layout, text
+from fpnkit.foundation import text
+from fpnkit.runs import layout
 from fpnkit.runs.store import RunInfo
 
 _GAP = 2
@@ -72,30 +72,6 @@ def plain_table(runs: Sequence[RunInfo], columns: Sequence[str] | None) -> str:
     gap = " " * _GAP
     lines = [gap.join(_align(column, cell) for column, cell in zip(shown, row, strict=True)) for row in rows]
     return "\n".join(line.rstrip() for line in lines)
-
-
-def align(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Lines of plain text, every column as wide as its longest cell."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    gap = " " * _GAP
-    return [gap.join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-
-
-def print_rows(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Cells below a header, folded where a terminal is too narrow."""
-    if not sys.stdout.isatty():
-        print("\n".join(align([header, *rows])))
-        return
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=None, padding=(0, _GAP, 0, 0), pad_edge=False, header_style="bold")
-    for name in header:
-        table.add_column(Text(name), overflow="fold")
-    for row in rows:
-        table.add_row(*map(Text, row))
-    Console().print(table)
 
 
 def terminal_table(runs: Sequence[RunInfo], columns: Sequence[str] | None, width: int, colour: bool) -> str:

@@ -5,8 +5,9 @@ from pathlib import Path
 
 from fpnkit.config.diff import flatten
 from fpnkit.errors import RunError
-from fpnkit.runs import clock, layout
-from fpnkit.runs.files import storage_error
+from fpnkit.foundation import clock
+from fpnkit.foundation.files import storage_error
+from fpnkit.runs import layout
 from fpnkit.runs.metrics import read_metrics
 
 _NO_SCALARS = ("time", "split", "epoch", "step")

@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fpnkit.errors import RunError
-from fpnkit.runs import clock, layout
+from fpnkit.foundation import clock
+from fpnkit.foundation.files import directory_size, storage_error
+from fpnkit.foundation.lock import DirectoryLock
+from fpnkit.runs import layout
 from fpnkit.runs.create import create_run_directory
-from fpnkit.runs.files import directory_size, storage_error
-from fpnkit.runs.lock import RunLock
 from fpnkit.runs.store import RunInfo, run_info
 
 
@@ -52,7 +53,7 @@ def require_movable(run: str, base_dir: Path) -> RunInfo:
 
 def trash(info: RunInfo, base_dir: Path) -> Path:
     """Move a run that `require_movable` let pass; its new place. Raises RunError or StorageError."""
-    lock = RunLock(info.path)  # a resume that begins now must not find its directory gone
+    lock = DirectoryLock(info.path)  # a resume that begins now must not find its directory gone
     try:
         return move(info.path, new_bin(base_dir) / info.path.name)
     finally:

@@ -14,14 +14,16 @@ from types import TracebackType
 from typing import Any, Self
 
 from fpnkit.errors import RunError, StorageError
-from fpnkit.runs import clock, commands, layout, provenance
+from fpnkit.foundation import clock
+from fpnkit.foundation.files import directory_size, remove_temporaries, storage_error, write_json, write_text
+from fpnkit.foundation.lock import DirectoryLock
+from fpnkit.foundation.processes import host_name, own_process, process_start
+from fpnkit.foundation.redact import Redactor
+from fpnkit.runs import commands, layout, provenance
 from fpnkit.runs.create import create_run_directory
-from fpnkit.runs.files import directory_size, remove_temporaries, storage_error, write_json, write_text
-from fpnkit.runs.lock import RunLock
 from fpnkit.runs.metrics import MetricsLine, MetricsWriter
 from fpnkit.runs.record import Best, ConfigSummary, RunRecord, read_record, record_to_dict, trained_seconds
-from fpnkit.runs.redact import Redactor
-from fpnkit.runs.status import EXIT_CRASHED, EXIT_FINISHED, host_name, own_process, process_start, run_status
+from fpnkit.runs.status import EXIT_CRASHED, EXIT_FINISHED, run_status
 
 _log = logging.getLogger(__name__)
 
@@ -61,7 +63,7 @@ class RunWriter:
         path = create_run_directory(base_dir, name)
         lock = None
         try:
-            lock = RunLock(path)
+            lock = DirectoryLock(path)
             record = RunRecord(
                 id=uuid.uuid4().hex,
                 name=path.name,
@@ -88,7 +90,7 @@ class RunWriter:
         Raises RunError if it is running, is no run, or cannot be written to.
         """
         refuse_running(run_dir, read_record(run_dir))
-        lock = RunLock(run_dir)
+        lock = DirectoryLock(run_dir)
         before = None
         try:
             # Read again: between the first look and the lock another process may have resumed, and even ended.
@@ -117,7 +119,7 @@ class RunWriter:
     def __init__(
         self,
         path: Path,
-        lock: RunLock,
+        lock: DirectoryLock,
         record: RunRecord,
         argv: Sequence[str],
         start: datetime,

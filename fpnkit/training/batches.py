@@ -10,14 +10,14 @@ import numpy as np
 import torch
 
 from fpnkit.data.cache import FeatureCache
-from fpnkit.data.features import Features, random_window
+from fpnkit.data.windows import Features, random_window
 from fpnkit.pyramid import Pyramid, PyramidSpec
 from fpnkit.training.step import Batch
 
 T = TypeVar("T")
 
 
-class Ahead(Generic[T]):
+class Prefetcher(Generic[T]):
     """Calls `make(epoch, index)` one batch ahead in a thread, so that reading costs the training no time."""
 
     def __init__(self, make: Callable[[int, int], T], per_epoch: int) -> None:

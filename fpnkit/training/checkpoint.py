@@ -2,58 +2,23 @@
 
 from __future__ import annotations
 
-import io
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from fpnkit.codecs.base import Codec
-from fpnkit.codecs.build import build_codec
-from fpnkit.codecs.model_hash import model_hash
 from fpnkit.config.diff import differences, flatten
-from fpnkit.config.load import plain, validate
-from fpnkit.config.schema import CodecConfig, Config
-from fpnkit.errors import ConfigError, RunError, WeightsError
-from fpnkit.pyramid import LevelSpec, PyramidSpec
-from fpnkit.runs import clock, layout
-from fpnkit.runs.files import write_bytes
-from fpnkit.runs.redact import MASK, without_secrets
+from fpnkit.config.load import plain, shown_settings
+from fpnkit.config.schema import Config
+from fpnkit.errors import ConfigError, RunError
+from fpnkit.foundation import clock
+from fpnkit.foundation.files import write_bytes
+from fpnkit.foundation.redact import MASK
+from fpnkit.runs import layout
 from fpnkit.runs.settings import OUTPUT_ONLY
-from fpnkit.torch_files import read_torch_file
-
-SCHEMA_VERSION = 1
-
-
-def save(path: Path, content: Mapping[str, Any]) -> None:
-    """Complete or not at all: serialised in memory first, so that a full disk costs the new file only."""
-    buffer = io.BytesIO()
-    torch.save({"schema_version": SCHEMA_VERSION, **content}, buffer)
-    write_bytes(path, buffer.getvalue())
-
-
-def load(path: Path, kind: str) -> dict[str, Any]:
-    """A checkpoint of ours of a `kind`; code in it is refused, not run."""
-    content = read_torch_file(path)
-    found = content.get("kind")
-    if found != kind:
-        raise WeightsError(f"{path}: required a checkpoint of kind {kind}, found {found or 'something else'}")
-    if content["schema_version"] > SCHEMA_VERSION:
-        raise WeightsError(
-            f"{path}: required schema version {SCHEMA_VERSION} or older, found {content['schema_version']}; "
-            "it was written by a newer fpnkit"
-        )
-    return content
-
-
-def shown_settings(config: Config) -> dict[str, Any]:
-    """The config as it may be written down: without secrets."""
-    settings: dict[str, Any] = without_secrets(plain(config))
-    return settings
-
+from fpnkit.torch_files import save_checkpoint
 
 _FREE_ON_RESUME = (*OUTPUT_ONLY, "training.epochs", "training.patience")
 
@@ -104,7 +69,7 @@ def save_best(directory: Path, epoch: int, loss: float, content: Mapping[str, An
     The newest `keep` copies stay. A copy of the same epoch, from before a resume, is replaced.
     """
     best = directory / layout.BEST_MODEL
-    save(best, content)
+    save_checkpoint(best, content)
     if keep == 0:
         return best.name
     name = layout.best_model_name(epoch, loss, clock.now())
@@ -118,37 +83,3 @@ def save_best(directory: Path, epoch: int, loss: float, content: Mapping[str, An
 
 
 _COPY = re.compile(r"best_model_epoch_(\d+)_loss_.*\.pth")
-
-
-@dataclass(frozen=True)
-class TrainedCodec:
-    """A codec from a checkpoint, in evaluation mode, ready to code."""
-
-    codec: Codec
-    config: CodecConfig
-    detector_fingerprint: str
-    epoch: int
-    hash: str  # 8 hex digits; the model's streams carry it
-
-
-def codec_content(codec: Codec, config: CodecConfig, detector_fingerprint: str) -> dict[str, Any]:
-    """What a checkpoint needs to build the codec again without its detector."""
-    return {
-        "kind": "fpn_compression",
-        "config": shown_settings(config),
-        "spec": [[level.name, level.channels, level.stride] for level in codec.spec.levels],
-        "detector_fingerprint": detector_fingerprint,
-        "model_hash": model_hash(codec.state_dict()),
-        "state_dict": codec.state_dict(),
-    }
-
-
-def load_codec(path: Path) -> TrainedCodec:
-    """The codec of a `best_model*.pth`; raises `WeightsError`."""
-    content = load(path, "fpn_compression")
-    config = validate(content["config"])
-    assert isinstance(config, CodecConfig)
-    codec = build_codec(config.codec, PyramidSpec(tuple(LevelSpec(*level) for level in content["spec"])))
-    codec.load_state_dict(content["state_dict"])
-    fingerprint, digest = content["detector_fingerprint"], model_hash(codec.state_dict())
-    return TrainedCodec(codec.eval(), config, fingerprint, content["epoch"], digest)

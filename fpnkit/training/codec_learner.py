@@ -10,13 +10,14 @@ import torch
 from torch import Tensor
 
 from fpnkit.codecs.base import Codec
+from fpnkit.codecs.saved import codec_content
+from fpnkit.config.load import shown_settings
 from fpnkit.config.schema import CodecConfig
 from fpnkit.data.cache import FeatureCache
 from fpnkit.errors import WeightsError
 from fpnkit.metrics.distortion import level_weights
 from fpnkit.pyramid import Pyramid
-from fpnkit.training.batches import Ahead, CropBatches
-from fpnkit.training.checkpoint import codec_content, shown_settings
+from fpnkit.training.batches import CropBatches, Prefetcher
 from fpnkit.training.loop import Validation
 from fpnkit.training.optim import CodecOptimizers
 from fpnkit.training.step import Batch, Objective, codec_step, loss_terms, to_tally, values
@@ -49,7 +50,7 @@ class CodecLearner:
             seed=config.seed,
         )
         self.steps_per_epoch = crops.per_epoch
-        self._batches = Ahead(crops.batch, crops.per_epoch)
+        self._batches = Prefetcher(crops.batch, crops.per_epoch)
 
     def step(self, epoch: int, index: int, lr: float) -> Tally:
         """One step of both optimisers."""

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import clip_grad_norm_
 
+from fpnkit.config.load import shown_settings
 from fpnkit.config.schema import DetectorConfig
 from fpnkit.data.images import Category, ImageSet, Sample
 from fpnkit.detectors.base import Detections, Detector
@@ -17,8 +18,7 @@ from fpnkit.detectors.torchvision import TorchvisionAdapter
 from fpnkit.errors import DataError, DivergedError
 from fpnkit.metrics.coco_format import GroundTruth
 from fpnkit.metrics.detection import average_precision
-from fpnkit.training.batches import Ahead, chosen
-from fpnkit.training.checkpoint import shown_settings
+from fpnkit.training.batches import Prefetcher, chosen
 from fpnkit.training.loop import Validation
 from fpnkit.training.optim import detector_optimizer
 from fpnkit.training.tally import Tally, Values
@@ -50,7 +50,7 @@ class DetectorLearner:
         self._parameters = [parameter for parameter in module.parameters() if parameter.requires_grad]
         self._optimizer = detector_optimizer(self._parameters, settings)
         self.steps_per_epoch = max(1, len(train) // settings.batch_size)
-        self._batches = Ahead(self._batch, self.steps_per_epoch)
+        self._batches = Prefetcher(self._batch, self.steps_per_epoch)
 
     def step(self, epoch: int, index: int, lr: float) -> Tally:
         """Forward, backward, update; raises `DivergedError` before a bad gradient can touch a weight."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from fpnkit.foundation.files import write_text
 from fpnkit.runs import layout
-from fpnkit.runs.files import write_text
 from fpnkit.training.loop import EpochEnd
 
 

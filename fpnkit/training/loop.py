@@ -15,11 +15,13 @@ from tqdm import tqdm
 
 from fpnkit.config.schema import TrainingBase
 from fpnkit.errors import DivergedError
-from fpnkit.runs import clock, layout
+from fpnkit.foundation import clock
+from fpnkit.runs import layout
 from fpnkit.runs.metrics import MetricsLine, Split
 from fpnkit.runs.record import trained_seconds
 from fpnkit.runs.writer import RunWriter
-from fpnkit.training.checkpoint import rng_state, save, save_best, set_rng_state
+from fpnkit.torch_files import save_checkpoint
+from fpnkit.training.checkpoint import rng_state, save_best, set_rng_state
 from fpnkit.training.optim import Schedule
 from fpnkit.training.stop import StopRequest
 from fpnkit.training.tally import Tally, Values, describe
@@ -234,7 +236,7 @@ def _save(run: RunWriter, learner: Learner, schedule: Schedule, at: Progress) ->
         "progress": at.plain(),
         "rng": rng_state(learner.device),
     }
-    save(run.path / layout.LAST, state)
+    save_checkpoint(run.path / layout.LAST, state)
 
 
 def _restore(state: dict[str, Any], learner: Learner, schedule: Schedule) -> Progress:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from pathlib import Path
 
 import torch
 from tqdm import tqdm
@@ -11,13 +10,11 @@ from tqdm import tqdm
 from fpnkit.codecs.base import Codec
 from fpnkit.codecs.build import build_codec, halvings
 from fpnkit.codecs.standardise import Calibration, calibrate
-from fpnkit.config.schema import Cache, CodecConfig, DetectorConfig
+from fpnkit.config.schema import CodecConfig, DetectorConfig
 from fpnkit.data.build import build_image_sets
-from fpnkit.data.cache import FeatureCache, default_root
-from fpnkit.data.features import Features
-from fpnkit.data.images import ImageSet
-from fpnkit.detectors.base import Detector
+from fpnkit.data.cache import FeatureCache
 from fpnkit.detectors.build import build_detector, build_trainable
+from fpnkit.detectors.cached import feature_cache
 from fpnkit.detectors.torchvision import TorchvisionAdapter
 from fpnkit.errors import ConfigError, UserError
 from fpnkit.metrics.distortion import level_weights
@@ -87,22 +84,6 @@ def detector_learner(config: DetectorConfig) -> DetectorLearner:
     module = build_trainable(config.detector, categories)
     log.info("detector %s: %s", config.detector.kind, TorchvisionAdapter(module, "", categories).spec)
     return DetectorLearner(module, config, train, val, device)
-
-
-def feature_cache(settings: Cache, detector: Detector, images: ImageSet, *, read_only: bool = False) -> FeatureCache:
-    """Pyramids of the images of a set."""
-
-    def compute(index: int) -> Features:
-        batch = detector.prepare([images[index].image])
-        return Features(detector.pyramid(batch), batch.geometry[0])
-
-    root = Path(settings.directory) if settings.directory else default_root()
-    file = next((part for part in (root, *root.parents) if part.exists() and not part.is_dir()), None)
-    if file is not None:
-        raise UserError(f"cache.directory {root}: required a directory, found the file {file}")
-    identities = [images.identity(index) for index in range(len(images))]
-    budget_bytes = int(settings.budget_gb * 1e9)
-    return FeatureCache(root, detector.fingerprint(), detector.spec, identities, compute, budget_bytes, read_only)
 
 
 def device_of(setting: str) -> torch.device:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from types import FrameType
 
-from fpnkit.runs.signals import StopSignals
+from fpnkit.foundation.signals import StopSignals
 
 
 class StopRequest(StopSignals):

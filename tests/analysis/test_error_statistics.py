@@ -1,11 +1,11 @@
 import numpy as np
 import pytest
 import torch
-from pyramids import noise
 
-from fpnkit.analysis.loss import ErrorStatistics
+from fpnkit.analysis.statistics.loss import ErrorStatistics
 from fpnkit.errors import DataError
 from fpnkit.pyramid import Pyramid
+from tests.support.pyramids import noise
 
 
 def statistics(scale: float, images: int = 3, offset: float = 0.0) -> ErrorStatistics:

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from fpnkit.analysis.histogram import LevelHistograms
+from fpnkit.analysis.statistics.histogram import LevelHistograms
 from fpnkit.pyramid import LevelSpec, Pyramid, PyramidSpec
 
 SPEC = PyramidSpec((LevelSpec("p3", 4, 8),))

@@ -1,11 +1,11 @@
 import numpy as np
 import pytest
 import torch
-from pyramids import SPEC, noise
 
-from fpnkit.analysis.features import FeatureStatistics
+from fpnkit.analysis.statistics.moments import FeatureStatistics
 from fpnkit.errors import DataError, PyramidError
 from fpnkit.pyramid import LevelSpec, Pyramid, PyramidSpec
+from tests.support.pyramids import SPEC, noise
 
 
 def statistics_of(*pyramids: Pyramid, spec: PyramidSpec = SPEC) -> FeatureStatistics:

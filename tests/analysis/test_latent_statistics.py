@@ -2,12 +2,12 @@ import math
 
 import numpy as np
 import pytest
-import tiny
 import torch
 
-from fpnkit.analysis.latents import LatentStatistics
+from fpnkit.analysis.statistics.latents import LatentStatistics
 from fpnkit.codecs.base import Codec, CodedLatents
 from fpnkit.codecs.build import build_codec
+from tests.support import tiny
 
 
 def statistics(*symbols: torch.Tensor, bits: float = 1.0) -> LatentStatistics:

@@ -3,10 +3,10 @@ import pandas as pd
 import pytest
 import torch
 import torch.nn.functional as F
-from pyramids import SPEC, noise
 
-from fpnkit.analysis.levels import LevelRelations
+from fpnkit.analysis.statistics.relations import LevelRelations
 from fpnkit.pyramid import Pyramid
+from tests.support.pyramids import SPEC, noise
 
 
 def relations(*pyramids: Pyramid) -> pd.DataFrame:

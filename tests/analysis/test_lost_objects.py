@@ -2,7 +2,7 @@ import pandas as pd
 import pytest
 import torch
 
-from fpnkit.analysis.objects import find, lost_shares, object_rows, score_bins, size_of
+from fpnkit.analysis.statistics.objects import find, lost_shares, object_rows, score_bins, size_of
 from fpnkit.detectors.base import Detections
 from fpnkit.metrics.coco_format import GroundTruth
 

@@ -2,10 +2,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from pyramids import noise
 
-from fpnkit.analysis.spectrum import RadialSpectrum
+from fpnkit.analysis.statistics.spectrum import RadialSpectrum
 from fpnkit.pyramid import Pyramid
+from tests.support.pyramids import noise
 
 
 def spectrum(*pyramids: Pyramid) -> pd.DataFrame:

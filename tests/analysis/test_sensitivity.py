@@ -4,15 +4,16 @@ import pandas as pd
 import pytest
 import torch
 import yaml
-from pyramids import GEOMETRY, SPEC, noise
 
-from fpnkit.analysis.sensitivity import level_sensitivity, suggested_weights, weights_yaml
+from fpnkit.analysis.statistics.sensitivity import level_sensitivity, suggested_weights, weights_yaml
 from fpnkit.config.load import validate
-from fpnkit.data.features import Features
+from fpnkit.data.windows import Features
 from fpnkit.detectors.base import Detections
 from fpnkit.errors import DataError
+from fpnkit.geometry import ImageGeometry
 from fpnkit.metrics.coco_format import GroundTruth
-from fpnkit.pyramid import ImageGeometry, Pyramid
+from fpnkit.pyramid import Pyramid
+from tests.support.pyramids import GEOMETRY, SPEC, noise
 
 
 class Thresholds:

@@ -1,8 +1,8 @@
 import pandas as pd
 import pytest
 
-from fpnkit.analysis.across import Entry, losses, rates, task
-from fpnkit.analysis.epochs import epochs_table
+from fpnkit.analysis.statistics.across import Entry, losses, rates, task
+from fpnkit.analysis.statistics.epochs import epochs_table
 from fpnkit.runs.metrics import MetricsLine
 
 

@@ -2,7 +2,8 @@ import shutil
 from pathlib import Path
 
 import pytest
-from train_process import only_run, train, write_config
+
+from tests.support.train_process import only_run, train, write_config
 
 
 @pytest.fixture(scope="session")

@@ -11,12 +11,12 @@ import pandas as pd
 import pytest
 import torch
 import yaml
-from analyze_files import assert_complete, command, shown_images
 
+from fpnkit.analysis.parts import read_table
 from fpnkit.analyze import main
+from fpnkit.codecs.saved import load_codec
 from fpnkit.pyramid import Pyramid
-from fpnkit.report.parts import read_table
-from fpnkit.training.checkpoint import load_codec
+from tests.support.analyze_files import assert_complete, command, shown_images
 
 LEVELS = ["p2", "p3", "p4", "p5"]  # P6 follows from P5 and is not coded
 
@@ -43,8 +43,8 @@ def test_the_page_shows_every_figure_and_needs_nothing_else(analysed: Path, trai
 
 
 def test_the_bits_are_those_of_the_streams_and_add_up(analysed: Path, trained: Path) -> None:
+    from fpnkit.analysis.subject import build_bench
     from fpnkit.config.load import load_config
-    from fpnkit.report.subject import build_bench
 
     bits = pd.read_csv(analysed.parent / "bits_per_level.csv")
     codec = load_codec(trained / "best_model.pth").codec

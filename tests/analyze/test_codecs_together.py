@@ -2,9 +2,9 @@ from pathlib import Path
 
 import pytest
 
-from fpnkit.analysis.across import rates
+from fpnkit.analysis.across import entries_of
+from fpnkit.analysis.statistics.across import rates
 from fpnkit.errors import RunError
-from fpnkit.report.across import entries_of
 
 
 def test_tables_of_codecs_come_without_a_report(run: Path) -> None:

@@ -1,12 +1,12 @@
 import pandas as pd
 import pytest
 
+from fpnkit.analysis.drawing import Drawing, save_all
+from fpnkit.analysis.page import write_page
+from fpnkit.analysis.parts import Parts
 from fpnkit.errors import StorageError
 from fpnkit.plots.panels import figure_of
 from fpnkit.plots.style import new_axes
-from fpnkit.report.drawing import Drawing, save_all
-from fpnkit.report.page import write_page
-from fpnkit.report.parts import Parts
 
 NASTY = '<b>&"quotes"</b>'
 

@@ -4,11 +4,11 @@ import logging
 from pathlib import Path
 
 import pytest
-import tiny
-from analyze_files import assert_complete
-from train_process import lines, only_run, train, write_config
 
-from fpnkit.report.training import TrainingFigures
+from fpnkit.analysis.training import TrainingFigures
+from tests.support import tiny
+from tests.support.analyze_files import assert_complete
+from tests.support.train_process import lines, only_run, train, write_config
 
 
 def test_epochs_and_the_end_have_figures_of_their_own(trained: Path) -> None:

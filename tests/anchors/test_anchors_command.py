@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from fpnkit.evaluation.results import read_images, read_summary
+from fpnkit.runs.results import read_images, read_summary
 
 CONFIG = """\
 task: fpn_compression

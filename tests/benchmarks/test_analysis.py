@@ -9,16 +9,16 @@ import subprocess
 import sys
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 import pytest
-from in_turns import in_turns
-from measure_analysis import SPEC, pyramids
 from scipy import stats
 
-from fpnkit.analysis.features import FeatureStatistics
+from fpnkit.analysis.statistics.moments import FeatureStatistics
 from fpnkit.pyramid import Pyramid
+from tests.support import ROOT
+from tests.support.in_turns import in_turns
+from tests.support.measure_analysis import SPEC, pyramids
 
 IMAGES = 6
 
@@ -57,7 +57,7 @@ def test_channel_statistics_against_scipy() -> None:
 
 @pytest.mark.benchmark
 def test_a_hundred_images_stay_within_memory() -> None:
-    script = Path(__file__).with_name("measure_analysis.py")
+    script = ROOT / "tests" / "support" / "measure_analysis.py"
     done = [
         subprocess.run([sys.executable, "-W", "ignore", script, str(count)], capture_output=True, text=True, check=True)
         for count in (10, 100)

@@ -12,19 +12,20 @@ import time
 from collections.abc import Callable, Mapping
 
 import pytest
-import tiny
 import torch
 from compressai.entropy_models import EntropyBottleneck
-from in_turns import in_turns
 from torch import Tensor
 
 from fpnkit.codecs.build import build_codec
+from fpnkit.codecs.coder import CoderInput
 from fpnkit.codecs.factorized import FactorizedPyramidCodec, LevelCodec
+from fpnkit.codecs.learned import LearnedCoder
+from fpnkit.codecs.saved import TrainedCodec
 from fpnkit.config.schema import FactorizedCodec
-from fpnkit.evaluation.coder import Source
-from fpnkit.evaluation.coding import LearnedCoder
-from fpnkit.pyramid import ImageGeometry, LevelSpec, Pyramid, PyramidSpec
-from fpnkit.training.checkpoint import TrainedCodec
+from fpnkit.geometry import ImageGeometry
+from fpnkit.pyramid import LevelSpec, Pyramid, PyramidSpec
+from tests.support import tiny
+from tests.support.in_turns import in_turns
 
 HEIGHT, WIDTH, CHANNELS = 320, 448, 256
 SPEC = PyramidSpec(tuple(LevelSpec(f"p{k}", CHANNELS, 2**k) for k in (2, 3, 4, 5)))
@@ -42,13 +43,13 @@ def trained() -> TrainedCodec:
     return TrainedCodec(codec, tiny.config(), "", 1, "00000000")
 
 
-def source() -> Source:
+def source() -> CoderInput:
     torch.manual_seed(1)
     levels = {
         level.name: torch.randn(1, CHANNELS, HEIGHT // level.stride, WIDTH // level.stride) for level in SPEC.levels
     }
     geometry = ImageGeometry((HEIGHT, WIDTH), (HEIGHT, WIDTH), (HEIGHT, WIDTH))
-    return Source(torch.zeros(3, HEIGHT, WIDTH, dtype=torch.uint8), Pyramid(levels), geometry)
+    return CoderInput(torch.zeros(3, HEIGHT, WIDTH, dtype=torch.uint8), Pyramid(levels), geometry)
 
 
 Coded = Mapping[str, tuple[list[bytes], torch.Size]]
@@ -87,7 +88,7 @@ def seconds(work: Callable[[], object]) -> float:
 
 
 @torch.no_grad()
-def shares(model: TrainedCodec, coder: LearnedCoder, original: Source, data: bytes) -> str:
+def shares(model: TrainedCodec, coder: LearnedCoder, original: CoderInput, data: bytes) -> str:
     """Where the time goes: transforms, entropy coder with the making of its lists, everything else."""
     codec = model.codec
     assert isinstance(codec, FactorizedPyramidCodec)

@@ -18,7 +18,6 @@ from compressai.losses import RateDistortionLoss
 from compressai.models import FactorizedPrior
 from compressai.models.utils import conv, deconv
 from compressai.optimizers import net_aux_optimizer
-from in_turns import in_turns
 from torch import Tensor, nn
 from torch.nn.utils import clip_grad_norm_
 
@@ -29,6 +28,7 @@ from fpnkit.config.schema import CodecTraining, FactorizedCodec
 from fpnkit.pyramid import LevelSpec, Pyramid, PyramidSpec
 from fpnkit.training.optim import CodecOptimizers
 from fpnkit.training.step import Batch, Objective, codec_step
+from tests.support.in_turns import in_turns
 
 CHANNELS, STEPS, LAMBDA, LR, AUX_LR, CLIP = 64, 20, 2.5e-4, 1e-4, 1e-3, 1.0
 SPEC = PyramidSpec((LevelSpec("p2", CHANNELS, 4),))

@@ -18,20 +18,20 @@ from time import perf_counter
 import numpy as np
 import pytest
 import torch
-from in_turns import in_turns
 from PIL import Image
 from safetensors import safe_open
 
 from fpnkit.config.schema import Cache, TorchvisionDetector
 from fpnkit.data.cache import FeatureCache
-from fpnkit.data.features import Window, cells
 from fpnkit.data.folder import FolderSet
 from fpnkit.data.images import ImageSet
+from fpnkit.data.windows import Window, cells
 from fpnkit.detectors.build import build_detector
+from fpnkit.detectors.cached import feature_cache
 from fpnkit.pyramid import PyramidSpec
 from fpnkit.training.batches import CropBatches
-from fpnkit.training.prepare import feature_cache
 from fpnkit.training.step import Batch
+from tests.support.in_turns import in_turns
 
 IMAGES, CROP, BATCH_SIZE = 16, 256, 4
 

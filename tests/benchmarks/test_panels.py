@@ -9,11 +9,12 @@ import time
 from pathlib import Path
 
 import pytest
-from fake_runs import write_runs
-from panel_tools import Clock, count_traffic
-from sweep_runs import make_run, plan
-from train_process import write_config
-from training_panels import simulate, training_panels
+
+from tests.support.fake_runs import write_runs
+from tests.support.panel_tools import Clock, count_traffic
+from tests.support.sweep_runs import make_run, plan
+from tests.support.train_process import write_config
+from tests.support.training_panels import simulate, training_panels
 
 pytestmark = pytest.mark.benchmark
 
@@ -21,10 +22,10 @@ RUNS, MANY_RUNS = 1000, 10_000
 FIRST_PAINT_SECONDS, REFRESH_SECONDS = 1.0, 0.5  # what we want to stay below
 KILOBYTES_A_SECOND, SHARE_OF_A_CORE = 50.0, 0.03
 PANELS = {
-    "TrainingPanel": ("fpnkit.widgets.training", "TrainingPanel(configs, base, poll_seconds=0)"),
-    "RunBrowser": ("fpnkit.widgets.runs", "RunBrowser(base)"),
-    "RDExplorer": ("fpnkit.widgets.rd", "RDExplorer(base)"),
-    "PyramidViewer": ("fpnkit.widgets.features", "PyramidViewer(base)"),
+    "TrainingPanel": ("fpnkit.widgets.training.panel", "TrainingPanel(configs, base, poll_seconds=0)"),
+    "RunBrowser": ("fpnkit.widgets.runs.browser", "RunBrowser(base)"),
+    "RDExplorer": ("fpnkit.widgets.rd.explorer", "RDExplorer(base)"),
+    "PyramidViewer": ("fpnkit.widgets.pyramid.viewer", "PyramidViewer(base)"),
 }
 # All messages are made in the constructor, but for what is read or drawn in a thread, such as the first figure.
 _FIRST_PAINT = """

@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fake_runs import write_runs
 
 from fpnkit.runs.metrics import read_metrics
 from fpnkit.runs.query import select
 from fpnkit.runs.store import list_runs, runs_frame
+from tests.support.fake_runs import write_runs
 
 pytestmark = pytest.mark.benchmark
 

@@ -14,7 +14,6 @@ from statistics import fmean
 
 import pytest
 import torch
-from in_turns import in_turns
 from torch.nn.utils import clip_grad_norm_
 
 from fpnkit.codecs.base import Codec
@@ -23,18 +22,20 @@ from fpnkit.codecs.standardise import calibrate
 from fpnkit.config.load import plain, to_yaml, validate
 from fpnkit.config.schema import CodecConfig, CodecTraining
 from fpnkit.data.cache import FeatureCache
-from fpnkit.data.features import Features
-from fpnkit.pyramid import ImageGeometry, LevelSpec, Pyramid, PyramidSpec
+from fpnkit.data.windows import Features
+from fpnkit.foundation.logs import RunLog
+from fpnkit.geometry import ImageGeometry
+from fpnkit.pyramid import LevelSpec, Pyramid, PyramidSpec
 from fpnkit.runs.metrics import read_metrics
 from fpnkit.runs.record import ConfigSummary
 from fpnkit.runs.writer import RunWriter
 from fpnkit.training.batches import CropBatches
 from fpnkit.training.codec_learner import CodecLearner, objective
 from fpnkit.training.diagnostics import diagnostics_writer
-from fpnkit.training.logs import RunLog
 from fpnkit.training.loop import train
 from fpnkit.training.optim import CodecOptimizers
 from fpnkit.training.step import Batch, Objective, loss_terms
+from tests.support.in_turns import in_turns
 
 SPEC = PyramidSpec(tuple(LevelSpec(f"p{exponent}", 64, 2**exponent) for exponent in (2, 3, 4, 5)))
 SIDE = 192  # pixels of an image

@@ -1,11 +1,11 @@
 from pathlib import Path
 
 import pytest
-from coded_run import write_run
 from PIL import Image
 
 from fpnkit.bitstream.__main__ import main
 from fpnkit.data.shapes import ShapesSet
+from tests.support.coded_run import write_run
 
 
 @pytest.fixture(scope="session")

@@ -9,16 +9,16 @@ from pathlib import Path
 
 import pytest
 import torch
-from coded_run import write_run
 from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import load_file
 
 from fpnkit.bitstream.__main__ import main
+from fpnkit.codecs.saved import load_codec
 from fpnkit.container import read_file, write
 from fpnkit.data.files import read_rgb
 from fpnkit.detectors.build import build_detector
-from fpnkit.training.checkpoint import load_codec
+from tests.support.coded_run import write_run
 
 
 def command(*arguments: object) -> list[str]:

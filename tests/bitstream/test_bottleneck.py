@@ -4,14 +4,14 @@ import subprocess
 import sys
 
 import pytest
-import rans_reference
 import torch
-from fixed_codec import LATENT_CHANNELS, fixed_codec, offset, table
 from hypothesis import given
 from hypothesis import strategies as st
 
 from fpnkit.codecs.bottleneck import LARGEST_SYMBOL, Bottleneck, _overrun
 from fpnkit.errors import StreamError
+from tests.support import rans_reference
+from tests.support.fixed_codec import LATENT_CHANNELS, fixed_codec, offset, table
 
 TABLES = [table(channel) for channel in range(LATENT_CHANNELS)]
 OFFSETS = [offset(channel) for channel in range(LATENT_CHANNELS)]

@@ -8,11 +8,13 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from mutations import mutated
-from raw_stream import STREAM, Raw, resealed, varint
 
-from fpnkit.container import Geometry, StreamFile, read, read_file, write
+from fpnkit.container import StreamFile, read, read_file, write
 from fpnkit.errors import StreamError
+from fpnkit.geometry import ImageGeometry
+from tests.support import ROOT
+from tests.support.mutations import mutated
+from tests.support.raw_stream import STREAM, Raw, resealed, varint
 
 
 def message(data: bytes) -> str:
@@ -28,7 +30,7 @@ def test_the_file_is_what_the_table_says() -> None:
 
 def test_header_and_checks_take_36_bytes_for_nanodet_and_at_most_40_for_four_levels_of_a_640_x_480_image() -> None:
     assert STREAM.header_bytes == 36
-    geometry = Geometry((480, 640), (800, 1066), (800, 1088), (0, 0))
+    geometry = ImageGeometry((480, 640), (800, 1066), (800, 1088), (0, 0))
     sizes = tuple((-(-800 // s), -(-1088 // s)) for s in (4, 8, 16, 32))
     payloads = (bytes(20_000), bytes(12_000), bytes(4000), bytes(1000))
     four = StreamFile("factorized", "00000000", geometry, sizes, payloads, 0)
@@ -54,7 +56,7 @@ def streams(draw: st.DrawFn) -> StreamFile:
     return StreamFile(
         "factorized",
         draw(st.binary(min_size=4, max_size=4)).hex(),
-        Geometry(draw(st.tuples(st.integers(1, 65535), st.integers(1, 65535))), content, canvas, offset),
+        ImageGeometry(draw(st.tuples(st.integers(1, 65535), st.integers(1, 65535))), content, canvas, offset),
         tuple(draw(st.one_of(halved, free)) for _ in range(levels)),
         tuple(draw(st.binary(max_size=200)) for _ in range(levels)),
         draw(st.integers(0, 2**32 - 1)),
@@ -199,7 +201,7 @@ def test_a_damaged_file_is_named_as_such(change: object) -> None:
         ({"sizes": (), "payloads": ()}, "levels: required 1 to 15, found 0"),
         ({"payloads": (b"",)}, "payloads: required one for each of 3 levels, found 1"),
         (
-            {"geometry": Geometry((1, 1), (240, 320), (320, 320), (81, 0))},
+            {"geometry": ImageGeometry((1, 1), (240, 320), (320, 320), (81, 0))},
             "content: required inside the canvas of 320 x 320, found 240 x 320 at 81, 0",
         ),
     ],
@@ -238,8 +240,7 @@ def test_a_huge_file_is_refused_before_it_is_read(tmp_path: Path) -> None:
 def test_a_lying_header_allocates_nothing() -> None:
     code = """
 import resource, sys
-sys.path.insert(0, sys.argv[1])
-from raw_stream import Raw
+from tests.support.raw_stream import Raw
 from fpnkit.container import read
 from fpnkit.errors import StreamError
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -251,8 +252,8 @@ for raw in (Raw(lengths=(2**34, 2**34)), Raw(content=(8112, 8192)), Raw(content=
             pass
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before, "torch" in sys.modules)
 """
-    command = [sys.executable, "-c", code, str(Path(__file__).parent)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     kilobytes, torch = done.stdout.split()
     assert int(kilobytes) < 4000
     assert torch == "False"

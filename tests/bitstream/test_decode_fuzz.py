@@ -3,11 +3,10 @@
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
-FOLDER = Path(__file__).parent
+from tests.support import ROOT
 
 
 @pytest.mark.parametrize(("count", "seed"), [(600, 0), pytest.param(100_000, 1, marks=pytest.mark.slow)])
@@ -15,11 +14,10 @@ def test_files_that_nobody_coded_are_refused_or_decoded_by_a_process_that_lives_
     environment = {
         **os.environ,
         "OMP_NUM_THREADS": "1",
-        "PYTHONPATH": str(FOLDER.parent / "training"),
         "MALLOC_PERTURB_": "165",  # memory that was freed is overwritten: what reads on behind its own end meets ones
     }
-    command = [sys.executable, "-W", "ignore", str(FOLDER / "fuzz_decode.py"), str(count), str(seed)]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    command = [sys.executable, "-W", "ignore", "-m", "tests.support.fuzz_decode", str(count), str(seed)]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     decoded, refused, kilobytes, _ = map(int, done.stdout.split())
     assert decoded + refused == count

@@ -1,12 +1,12 @@
 import copy
 
 import pytest
-import rans_reference
 import torch
-from fixed_codec import LATENT_CHANNELS, MEDIAN, coder, fixed_codec, offset, table, trained
-from golden import FOLDER, GOLDEN, make
 
 from fpnkit.container import StreamFile, read
+from tests.support import rans_reference
+from tests.support.fixed_codec import LATENT_CHANNELS, MEDIAN, coder, fixed_codec, offset, table, trained
+from tests.support.golden import FOLDER, GOLDEN, make
 
 
 @pytest.fixture(params=GOLDEN)

@@ -8,30 +8,30 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import tiny
 import torch
-from fixed_codec import coder, fixed_codec, trained
-from golden import FOLDER, GOLDEN
 
-from fpnkit.codecs.model_hash import model_hash
+from fpnkit.codecs.coder import CodedImage, CoderInput
+from fpnkit.codecs.learned import LearnedCoder
+from fpnkit.codecs.saved import load_codec, model_hash
 from fpnkit.container import read, write
 from fpnkit.errors import PyramidError, StreamError
-from fpnkit.evaluation.coder import Coded, Source
-from fpnkit.evaluation.coding import LearnedCoder
-from fpnkit.pyramid import ImageGeometry, Pyramid
+from fpnkit.geometry import ImageGeometry
+from fpnkit.pyramid import Pyramid
 from fpnkit.runs.record import read_record
-from fpnkit.training.checkpoint import load_codec
 from fpnkit.training.loop import train
+from tests.support import ROOT, tiny
+from tests.support.fixed_codec import coder, fixed_codec, trained
+from tests.support.golden import FOLDER, GOLDEN
 
 
-def source(seed: int = 0, scale: float = 30.0) -> Source:
+def source(seed: int = 0, scale: float = 30.0) -> CoderInput:
     features = tiny.features(seed)
     pyramid = Pyramid({name: scale * level for name, level in features.pyramid.items()})
     geometry = replace(features.geometry, original=(100, 200))
-    return Source(torch.zeros(3, 100, 200, dtype=torch.uint8), pyramid, geometry)
+    return CoderInput(torch.zeros(3, 100, 200, dtype=torch.uint8), pyramid, geometry)
 
 
-def coded(seed: int = 0) -> Coded:
+def coded(seed: int = 0) -> CodedImage:
     return coder().encode(source(seed))
 
 
@@ -137,11 +137,9 @@ def test_an_image_too_large_for_the_format_is_refused_when_coded() -> None:
 def test_another_process_with_more_threads_decodes_the_same_in_any_order(tmp_path: Path) -> None:
     names = list(GOLDEN)
     code = f"""
-import sys
-sys.path[:0] = [{str(FOLDER.parent)!r}, {str(Path(tiny.__file__).parent)!r}]
 import numpy as np, torch
-from fixed_codec import coder
-from golden import FOLDER
+from tests.support.fixed_codec import coder
+from tests.support.golden import FOLDER
 torch.set_num_threads(2)
 receiver, levels = coder(), {{}}
 for name in {names[::-1]!r}:
@@ -149,7 +147,7 @@ for name in {names[::-1]!r}:
     levels |= {{f"{{name}} {{level}}": tensor.numpy() for level, tensor in decoded.pyramid.items()}}
 np.savez({str(tmp_path / "levels.npz")!r}, **levels)
 """
-    subprocess.run([sys.executable, "-W", "ignore", "-c", code], check=True)
+    subprocess.run([sys.executable, "-W", "ignore", "-c", code], cwd=ROOT, check=True)
     torch.set_num_threads(1)
     receiver, found = coder(), np.load(tmp_path / "levels.npz")
     for name in names:

@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from jupyter import chromium, jupyter_lab, page
-from lab import open_notebook, run_all
-from store import copy_store
+
+from tests.support.jupyter import chromium, jupyter_lab, page
+from tests.support.lab import open_notebook, run_all
+from tests.support.store import copy_store
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page

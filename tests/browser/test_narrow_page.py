@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 import nbformat
 import pytest
-from jupyter import jupyter_lab, page
-from lab import KERNEL, open_notebook, run_all
 from nbformat.v4 import new_code_cell, new_notebook
+
+from tests.support.jupyter import jupyter_lab, page
+from tests.support.lab import KERNEL, open_notebook, run_all
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page

@@ -3,7 +3,7 @@
 import re
 from typing import TYPE_CHECKING
 
-from lab import choose, tab_to
+from tests.support.lab import choose, tab_to
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page

@@ -4,13 +4,13 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from jupyter import page, voila
-from lab import choose, tab_to
+from tests.support.jupyter import page, voila
+from tests.support.lab import choose, tab_to
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
-PAUSED_RUN = "run_20261101_092000_lambda_2.00e-05_lr_4.00e-03_bs_4"  # see tests/notebooks/make_store.py
+PAUSED_RUN = "run_20261101_092000_lambda_2.00e-05_lr_4.00e-03_bs_4"  # see tests/support/make_store.py
 
 
 NOTEBOOK = "02_runs.ipynb"

@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING
 
 import nbformat
 import pytest
-from jupyter import jupyter_lab, page, voila
-from lab import KERNEL, choose, open_notebook, restart, run_first, tab_to
 from nbformat.v4 import new_code_cell, new_notebook
-from run_processes import until
-from trainings import LOG_EVERY, end_all, steps_grow, write_configs
 
 from fpnkit.launch.stop import stop
 from fpnkit.launch.wait import until_ended
 from fpnkit.launch.watch import running, see
 from fpnkit.runs.metrics import read_metrics
 from fpnkit.runs.record import read_record
+from tests.support.jupyter import jupyter_lab, page, voila
+from tests.support.lab import KERNEL, choose, open_notebook, restart, run_first, tab_to
+from tests.support.run_processes import until
+from tests.support.trainings import LOG_EVERY, end_all, steps_grow, write_configs
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Locator, Page
@@ -175,7 +175,7 @@ def test_as_an_app_a_training_outlives_the_closed_tab(
 
 def test_a_front_end_that_cannot_show_panels_says_what_it_needs(browser: "Browser", tmp_path: Path) -> None:
     """JupyterLab without ipywidgets' part of it."""
-    code = "from fpnkit.widgets.training import TrainingPanel\nTrainingPanel(poll_seconds=0)"
+    code = "from fpnkit.widgets.training.panel import TrainingPanel\nTrainingPanel(poll_seconds=0)"
     nbformat.write(new_notebook(cells=[new_code_cell(code)], metadata=KERNEL), tmp_path / "plain.ipynb")
     with jupyter_lab(tmp_path, tmp_path / "home", widgets=False) as address, page(browser) as lab:
         open_notebook(lab, address, "plain.ipynb")

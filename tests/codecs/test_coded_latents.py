@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 
 import pytest
-import tiny
 import torch
 
 from fpnkit.codecs.base import Codec, symbols_crc
 from fpnkit.codecs.build import build_codec
 from fpnkit.pyramid import Pyramid
+from tests.support import tiny
 
 
 @pytest.fixture(scope="module")

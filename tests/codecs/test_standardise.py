@@ -3,7 +3,8 @@ import torch
 
 from fpnkit.codecs.standardise import Standardiser, calibrate
 from fpnkit.errors import DataError
-from fpnkit.pyramid import ImageGeometry, LevelSpec, Pyramid, PyramidSpec
+from fpnkit.geometry import ImageGeometry
+from fpnkit.pyramid import LevelSpec, Pyramid, PyramidSpec
 
 SPEC = PyramidSpec((LevelSpec("p2", 3, 4), LevelSpec("p3", 2, 8)))
 GEOMETRY = ImageGeometry((64, 64), (32, 32), (32, 32))

@@ -163,7 +163,7 @@ def test_what_is_written_out_loads_again_as_the_same_config(lmbda: float, lr: fl
         "seed": seed,
     }
     config = validate(data)
-    from fpnkit.config.yaml_source import parse
+    from fpnkit.config.yaml import parse
 
     source = parse(to_yaml(plain(config)))
     assert not source.problems

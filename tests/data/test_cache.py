@@ -10,15 +10,16 @@ from pathlib import Path
 
 import pytest
 import torch
-from features_helper import SPEC, Counted, cache, features, files
 
 from fpnkit.data import cache as cache_module
 from fpnkit.data import cache_folder
 from fpnkit.data.cache import CachePlan, FeatureCache, default_root
 from fpnkit.data.feature_file import write_features
-from fpnkit.data.features import Window, as_float16, as_float32, crop
+from fpnkit.data.windows import Window, as_float16, as_float32, crop
 from fpnkit.errors import FpnkitError, PyramidError
 from fpnkit.pyramid import LevelSpec, PyramidSpec
+from tests.support import ROOT
+from tests.support.feature_files import SPEC, Counted, cache, features, files
 
 WINDOW = Window(32, 64, 64, 96)
 ROUNDED = [as_float32(as_float16(features(index), "x")) for index in range(6)]
@@ -317,7 +318,7 @@ def test_a_disk_with_less_free_space_than_budget_bounds_the_plan(tmp_path, monke
 
 
 def _anonymous_growth(root, count):
-    code = Path(__file__).with_name("measure_memory.py")
+    code = ROOT / "tests" / "support" / "measure_memory.py"
     done = subprocess.run([sys.executable, code, root, str(count)], capture_output=True, text=True, check=True)
     return int(done.stdout)
 

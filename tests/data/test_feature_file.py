@@ -1,18 +1,18 @@
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import torch
-from features_helper import SPEC, features
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import save_file
 
 from fpnkit.data.feature_file import UnreadableFile, read_features, write_features
-from fpnkit.data.features import Window, as_float16, as_float32, crop
+from fpnkit.data.windows import Window, as_float16, as_float32, crop
 from fpnkit.errors import PyramidError, StorageError
 from fpnkit.pyramid import LevelSpec, PyramidSpec
+from tests.support import ROOT
+from tests.support.feature_files import SPEC, features
 
 ODD = (800, 1066)  # no level of it is a whole number of cells
 
@@ -105,7 +105,7 @@ def test_a_failed_write_leaves_nothing(tmp_path):
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
 def test_reading_a_window_maps_a_small_part_of_the_file(tmp_path):
     """Pages that were touched count as resident; the first read loads what the library itself needs."""
-    script = Path(__file__).with_name("measure_pages.py")
+    script = ROOT / "tests" / "support" / "measure_pages.py"
     done = subprocess.run([sys.executable, script, tmp_path / "a"], capture_output=True, text=True, check=True)
     window, whole, size = map(int, done.stdout.split())
     assert whole > 0.9 * size

@@ -1,13 +1,14 @@
 import numpy as np
 import pytest
 import torch
-from features_helper import SPEC, features
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fpnkit.data.features import Features, Window, as_float16, as_float32, crop, random_window
+from fpnkit.data.windows import Features, Window, as_float16, as_float32, crop, random_window
 from fpnkit.errors import FpnkitError, PyramidError
-from fpnkit.pyramid import ImageGeometry, Pyramid
+from fpnkit.geometry import ImageGeometry
+from fpnkit.pyramid import Pyramid
+from tests.support.feature_files import SPEC, features
 
 sides = st.integers(1, 400)
 

@@ -11,9 +11,10 @@ from PIL import Image
 from fpnkit.config.schema import NanodetDetector
 from fpnkit.detectors.nanodet import Nanodet, NanodetAdapter, build_nanodet, decode
 from fpnkit.errors import WeightsError
+from fpnkit.geometry import ImageGeometry
 from fpnkit.metrics.coco_format import GroundTruth
 from fpnkit.metrics.detection import average_precision
-from fpnkit.pyramid import ImageGeometry, Pyramid
+from fpnkit.pyramid import Pyramid
 
 
 @pytest.fixture

@@ -15,7 +15,8 @@ from fpnkit.detectors.base import Detections
 from fpnkit.detectors.torchvision import TorchvisionAdapter
 from fpnkit.detectors.torchvision_models import build_torchvision
 from fpnkit.errors import PyramidError
-from fpnkit.pyramid import ImageGeometry, Pyramid
+from fpnkit.geometry import ImageGeometry
+from fpnkit.pyramid import Pyramid
 
 MODELS = get_args(TorchvisionModel)
 SMALL = "fasterrcnn_mobilenet_v3_large_320_fpn"

@@ -16,8 +16,8 @@ from fpnkit import evaluate
 from fpnkit.config.schema import ShapesDetector
 from fpnkit.data.shapes import ShapesSet
 from fpnkit.detectors.build import build_detector
-from fpnkit.evaluation.results import read_images
 from fpnkit.runs import __main__ as listing
+from fpnkit.runs.results import read_images
 
 
 def results(run_dir: Path) -> Path:

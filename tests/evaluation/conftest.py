@@ -3,9 +3,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from coders import config
 
 from fpnkit.evaluation.task import Task, build_task
+from tests.support.coders import config
 
 
 @pytest.fixture(autouse=True)

@@ -6,20 +6,20 @@ from pathlib import Path
 
 import pytest
 import torch
-from coders import FeatureCoder, ImageCoder, Promising, config
 from PIL import Image
 from torch import Tensor
 
+from fpnkit.codecs.coder import CodedImage, CoderInput
 from fpnkit.config.load import plain, validate
 from fpnkit.config.schema import CodecConfig
 from fpnkit.data.shapes import ShapesSet
 from fpnkit.errors import RunError, UserError
-from fpnkit.evaluation.coder import Coded, Source
-from fpnkit.evaluation.results import IMAGES, STREAMS, Summary, read_images, read_summary
 from fpnkit.evaluation.run import Job, Origin, evaluate
 from fpnkit.evaluation.task import Task, build_task
 from fpnkit.metrics.detection import average_precision
 from fpnkit.metrics.matches import Matches, average_precision_of
+from fpnkit.runs.results import IMAGES, STREAMS, Summary, read_images, read_summary
+from tests.support.coders import FeatureCoder, ImageCoder, Promising, config
 
 ORIGIN = Origin(quality=1.0)
 CLOCK = ("encode_seconds", "decode_seconds", "peak_memory_mb", "created", "commit")
@@ -96,7 +96,7 @@ class Interrupted(FeatureCoder):
         super().__init__()
         self._after = after
 
-    def encode(self, source: Source) -> Coded:
+    def encode(self, source: CoderInput) -> CodedImage:
         if self.encoded == self._after:
             raise KeyboardInterrupt
         return super().encode(source)
@@ -195,8 +195,8 @@ def test_a_directory_of_another_evaluation_is_refused(task: Task, tmp_path: Path
 
 def test_a_second_process_is_kept_out_of_the_directory(task: Task, tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
-    take = "lock = RunLock(pathlib.Path(sys.argv[1]))"
-    hold = f"import pathlib, sys; from fpnkit.runs.lock import RunLock; {take}; print(flush=True); input()"
+    take = "lock = DirectoryLock(pathlib.Path(sys.argv[1]))"
+    hold = f"import pathlib, sys; from fpnkit.foundation.lock import DirectoryLock; {take}; print(flush=True); input()"
     with subprocess.Popen(
         [sys.executable, "-c", hold, str(tmp_path / "out")], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as other:

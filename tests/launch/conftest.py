@@ -2,12 +2,12 @@ import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import fake_trainer
 import pytest
-from run_processes import until
 
-from fpnkit.launch.local import Launched, start
+from fpnkit.launch.local import Launch, start
 from fpnkit.runs.writer import RunWriter
+from tests.support import ROOT, fake_trainer
+from tests.support.run_processes import until
 
 
 @pytest.fixture
@@ -16,13 +16,12 @@ def base(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def launch(base: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Launched]]:
-    """Starts fake trainers as `python -m fake_trainer`; those still alive are killed."""
-    folder = str(Path(fake_trainer.__file__).parent)
-    monkeypatch.setenv("PYTHONPATH", folder + os.pathsep + os.environ.get("PYTHONPATH", ""))
-    launched: list[Launched] = []
+def launch(base: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Launch]]:
+    """Starts fake trainers as `python -m tests.support.fake_trainer`; those still alive are killed."""
+    monkeypatch.setenv("PYTHONPATH", str(ROOT) + os.pathsep + os.environ.get("PYTHONPATH", ""))
+    launched: list[Launch] = []
 
-    def begin(*arguments: object, module: str = "fake_trainer") -> Launched:
+    def begin(*arguments: object, module: str = "tests.support.fake_trainer") -> Launch:
         launched.append(start(list(map(str, arguments)), base, module))
         return launched[-1]
 

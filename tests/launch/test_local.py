@@ -10,23 +10,24 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from launch_processes import run_made
-from run_processes import python, until
 
 from fpnkit.errors import FpnkitError, RunError
-from fpnkit.launch.local import FOLDER, Launched, find, look, start
+from fpnkit.foundation.processes import own_process, process_start
+from fpnkit.launch.local import FOLDER, Launch, find, look, start
 from fpnkit.launch.stop import stop
 from fpnkit.runs.record import read_record
-from fpnkit.runs.status import own_process, process_start, run_status
+from fpnkit.runs.status import run_status
 from fpnkit.runs.writer import RunWriter
+from tests.support.launch_processes import run_made
+from tests.support.run_processes import python, until
 
-Launch = Callable[..., Launched]
+Launch = Callable[..., Launch]
 
 
 def test_another_process_finds_what_was_started_and_the_run_it_made(base: Path, launch: Launch) -> None:
     launched = launch("create", base, "--token", "hunter2secret")
     run = run_made(launched)
-    assert launched.argv[1:] == ("-u", "-m", "fake_trainer", "create", str(base), "--token", "***")
+    assert launched.argv[1:] == ("-u", "-m", "tests.support.fake_trainer", "create", str(base), "--token", "***")
     code = (
         "import sys; from pathlib import Path; from fpnkit.launch.local import find, look\n"
         "(item,) = find(Path(sys.argv[1])); seen = look(item)\n"
@@ -42,7 +43,7 @@ def test_another_process_finds_what_was_started_and_the_run_it_made(base: Path, 
 def test_it_survives_the_death_of_who_started_it(death: str, base: Path, launch: Launch) -> None:
     code = (
         "import sys, time; from pathlib import Path; from fpnkit.launch.local import start\n"
-        "print(start(['create', sys.argv[1]], Path(sys.argv[1]), 'fake_trainer').pid, flush=True)\n"
+        "print(start(['create', sys.argv[1]], Path(sys.argv[1]), 'tests.support.fake_trainer').pid, flush=True)\n"
         "time.sleep(0 if sys.argv[2] == 'exit' else 60)"
     )
     # A session of its own, as a kernel has; the interrupt goes to all of it, as Jupyter's does.
@@ -123,7 +124,7 @@ def test_many_started_in_one_second_have_an_output_each(base: Path, launch: Laun
         assert item.log.stat().st_mode & 0o777 == 0o600  # raw output may hold secrets
 
 
-def long_ago(launched: Launched, day: int = 1) -> Launched:
+def long_ago(launched: Launch, day: int = 1) -> Launch:
     data = json.loads(launched.file.read_text()) | {"started": f"2000-01-{day:02}T00:00:00+00:00"}
     launched.file.write_text(json.dumps(data))
     return launched

@@ -9,21 +9,21 @@ from pathlib import Path
 
 import psutil
 import pytest
-from launch_processes import PATIENCE, run_made
-from run_processes import python, until
-from train_process import write_config
 
 from fpnkit.errors import RunError
-from fpnkit.launch.local import SWEEP, TRAIN, Launched, find, look
+from fpnkit.foundation import clock
+from fpnkit.foundation.files import write_json
+from fpnkit.launch.local import SWEEP, TRAIN, Launch, find, look
 from fpnkit.launch.stop import asked, stop
 from fpnkit.launch.watch import running, see
-from fpnkit.runs import clock
-from fpnkit.runs.files import write_json
 from fpnkit.runs.metrics import read_metrics
 from fpnkit.runs.record import read_record, record_to_dict
 from fpnkit.runs.status import RunStatus, run_status
+from tests.support.launch_processes import PATIENCE, run_made
+from tests.support.run_processes import python, until
+from tests.support.train_process import write_config
 
-Launch = Callable[..., Launched]
+Launch = Callable[..., Launch]
 
 
 def test_a_training_asked_to_stop_saves_what_a_resume_goes_on_from(base: Path, launch: Launch, tmp_path: Path) -> None:

@@ -4,15 +4,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from run_processes import until
 
 from fpnkit.errors import RunError
-from fpnkit.launch.local import TRAIN, Launched
+from fpnkit.launch.local import TRAIN, Launch
 from fpnkit.launch.stop import stop
 from fpnkit.launch.wait import until_ended, until_trains
 from fpnkit.runs.metrics import read_metrics
+from tests.support.run_processes import until
 
-Launch = Callable[..., Launched]
+Launch = Callable[..., Launch]
 
 
 def test_a_training_is_waited_for_from_its_first_numbers_to_its_end(base: Path, launch: Launch) -> None:

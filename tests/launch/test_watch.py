@@ -6,19 +6,19 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from launch_processes import run_made
-from run_processes import until
-from sweep_runs import make_run, plan
-from train_process import write_config
 
 from fpnkit.errors import ConfigError, RunError
-from fpnkit.launch.local import SWEEP, Launched, look
+from fpnkit.launch.local import SWEEP, Launch, look
 from fpnkit.launch.request import make_request
 from fpnkit.launch.stop import stop
 from fpnkit.launch.sweep import write_sweep
 from fpnkit.launch.watch import running, see, twins
+from tests.support.launch_processes import run_made
+from tests.support.run_processes import until
+from tests.support.sweep_runs import make_run, plan
+from tests.support.train_process import write_config
 
-Launch = Callable[..., Launched]
+Launch = Callable[..., Launch]
 
 
 def test_a_training_from_its_start_to_its_kill(base: Path, launch: Launch) -> None:
@@ -129,7 +129,7 @@ def test_a_request_is_the_command_that_a_person_would_type(tmp_path: Path) -> No
 
 
 def test_none_of_it_needs_torch() -> None:
-    from run_processes import python
+    from tests.support.run_processes import python
 
     modules = "local, needs, output, request, stop, sweep, tail, watch, foreground"
     done = python(

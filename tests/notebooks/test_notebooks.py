@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from store import MADE, store
+
+from tests.support.store import MADE, store
 
 ROOT = Path(__file__).parents[2]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))

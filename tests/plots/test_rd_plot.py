@@ -5,12 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from matplotlib.colors import to_rgba
-from rd_files import ap_of, write_anchor, write_run
 
-from fpnkit.evaluation.table import read_points
 from fpnkit.plots.panels import figure_of
 from fpnkit.plots.rd import plot_rd
 from fpnkit.plots.style import codec_look, style
+from fpnkit.ratedist.table import read_points
+from tests.support.rd_store import ap_of, write_anchor, write_run
 
 
 @pytest.fixture

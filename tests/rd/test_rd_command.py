@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from rd_files import ap_of, write_anchor, write_ceiling, write_run
 
 from fpnkit.config.load import load_config
 from fpnkit.launch.sweep import new_sweep, write_sweep
 from fpnkit.rd import main
+from tests.support.rd_store import ap_of, write_anchor, write_ceiling, write_run
 
 LAMBDAS = (1e-5, 4e-5, 1.6e-4, 6.4e-4)
 FOUND = (0.3, 0.5, 0.65, 0.79)

@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fake_trainer import SUMMARY
-from run_processes import start_trainer
 
 from fpnkit.runs.writer import RunWriter
+from tests.support.fake_trainer import SUMMARY
+from tests.support.run_processes import start_trainer
 
 
 @pytest.fixture

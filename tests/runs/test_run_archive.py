@@ -5,13 +5,12 @@ import sys
 import tarfile
 
 import pytest
-from run_processes import command_line
-from test_run_store import ODD_NAMES, write_run
-from test_run_trash import content, message
 
 from fpnkit.runs.archive import archive
 from fpnkit.runs.store import list_runs
 from fpnkit.runs.trash import list_trash, require_movable
+from tests.support.run_dirs import ODD_NAMES, content, message, write_run
+from tests.support.run_processes import command_line
 
 
 def filled_run(base, name="run_a"):

@@ -1,53 +1,21 @@
 import csv
-import fcntl
 import io
 import json
 import os
-import pty
 import re
-import struct
 import subprocess
 import sys
-import termios
 
 import pytest
-from fake_trainer import SUMMARY, line
-from run_processes import command_line, python
-from test_run_evaluations import write_summary
-from test_run_store import ODD_NAMES, write_run
 
 from fpnkit.runs.record import Best
 from fpnkit.runs.store import COLUMNS
+from tests.support.fake_trainer import SUMMARY, line
+from tests.support.run_dirs import ODD_NAMES, write_run, write_summary
+from tests.support.run_processes import command_line, python
+from tests.support.terminal import on_a_terminal
 
 NAME = "run_20261216_143022_lambda_2.50e-04_lr_5.00e-05_bs_4"
-
-
-def on_a_terminal(width, *arguments, answer=None):
-    """What a terminal of this width shows, line by line, without colours; questions get the answer."""
-    ours, theirs = pty.openpty()
-    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 50, width, 0, 0))
-    environment = {key: value for key, value in os.environ.items() if key not in ("COLUMNS", "LINES", "NO_COLOR")}
-    command = [sys.executable, "-m", "fpnkit.runs", *map(str, arguments)]
-    settings = termios.tcgetattr(theirs)
-    settings[3] &= ~termios.ECHO
-    termios.tcsetattr(theirs, termios.TCSANOW, settings)
-    process = subprocess.Popen(command, stdin=theirs, stdout=theirs, env=environment | {"TERM": "xterm-256color"})
-    os.close(theirs)
-    if answer is not None:
-        os.write(ours, answer.encode())
-    output = b""
-    while chunk := _read(ours):
-        output += chunk
-    os.close(ours)
-    assert process.wait() == 0
-    return re.sub(r"\x1b\[[0-9;]*m", "", output.decode()).splitlines()
-
-
-def _read(terminal):
-    try:
-        return os.read(terminal, 65536)
-    except OSError:  # how Linux says that the other side is closed
-        return b""
 
 
 def good_run(base, name=NAME, **facts):

@@ -1,36 +1,12 @@
-import json
-
 import pytest
-import yaml
-from run_processes import command_line
-from test_run_command_line import on_a_terminal
-from test_run_evaluations import write_summary
-from test_run_store import write_run
 
-from fpnkit.config.load import load_config, plain, to_yaml
 from fpnkit.errors import ConfigError, RunError
-from fpnkit.runs.compare import Difference, compare_runs
+from fpnkit.runs.compare import ComparedValue, compare_runs
 from fpnkit.runs.record import Best
 from fpnkit.runs.settings import Setting, chosen_settings
-
-CONFIG = {
-    "task": "fpn_compression",
-    "detector": {"kind": "shapes_fcos"},
-    "data": {"train": {"kind": "shapes", "images": 9}},
-    "loss": {"lambda": 0.01},
-    "training": {"epochs": 3},
-}
-
-
-def trained(base, name, config=CONFIG, commit="a" * 40, versions="torch==2.6.0\n", **facts):
-    """A run with the whole configuration in its file, as a trainer writes it."""
-    path = write_run(base, name, **facts)
-    (path / "short.yaml").write_text(yaml.safe_dump(config))
-    (path / "config_used.yaml").write_text(to_yaml(plain(load_config(path / "short.yaml"))))
-    (path / "env").mkdir()
-    (path / "env" / "git.json").write_text(json.dumps({"commit": commit, "dirty": False}))
-    (path / "env" / "packages.txt").write_text(versions)
-    return path
+from tests.support.run_dirs import CONFIG, trained, write_run, write_summary
+from tests.support.run_processes import command_line
+from tests.support.terminal import on_a_terminal
 
 
 def changed(**sections):
@@ -52,17 +28,17 @@ def test_what_differs_is_told_and_nothing_else(base):
     assert comparison.names == ("run_a", "run_b")
     assert comparison.sections == {
         "Settings": [
-            Difference("loss.lambda", ("0.01", "0.02")),
-            Difference("training.batch_size", ("4", "8")),
+            ComparedValue("loss.lambda", ("0.01", "0.02")),
+            ComparedValue("training.batch_size", ("4", "8")),
         ],
         "Source": [
-            Difference("commit", ("a" * 40, "b" * 40)),
-            Difference("torch", ("2.6.0", "2.7.0")),
+            ComparedValue("commit", ("a" * 40, "b" * 40)),
+            ComparedValue("torch", ("2.6.0", "2.7.0")),
         ],
         "Results": [
-            Difference("best loss", ("2", "1 (-50.0%)")),
-            Difference("snr_db.p2", ("8", "10 (+25.0%)")),
-            Difference("bpp on coco", ("-", "0.25")),
+            ComparedValue("best loss", ("2", "1 (-50.0%)")),
+            ComparedValue("snr_db.p2", ("8", "10 (+25.0%)")),
+            ComparedValue("bpp on coco", ("-", "0.25")),
         ],
     }
 
@@ -93,19 +69,19 @@ def test_damaged_runs_are_compared_as_far_as_they_can_be_read(base):
     (base / "run_b").mkdir()
     (base / "run_b" / "config_used.yaml").write_text("a: [")
     comparison = compare_runs([first, base / "run_b"])
-    assert Difference("loss.lambda", ("0.01", "-")) in comparison.sections["Settings"]
-    assert Difference("best loss", ("1", "-")) in comparison.sections["Results"]
+    assert ComparedValue("loss.lambda", ("0.01", "-")) in comparison.sections["Settings"]
+    assert ComparedValue("best loss", ("1", "-")) in comparison.sections["Results"]
 
 
 def test_an_old_style_log_is_compared_by_what_it_told(base):
     new = trained(base, "run_a", best=Best(1, 1.0, "f"))
     (base / "train.log").write_text("lambda: 0.02 batch_size: 4\nEpoch 3 loss: 2\n")
     sections = compare_runs([new, base / "train.log"]).sections
-    assert Difference("loss.lambda", ("0.01", "0.02")) in sections["Settings"]
+    assert ComparedValue("loss.lambda", ("0.01", "0.02")) in sections["Settings"]
     assert "training.batch_size" not in {each.label for each in sections["Settings"]}
     assert sections["Results"] == [
-        Difference("best epoch", ("1", "3 (+200.0%)")),
-        Difference("best loss", ("1", "2 (+100.0%)")),
+        ComparedValue("best epoch", ("1", "3 (+200.0%)")),
+        ComparedValue("best loss", ("1", "2 (+100.0%)")),
     ]
 
 
@@ -145,7 +121,7 @@ def test_what_an_evaluation_was_given_is_no_result_of_it(base):
     paths = [trained(base, name, best=Best(1, 1.0, "f")) for name in ("run_a", "run_b")]
     for path, lmbda in zip(paths, (0.01, 0.02), strict=True):
         write_summary(path, "coco", lmbda=lmbda, quality=lmbda, epoch=int(100 * lmbda), bpp=10 * lmbda)
-    assert compare_runs(paths).sections["Results"] == [Difference("bpp on coco", ("0.1", "0.2 (+100.0%)"))]
+    assert compare_runs(paths).sections["Results"] == [ComparedValue("bpp on coco", ("0.1", "0.2 (+100.0%)"))]
 
 
 def test_a_configuration_of_another_version_is_told(base):

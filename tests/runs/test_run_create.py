@@ -4,10 +4,10 @@ import sys
 import time
 
 import pytest
-from run_processes import python
 
 from fpnkit.errors import RunError
 from fpnkit.runs.create import create_run_directory, require_base_directory
+from tests.support.run_processes import python
 
 # Waits until all processes are there, so that they meet in the same second.
 _CREATE_FOUR = """

@@ -1,21 +1,9 @@
-import json
-import os
-
 import pytest
-from run_processes import command_line
-from test_run_store import write_run
 
 from fpnkit.runs.evaluations import read_evaluations
 from fpnkit.runs.store import list_runs
-
-
-def write_summary(path, dataset="shapes", checkpoint="0123abcd", time=None, **values):
-    file = path / "evaluation" / dataset / checkpoint / "summary.json"
-    file.parent.mkdir(parents=True)
-    file.write_text(json.dumps({"schema_version": 1} | values))
-    if time is not None:
-        os.utime(file, (time, time))
-    return file
+from tests.support.run_dirs import write_run, write_summary
+from tests.support.run_processes import command_line
 
 
 def test_the_list_has_rate_and_map_of_the_newest_evaluation(base):

@@ -12,16 +12,15 @@ from pathlib import Path
 
 import pytest
 import torch
-from run_processes import python, until
-from test_run_store import write_run
 
-from fpnkit.runs import clock
+from fpnkit.foundation import clock
 from fpnkit.runs.metrics import read_metrics
 from fpnkit.runs.record import read_record
 from fpnkit.runs.status import run_status
 from fpnkit.runs.store import list_runs, run_info
-
-TRAIN_FORKS = Path(__file__).parent / "train_forks.py"
+from tests.support import ROOT
+from tests.support.run_dirs import write_run
+from tests.support.run_processes import python, until
 
 
 def edit(path, **facts):
@@ -101,11 +100,11 @@ class Forks:
     """The trainings of train_forks.py, one after the other."""
 
     def __init__(self, folder):
-        command = [sys.executable, str(TRAIN_FORKS), str(folder)]
+        command = [sys.executable, "-m", "tests.support.train_forks", str(folder)]
         self.errors = folder / "stderr.txt"
         with open(self.errors, "w") as errors:
             pipe = subprocess.PIPE
-            self.process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=errors, text=True)
+            self.process = subprocess.Popen(command, cwd=ROOT, stdin=pipe, stdout=pipe, stderr=errors, text=True)
         assert self.read() == ["ready"]
 
     def read(self):

@@ -6,9 +6,9 @@ import time
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from run_processes import python, wait_for
 
 from fpnkit.runs.metrics import MetricsLine, MetricsWriter, read_metrics
+from tests.support.run_processes import python, wait_for
 
 FULL = MetricsLine(
     "2026-12-16T14:30:22.000+01:00", "val", 3, 120, 2.5, 0.5, 0.25, 12.0, 5e-5, 1.5, {"p2": 3.0}, {"p2": 0.25}

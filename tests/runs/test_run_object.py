@@ -2,14 +2,13 @@ import os
 import re
 
 import pytest
-from fake_trainer import line
-from test_run_compare import CONFIG, trained
-from test_run_store import write_run
 
 from fpnkit.errors import RunError
 from fpnkit.runs import run as library
 from fpnkit.runs.metrics import MetricsWriter
 from fpnkit.runs.record import Best
+from tests.support.fake_trainer import line
+from tests.support.run_dirs import CONFIG, trained, write_run
 
 
 @pytest.fixture

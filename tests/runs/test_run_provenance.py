@@ -5,10 +5,10 @@ import subprocess
 import sys
 
 import pytest
-from run_processes import python, start_trainer
 
+from fpnkit.foundation.redact import Redactor
 from fpnkit.runs.provenance import git_state, write_environment
-from fpnkit.runs.redact import Redactor
+from tests.support.run_processes import python, start_trainer
 
 
 @pytest.fixture
@@ -122,7 +122,7 @@ def test_the_repository_of_the_working_directory_is_noted_beside_fpnkits_own(rep
 import sys
 from pathlib import Path
 from fpnkit.runs.provenance import write_environment
-from fpnkit.runs.redact import Redactor
+from fpnkit.foundation.redact import Redactor
 write_environment(Path(sys.argv[1]), Redactor({}, []))
 """
     assert python(code, tmp_path, cwd=repository).stderr == ""

@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from run_processes import command_line
-from test_run_store import write_run
 
 from fpnkit.errors import RunError
 from fpnkit.runs.query import parse, select
 from fpnkit.runs.store import COLUMNS, RunInfo
+from tests.support.run_dirs import write_run
+from tests.support.run_processes import command_line
 
 NOON = datetime.fromisoformat("2026-12-16T12:00:00+00:00").astimezone()
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fpnkit.errors import RunError
-from fpnkit.runs.files import write_json
+from fpnkit.foundation.files import write_json
 from fpnkit.runs.record import Best, ConfigSummary, RunRecord, read_record, record_to_dict, trained_seconds
 from fpnkit.runs.status import run_status
 from fpnkit.runs.store import run_info

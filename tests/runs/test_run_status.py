@@ -4,11 +4,12 @@ import signal
 from datetime import timedelta, timezone
 
 import pytest
-from run_processes import until
 
-from fpnkit.runs import clock
+from fpnkit.foundation import clock
+from fpnkit.foundation.processes import own_process, process_lives
 from fpnkit.runs.record import RunRecord, read_record
-from fpnkit.runs.status import RunStatus, own_process, process_lives, run_status
+from fpnkit.runs.status import RunStatus, run_status
+from tests.support.run_processes import until
 
 NOW = clock.now()
 

@@ -4,35 +4,14 @@ import threading
 from datetime import datetime
 
 import pytest
-from fake_trainer import SUMMARY, line
-from run_processes import python
 
 from fpnkit.errors import RunError
 from fpnkit.runs import layout
-from fpnkit.runs.files import write_json
-from fpnkit.runs.record import Best, RunRecord, record_to_dict
+from fpnkit.runs.record import Best
 from fpnkit.runs.store import COLUMNS, list_runs, run_info, runs_frame
-
-ODD_NAMES = [
-    "run with spaces",
-    "run_'quotes\"",
-    "run_<script>alert(1)<",
-    "run_new\nline",
-    "run_\x1b[31mred",
-    "run_ünïcödé_漢字",
-    "run_" + "x" * 251,
-    "run_[bold]markup[",
-    os.fsdecode(b"run_\xff\xfe"),
-]
-
-
-def write_run(base, name, **facts):
-    created = facts.pop("created", "2026-12-16T14:30:22.000+01:00")
-    facts = {"exit_code": 0, "exit_reason": "finished", "config": SUMMARY} | facts
-    (base / name).mkdir(parents=True)
-    record = RunRecord(name, name, "fpn_compression", created, **facts)
-    write_json(base / name / "run.json", record_to_dict(record))
-    return base / name
+from tests.support.fake_trainer import SUMMARY, line
+from tests.support.run_dirs import ODD_NAMES, write_run
+from tests.support.run_processes import python
 
 
 def test_a_row_has_what_the_run_says(base):

@@ -1,13 +1,13 @@
 import sys
 
 import pytest
-from fake_trainer import line
-from run_processes import command_line
-from test_run_store import write_run
 
 from fpnkit.errors import RunError
 from fpnkit.runs.metrics import MetricsWriter
 from fpnkit.runs.tensorboard import write_events
+from tests.support.fake_trainer import line
+from tests.support.run_dirs import write_run
+from tests.support.run_processes import command_line
 
 
 @pytest.fixture

@@ -4,26 +4,14 @@ import subprocess
 import sys
 
 import pytest
-from fake_trainer import SUMMARY
-from run_processes import command_line
-from test_run_command_line import on_a_terminal
-from test_run_store import ODD_NAMES, write_run
 
-from fpnkit.errors import RunError
 from fpnkit.runs.record import Best
 from fpnkit.runs.store import list_runs
 from fpnkit.runs.trash import find_trashed, list_trash, require_movable, restore, trash
-
-
-def message(call, *arguments):
-    with pytest.raises(RunError) as error:
-        call(*arguments)
-    return str(error.value)
-
-
-def content(folder):
-    """Every file below, with its bytes."""
-    return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file() and p.name != ".lock"}
+from tests.support.fake_trainer import SUMMARY
+from tests.support.run_dirs import ODD_NAMES, content, message, write_run
+from tests.support.run_processes import command_line
+from tests.support.terminal import on_a_terminal
 
 
 def good(base, name, loss, **facts):

@@ -9,15 +9,16 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
-from fake_trainer import SUMMARY, line
-from run_processes import FAKE_TRAINER, python, until, wait_for
 
 from fpnkit.errors import RunError
-from fpnkit.runs.files import write_json
+from fpnkit.foundation.files import write_json
 from fpnkit.runs.metrics import read_metrics
 from fpnkit.runs.record import Best, read_record, record_to_dict
 from fpnkit.runs.status import RunStatus, run_status
 from fpnkit.runs.writer import RunWriter
+from tests.support import ROOT
+from tests.support.fake_trainer import SUMMARY, line
+from tests.support.run_processes import FAKE_TRAINER, python, until, wait_for
 
 
 def refusal(run_dir):
@@ -226,7 +227,7 @@ def test_what_is_no_run_is_not_resumed(tmp_path):
 _CREATE_UNDER_A_LIMIT = """
 import resource, sys
 from pathlib import Path
-from fake_trainer import SUMMARY
+from tests.support.fake_trainer import SUMMARY
 from fpnkit.errors import StorageError
 from fpnkit.runs.writer import RunWriter
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]),) * 2)
@@ -239,7 +240,7 @@ except StorageError as error:
 
 @pytest.mark.parametrize(("limit", "file"), [(100, "run.json"), (3000, "config_used.yaml")])
 def test_a_full_disk_at_the_start_leaves_no_directory(base, limit, file):
-    done = python(_CREATE_UNDER_A_LIMIT, base, limit, cwd=FAKE_TRAINER.parent)
+    done = python(_CREATE_UNDER_A_LIMIT, base, limit, cwd=ROOT)
     assert done.stderr == ""
     assert done.stdout.startswith(f"{base}/run_")
     assert done.stdout.endswith(f"_bs_4/{file}: could not be written: File too large\n")
@@ -250,7 +251,7 @@ def test_a_full_disk_does_not_end_the_training_and_the_heartbeat_comes_back(base
     code = """
 import resource, sys, time
 from pathlib import Path
-from fake_trainer import SUMMARY, line
+from tests.support.fake_trainer import SUMMARY, line
 from fpnkit.runs.writer import RunWriter
 from fpnkit.runs.record import read_record
 run = RunWriter.create(Path(sys.argv[1]), kind="detection", config_yaml="", summary=SUMMARY, epochs=1, argv=[],
@@ -270,7 +271,7 @@ resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
 run.end("finished", 0)
 print(run.path)
 """
-    done = python(code, base, cwd=FAKE_TRAINER.parent)
+    done = python(code, base, cwd=ROOT)
     assert done.returncode == 0, done.stderr
     path = done.stdout.strip()
     assert f"{path}/run.json: could not be written: File too large" in done.stderr

@@ -10,16 +10,16 @@ from pathlib import Path
 
 import psutil
 import pytest
-from run_processes import until
-from sweep_runs import make_run, plan
-from train_process import write_config
 
 from fpnkit.config.load import load_config, parse_override
+from fpnkit.foundation.lock import DirectoryLock
 from fpnkit.launch.sweep import config_path, new_sweep, sweep_state, write_sweep
-from fpnkit.runs.lock import RunLock
 from fpnkit.runs.metrics import read_metrics
 from fpnkit.runs.record import read_record
 from fpnkit.sweep import main
+from tests.support.run_processes import until
+from tests.support.sweep_runs import make_run, plan
+from tests.support.train_process import write_config
 
 
 def sweep(*arguments: object) -> "subprocess.CompletedProcess[str]":
@@ -212,7 +212,7 @@ def test_a_sweep_is_worked_on_by_one_process(config: Path, base: Path, capsys: p
     make_run(base, whole.config(1e-3, 0))
     write_sweep(base, whole)
     folder = config_path(base, whole.id).parent
-    lock = RunLock(folder)
+    lock = DirectoryLock(folder)
     try:
         done = sweep("--config", config, "--lambdas", "1e-3", "--base-dir", base)
     finally:

@@ -4,7 +4,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from sweep_runs import make_run, plan
 
 from fpnkit.config.load import load_config, plain
 from fpnkit.errors import ConfigError, RunError
@@ -23,6 +22,7 @@ from fpnkit.launch.sweep import (
     write_sweep,
 )
 from fpnkit.runs.store import list_runs
+from tests.support.sweep_runs import make_run, plan
 
 
 def find(base: Path, sweep: Sweep, lmbda: float = 1e-3, seed: int = 0) -> SweepPoint:

@@ -1,7 +1,8 @@
 from pathlib import Path
 
 import pytest
-from train_process import only_run, train, write_config
+
+from tests.support.train_process import only_run, train, write_config
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 import torch
-from train_process import lines, only_run, status, train, write_config
+
+from tests.support.train_process import lines, only_run, status, train, write_config
 
 
 def test_the_run_directory_is_the_last_line_and_what_was_learned_stands_before_it(finished: Path) -> None:

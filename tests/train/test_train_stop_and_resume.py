@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from train_process import lines, only_run, start, status, train, wait_for_lines, write_config
+
+from tests.support.train_process import lines, only_run, start, status, train, wait_for_lines, write_config
 
 
 def test_a_finished_run_trains_on_with_more_epochs_and_its_config_follows(features: Path, tmp_path: Path) -> None:

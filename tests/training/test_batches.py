@@ -2,12 +2,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import tiny
 import torch
 
-from fpnkit.pyramid import ImageGeometry
+from fpnkit.geometry import ImageGeometry
 from fpnkit.training.batches import CropBatches, chosen
 from fpnkit.training.step import Batch
+from tests.support import tiny
 
 
 def batches(folder: Path, *, crop: int = 32, crops_per_image: int = 1, seed: int = 0) -> CropBatches:

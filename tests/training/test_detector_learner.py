@@ -3,7 +3,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from test_loop import Interrupted, assert_same_state, lines
 
 from fpnkit.config.load import plain, to_yaml, validate
 from fpnkit.config.schema import DetectorConfig, ShapesDetector
@@ -17,9 +16,10 @@ from fpnkit.metrics.detection import average_precision
 from fpnkit.runs.metrics import read_metrics
 from fpnkit.runs.record import ConfigSummary
 from fpnkit.runs.writer import RunWriter
-from fpnkit.training.checkpoint import load
+from fpnkit.torch_files import load_checkpoint
 from fpnkit.training.detector_learner import DetectorLearner, require_labels
 from fpnkit.training.loop import train
+from tests.support.trainings_alike import Interrupted, assert_same_state, lines
 
 CPU = torch.device("cpu")
 
@@ -71,10 +71,10 @@ def test_a_stopped_and_resumed_detector_equals_an_uninterrupted_one(whole: Path,
     assert not train(stopped, writer, config().training, warmup_steps=2).finished
     writer.end("SIGINT", 130)
     again = RunWriter.resume(writer.path, argv=["train"])
-    state = load(writer.path / "last.pth", "last")
+    state = load_checkpoint(writer.path / "last.pth", "last")
     assert train(learner(config()), again, config().training, warmup_steps=2, resume=state).finished
     again.end("finished", 0)
-    assert_same_state(load(writer.path / "last.pth", "last"), load(whole / "last.pth", "last"))
+    assert_same_state(load_checkpoint(writer.path / "last.pth", "last"), load_checkpoint(whole / "last.pth", "last"))
     assert lines(writer.path) == lines(whole)
 
 
@@ -86,7 +86,7 @@ def test_the_best_model_is_a_detector_whose_ap_is_what_validation_said(whole: Pa
         batch = detector.prepare([images[index].image])
         found += detector.detect(detector.complete(detector.pyramid(batch)), batch.geometry)
     scores = average_precision([GroundTruth.of(images[index]) for index in range(len(images))], found)
-    best = load(whole / "best_model.pth", "detection")
+    best = load_checkpoint(whole / "best_model.pth", "detection")
     assert best["metrics"]["map"] == scores.map
     assert best["loss"] == 1 - best["metrics"]["map"]
 

@@ -2,62 +2,22 @@ import copy
 import math
 import os
 import shutil
-import signal
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
-import tiny
 import torch
 
+from fpnkit.codecs.saved import load_codec
 from fpnkit.errors import DivergedError, WeightsError
 from fpnkit.runs.metrics import MetricsLine, read_metrics
 from fpnkit.runs.writer import RunWriter
-from fpnkit.training.checkpoint import load, load_codec
-from fpnkit.training.codec_learner import CodecLearner
+from fpnkit.torch_files import load_checkpoint
 from fpnkit.training.diagnostics import diagnostics_writer
 from fpnkit.training.loop import Outcome, train
-from fpnkit.training.tally import Tally
-
-
-class Interrupted:
-    """A learner that sends its own process a signal after some steps, as an impatient user would."""
-
-    def __init__(self, learner: CodecLearner, after: int, number: int = signal.SIGTERM) -> None:
-        self._learner, self._left, self._number = learner, after, number
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._learner, name)
-
-    def step(self, epoch: int, index: int, lr: float) -> Tally:
-        self._left -= 1
-        if self._left == 0:
-            os.kill(os.getpid(), self._number)
-        return self._learner.step(epoch, index, lr)
-
-
-def lines(path: Path) -> list[dict[str, Any]]:
-    timing = ("time", "seconds")
-    return [
-        {k: v for k, v in line.to_dict().items() if k not in timing} for line in read_metrics(path / "metrics.jsonl")
-    ]
-
-
-def assert_same_state(a: Any, b: Any, where: str = "") -> None:
-    if isinstance(a, torch.Tensor):
-        assert torch.equal(a, b), where
-    elif isinstance(a, dict):
-        assert a.keys() == b.keys(), where
-        for key in a:
-            assert_same_state(a[key], b[key], f"{where}.{key}")
-    elif isinstance(a, list | tuple):
-        assert len(a) == len(b), where
-        for index, (left, right) in enumerate(zip(a, b, strict=True)):
-            assert_same_state(left, right, f"{where}[{index}]")
-    else:
-        assert a == b, where
+from tests.support import ROOT, tiny
+from tests.support.trainings_alike import Interrupted, assert_same_state, lines
 
 
 @pytest.fixture(scope="module")
@@ -79,13 +39,16 @@ def test_stopped_and_resumed_equals_uninterrupted_bit_for_bit(tmp_path: Path, un
     torch.rand(7)  # the generator of a new process stands elsewhere
 
     again = RunWriter.resume(run.path, argv=["train"])
-    state = load(run.path / "last.pth", "last")
+    state = load_checkpoint(run.path / "last.pth", "last")
     assert state["progress"]["step"] == after
     assert train(tiny.learner(settings, tmp_path), again, settings.training, resume=state).finished
     again.end("finished", 0)
-    assert_same_state(load(run.path / "last.pth", "last"), load(uninterrupted / "last.pth", "last"))
     assert_same_state(
-        load(run.path / "best_model.pth", "fpn_compression"), load(uninterrupted / "best_model.pth", "fpn_compression")
+        load_checkpoint(run.path / "last.pth", "last"), load_checkpoint(uninterrupted / "last.pth", "last")
+    )
+    assert_same_state(
+        load_checkpoint(run.path / "best_model.pth", "fpn_compression"),
+        load_checkpoint(uninterrupted / "best_model.pth", "fpn_compression"),
     )
     assert lines(run.path) == lines(uninterrupted)
 
@@ -101,15 +64,17 @@ def test_resuming_from_an_older_save_as_after_a_kill_equals_uninterrupted(tmp_pa
         Interrupted(tiny.learner(settings, tmp_path), 4),
         later,
         settings.training,
-        resume=load(tmp_path / "older.pth", "last"),
+        resume=load_checkpoint(tmp_path / "older.pth", "last"),
     )
     later.end("stopped", 130)  # metrics.jsonl knows of these steps, the older save does not
 
     again = RunWriter.resume(run.path, argv=["train"])
-    older = load(tmp_path / "older.pth", "last")
+    older = load_checkpoint(tmp_path / "older.pth", "last")
     train(tiny.learner(settings, tmp_path), again, settings.training, resume=older)
     again.end("finished", 0)
-    assert_same_state(load(run.path / "last.pth", "last"), load(uninterrupted / "last.pth", "last"))
+    assert_same_state(
+        load_checkpoint(run.path / "last.pth", "last"), load_checkpoint(uninterrupted / "last.pth", "last")
+    )
     assert lines(run.path) == lines(uninterrupted)
 
 
@@ -125,8 +90,7 @@ def test_the_same_seed_gives_the_same_losses_and_another_seed_others(tmp_path: P
 def test_validation_lines_say_what_best_model_holds_and_it_codes_at_once_in_a_new_process(uninterrupted: Path) -> None:
     code = f"""
 import sys
-sys.path.insert(0, {str(Path(__file__).parent)!r})
-import tiny, torch
+import torch
 from pathlib import Path
 from fpnkit.training.checkpoint import load_codec
 torch.set_num_threads(1)
@@ -141,7 +105,7 @@ for seed in (100, 101, 102):
     bits += 8 * sum(len(stream.payload) for stream in streams.levels.values())
 print(trained.epoch, bits / sum(tiny.features(seed).original_pixels for seed in (100, 101, 102)))
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     epoch, bpp = done.stdout.split()
     best = min((line for line in read_metrics(uninterrupted / "metrics.jsonl") if line.split == "val"), key=_loss)
     assert int(epoch) == best.epoch
@@ -207,7 +171,7 @@ def test_a_stop_file_stops_the_run(tmp_path: Path) -> None:
     (run.path / "STOP").touch()
     assert train(learner, run, settings.training) == Outcome(False, "STOP file")
     run.end("STOP file", 130)
-    assert load(run.path / "last.pth", "last")["progress"]["step"] == 1
+    assert load_checkpoint(run.path / "last.pth", "last")["progress"]["step"] == 1
 
 
 def test_only_the_newest_best_models_stay(tmp_path: Path) -> None:
@@ -241,7 +205,7 @@ def test_features_of_another_detector_are_refused_on_resume(tmp_path: Path) -> N
     run.end("stopped", 130)
     with pytest.raises(WeightsError) as error:
         tiny.learner(settings, tmp_path, fingerprint="0" * 64).load_state_dict(
-            load(run.path / "last.pth", "last")["learner"]
+            load_checkpoint(run.path / "last.pth", "last")["learner"]
         )
     assert str(error.value) == (
         "detector: required the one that the run began with, fingerprint ffffffff; "

@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from panel_tools import Clock
-from rd_files import write_anchor, write_ceiling, write_run
-from rd_panels import BPP, FOUND, LAMBDAS
 
-from fpnkit.widgets.base import Panel
-from fpnkit.widgets.rd import RDExplorer
+from fpnkit.widgets.common.panel import Panel
+from fpnkit.widgets.rd.explorer import RDExplorer
+from tests.support.panel_tools import Clock
+from tests.support.rd_panels import BPP, FOUND, LAMBDAS
+from tests.support.rd_store import write_anchor, write_ceiling, write_run
 
 
 @pytest.fixture(autouse=True)

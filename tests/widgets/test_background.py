@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from fpnkit.widgets.background import Background
+from fpnkit.widgets.common.background import Background
 
 
 def test_a_result_is_had_once() -> None:

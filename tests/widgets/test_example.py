@@ -5,13 +5,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from store import CONFIG_FILE, copy_store
 
 from fpnkit.errors import ConfigError
 from fpnkit.launch.local import find
 from fpnkit.launch.stop import stop
 from fpnkit.launch.sweep import sweep_ids
-from fpnkit.widgets.example import LAMBDAS, ExampleSweep
+from fpnkit.widgets.training.example import LAMBDAS, ExampleSweep
+from tests.support.store import CONFIG_FILE, copy_store
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ from matplotlib.axes import Axes
 
 from fpnkit.errors import RunError
 from fpnkit.plots.style import new_axes
-from fpnkit.widgets import html
-from fpnkit.widgets.base import Choices, Confirmation, Panel, picture
+from fpnkit.widgets.common import html
+from fpnkit.widgets.common.panel import Choices, Confirmation, Panel, picture
 
 
 class Counter(Panel):

@@ -9,9 +9,9 @@ import pytest
 
 from fpnkit.errors import RunError
 from fpnkit.runs.store import RunInfo
-from fpnkit.widgets.features import PyramidViewer
-from fpnkit.widgets.features_load import _kept
-from fpnkit.widgets.features_runs import run_sets
+from fpnkit.widgets.pyramid.loading import _kept
+from fpnkit.widgets.pyramid.sweeps import run_sets
+from fpnkit.widgets.pyramid.viewer import PyramidViewer
 
 
 def info(name: str, **facts: Any) -> RunInfo:
@@ -65,7 +65,7 @@ def test_what_was_needed_last_stays_loaded() -> None:
 
 def test_torch_is_not_imported_before_something_is_loaded(tmp_path: Path) -> None:
     code = (
-        "import sys\nfrom fpnkit.widgets.features import PyramidViewer\n"
+        "import sys\nfrom fpnkit.widgets.pyramid.viewer import PyramidViewer\n"
         f"viewer = PyramidViewer({str(tmp_path)!r})\nviewer._opening.join()\nviewer.raise_failures()\n"
         "print('torch' in sys.modules)"
     )

@@ -9,22 +9,22 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from store import copy_store, store
 from torchvision.ops import box_iou
 
+from fpnkit.analysis import channel_figures
+from fpnkit.analysis.channel_figures import channel_figure, level_bits_figure, limits_of
+from fpnkit.codecs.learned import LearnedCoder
+from fpnkit.codecs.saved import load_codec
 from fpnkit.config.load import load_config
 from fpnkit.data.build import build_image_sets
 from fpnkit.detectors.base import Detections
 from fpnkit.detectors.build import build_detector
 from fpnkit.errors import ConfigError, DataError, RunError, WeightsError
-from fpnkit.evaluation.coding import LearnedCoder
 from fpnkit.evaluation.task import SELF_MAP_SCORE
-from fpnkit.report import channel_figures
-from fpnkit.report.channel_figures import channel_figure, level_bits_figure, limits_of
 from fpnkit.runs import layout
-from fpnkit.training.checkpoint import load_codec
-from fpnkit.widgets import features_load
-from fpnkit.widgets.features import PyramidViewer
+from fpnkit.widgets.pyramid import loading as features_load
+from fpnkit.widgets.pyramid.viewer import PyramidViewer
+from tests.support.store import copy_store, store
 
 CHANNELS, BITS, OBJECTS = range(3)
 PNG = b"\x89PNG\r\n\x1a\n"

@@ -9,14 +9,14 @@ from typing import Any
 import ipywidgets as widgets
 import pandas as pd
 import pytest
-from panel_tools import click, everything
-from rd_files import ap_of, write_anchor, write_run
-from rd_panels import LAMBDAS, PNG, run_names
 
 from fpnkit import rd
 from fpnkit.config.load import load_config
 from fpnkit.launch.sweep import new_sweep, write_sweep
-from fpnkit.widgets.rd import RDExplorer
+from fpnkit.widgets.rd.explorer import RDExplorer
+from tests.support.panel_tools import click, everything
+from tests.support.rd_panels import LAMBDAS, PNG, run_names
+from tests.support.rd_store import ap_of, write_anchor, write_run
 
 
 def test_all_runs_with_their_anchors_are_drawn_and_told(

@@ -6,14 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from panel_tools import Clock, count_traffic
-from rd_files import ap_of, write_evaluation, write_run
-from rd_panels import add_lines, later, run_names
-from run_processes import until
 
 from fpnkit.errors import RunError, UserError
 from fpnkit.runs.layout import short_name
-from fpnkit.widgets.rd import LOOK_SECONDS
+from fpnkit.widgets.rd.explorer import LOOK_SECONDS
+from tests.support.panel_tools import Clock, count_traffic
+from tests.support.rd_panels import add_lines, later, run_names
+from tests.support.rd_store import ap_of, write_evaluation, write_run
+from tests.support.run_processes import until
 
 
 def test_a_running_sweep_fills_in_and_what_is_chosen_stays(

@@ -1,19 +1,16 @@
 import json
 import resource
 import shutil
-import sys
 from pathlib import Path
 
 import pytest
-from run_processes import start_trainer, until
 
 from fpnkit.errors import RunError
 from fpnkit.runs.store import list_runs
-from fpnkit.widgets.run_list import KnownRuns
-from fpnkit.widgets.runs import MOST_SHOWN, RunBrowser
-
-sys.path.append(str(Path(__file__).parents[1] / "benchmarks"))
-from fake_runs import write_runs
+from fpnkit.widgets.common.run_list import KnownRuns
+from fpnkit.widgets.runs.browser import MOST_SHOWN, RunBrowser
+from tests.support.fake_runs import write_runs
+from tests.support.run_processes import start_trainer, until
 
 DETAILS, COMPARE, WORDS, MOVES = range(4)
 
@@ -319,7 +316,7 @@ def test_names_and_notes_are_never_html(tmp_path: Path) -> None:
 
 
 def test_an_ended_run_is_read_again_only_when_its_files_change(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from fpnkit.widgets import run_list
+    from fpnkit.widgets.common import run_list
 
     read: list[Path] = []
     real = run_list.run_info

@@ -7,16 +7,9 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import fake_trainer
 import ipywidgets as widgets
 import psutil
 import pytest
-from launch_processes import run_made
-from panel_tools import Clock, click, count_traffic, everything
-from run_processes import until
-from sweep_runs import make_run, plan
-from train_process import write_config
-from training_panels import simulate, training_panels, update_until
 
 from fpnkit.errors import RunError
 from fpnkit.launch.local import FOLDER, SWEEP, find, start
@@ -26,8 +19,15 @@ from fpnkit.runs import layout
 from fpnkit.runs.metrics import MetricsLine, MetricsWriter, read_metrics
 from fpnkit.runs.record import read_record
 from fpnkit.runs.status import run_status
-from fpnkit.widgets.training import TrainingPanel
-from fpnkit.widgets.training_live import REDRAW_SECONDS
+from fpnkit.widgets.training.live import REDRAW_SECONDS
+from fpnkit.widgets.training.panel import TrainingPanel
+from tests.support import ROOT
+from tests.support.launch_processes import run_made
+from tests.support.panel_tools import Clock, click, count_traffic, everything
+from tests.support.run_processes import until
+from tests.support.sweep_runs import make_run, plan
+from tests.support.train_process import write_config
+from tests.support.training_panels import simulate, training_panels, update_until
 
 PNG = b"\x89PNG\r\n\x1a\n"
 
@@ -168,8 +168,8 @@ def test_a_training_is_started_watched_stopped_resumed_and_killed(
 @pytest.fixture
 def fake(base: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
     """Starts a fake trainer; → its run directory."""
-    monkeypatch.setenv("PYTHONPATH", str(Path(fake_trainer.__file__).parent))
-    return lambda *arguments: run_made(start(["create", str(base), *arguments], base, "fake_trainer"))
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    return lambda *arguments: run_made(start(["create", str(base), *arguments], base, "tests.support.fake_trainer"))
 
 
 def test_a_second_stop_ends_at_once_whoever_pressed_first(
@@ -199,7 +199,7 @@ def test_a_second_stop_ends_at_once_whoever_pressed_first(
 
 def test_a_crash_shows_its_last_traceback(open_panel: Callable[..., TrainingPanel], base: Path) -> None:
     panel = open_panel()
-    launched = start(["create", "/proc/no"], base, "fake_trainer")  # no such module: it cannot even begin
+    launched = start(["create", "/proc/no"], base, "tests.support.fake_trainer")  # no such module: it cannot even begin
     panel.live.watch(launched.file)
     update_until(panel, lambda: "✖ failed" in panel.live.head.value)
     assert "No module named fake_trainer" in panel.live.failure.value

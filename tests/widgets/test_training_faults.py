@@ -8,15 +8,15 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from panel_tools import click
-from sweep_runs import make_run, plan
-from train_process import write_config
-from training_panels import training_panels, update_until
 
 from fpnkit.launch.local import find
 from fpnkit.runs.store import run_info
 from fpnkit.runs.trash import trash
-from fpnkit.widgets.training import TrainingPanel
+from fpnkit.widgets.training.panel import TrainingPanel
+from tests.support.panel_tools import click
+from tests.support.sweep_runs import make_run, plan
+from tests.support.train_process import write_config
+from tests.support.training_panels import training_panels, update_until
 
 Open = Callable[..., TrainingPanel]
 

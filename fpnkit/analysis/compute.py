@@ -1,0 +1,155 @@
+"""The tables of an analysis: passes over images that feed the statistics."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import pandas as pd
+import torch
+
+from fpnkit.analysis.parts import Tables
+from fpnkit.analysis.statistics.histogram import LevelHistograms
+from fpnkit.analysis.statistics.latents import LatentStatistics
+from fpnkit.analysis.statistics.loss import ErrorStatistics
+from fpnkit.analysis.statistics.moments import FeatureStatistics
+from fpnkit.analysis.statistics.objects import OBJECT_COLUMNS, object_rows
+from fpnkit.analysis.statistics.relations import LevelRelations
+from fpnkit.analysis.statistics.sensitivity import level_sensitivity, metrics
+from fpnkit.analysis.statistics.spectrum import RadialSpectrum
+from fpnkit.analysis.subject import Bench, Subject
+from fpnkit.data.windows import Features
+from fpnkit.detectors.base import Detections, Detector
+from fpnkit.evaluation.task import SELF_MAP_SCORE
+from fpnkit.metrics.coco_format import GroundTruth
+from fpnkit.pyramid import Pyramid
+
+log = logging.getLogger(__name__)
+
+
+def feature_tables(subject: Subject) -> Tables:
+    """Of the uncompressed features alone."""
+    codec, bench = subject.trained.codec, subject.bench
+    scale = codec.standardiser
+    statistics, relations, spectrum = FeatureStatistics(codec.spec), LevelRelations(codec.spec), RadialSpectrum()
+    histograms = LevelHistograms(codec.spec, scale.mean, scale.deviation)
+    for _, features in bench.each("features"):
+        for each in (statistics, relations, spectrum, histograms):
+            each.update(features.pyramid)
+    return {
+        "channels": statistics.channels(),
+        "levels": statistics.levels(),
+        "eigenvalues": statistics.eigenvalues(),
+        "correlations": statistics.correlations(),
+        "level_relations": relations.table(),
+        "spectrum": spectrum.table(),
+        "histogram": histograms.table(),
+        "histogram_fits": histograms.fits(),
+    }
+
+
+@torch.no_grad()
+def codec_tables(subject: Subject) -> Tables:
+    """Of what the codec does to each image: bits, errors, detections. Every payload is real and decoded again."""
+    codec, bench = subject.trained.codec, subject.bench
+    latents, errors, spectrum = LatentStatistics(), ErrorStatistics(), RadialSpectrum()
+    bits: list[dict[str, Any]] = []
+    objects: list[dict[str, object]] = []
+    truth, before, after = [], [], []
+    for index, features in bench.each("codec"):
+        image = GroundTruth.of(bench.images[index])
+        streams = codec.encode(features.pyramid)
+        decoded = codec.decode(streams)
+        coded = codec.coded_latents(features.pyramid)
+        latents.update(coded)
+        errors.update(features.pyramid, decoded)
+        spectrum.update(_difference(features.pyramid, decoded))
+        for name, stream in streams.levels.items():
+            bits.append(
+                {
+                    "image": image.image_id,
+                    "level": name,
+                    "pixels": features.original_pixels,
+                    "estimated_bits": coded[name].bits.double().sum().item(),
+                    "payload_bits": 8 * len(stream.payload),
+                }
+            )
+        found = [detect(bench.detector, pyramid, features) for pyramid in (features.pyramid, decoded)]
+        objects += object_rows(image, found[0], found[1], SELF_MAP_SCORE, bench.categories)
+        truth.append(image)
+        before.append(found[0])
+        after.append(found[1])
+    _tell_of_dead_levels(latents.channels())
+    return {
+        "image_bits": pd.DataFrame(bits),
+        "latent_channels": latents.channels(),
+        "latent_histogram": latents.histogram(codec),
+        "channel_loss": errors.channels(),
+        "level_loss": errors.levels(),
+        "error_spectrum": spectrum.table(),
+        "objects": pd.DataFrame(objects, columns=list(OBJECT_COLUMNS)),
+        "task": _task(truth, before, after),
+    }
+
+
+def _tell_of_dead_levels(channels: pd.DataFrame) -> None:
+    for level, dead in channels.groupby("level", sort=False)["dead"]:
+        if dead.all():
+            log.warning("level %s: all %d latent channels are dead; the codec tells nothing of it", level, len(dead))
+
+
+def _task(truth: list[GroundTruth], before: list[Detections], after: list[Detections]) -> pd.DataFrame:
+    """AP against labels and against the detector itself, without and with the codec."""
+    kinds = {"map": truth, "self_map": self_truth(truth, before)}
+    rows = [("uncompressed", before), ("decoded", after)]
+    return pd.DataFrame([{"features": name} | metrics(kinds, found) for name, found in rows])
+
+
+def self_truth(truth: list[GroundTruth], detections: list[Detections]) -> list[GroundTruth]:
+    """The detector's own confident detections taken as labels."""
+    result = []
+    for image, found in zip(truth, detections, strict=True):
+        sure = found.scores >= SELF_MAP_SCORE
+        crowd = torch.zeros(int(sure.sum()), dtype=torch.bool)
+        result.append(GroundTruth(image.image_id, found.boxes[sure], found.labels[sure], crowd))
+    return result
+
+
+Reference = tuple[list[GroundTruth], list[Detections]]
+
+
+def sensitivity_tables(subject: Subject, level: str, reference: Reference) -> Tables:
+    """Noise on one level; the row of infinite SNR is without noise."""
+    bench, (truth, clean) = subject.bench, reference
+    position = subject.trained.codec.spec.names.index(level)
+    deviation = float(subject.trained.codec.standardiser.deviation[position])
+    kinds = {"map": truth, "self_map": self_truth(truth, clean)}
+
+    def features() -> Iterator[Features]:
+        for _, each in bench.each(f"noise on {level}"):
+            yield each
+
+    table = level_sensitivity(bench.detector, features(), level, deviation, kinds, seed=subject.trained.config.seed)
+    without = pd.DataFrame([{"level": level, "snr_db": float("inf")} | metrics(kinds, clean)])
+    return {f"sensitivity_{level}": pd.concat([without, table], ignore_index=True)}
+
+
+@torch.no_grad()
+def reference_of(bench: Bench) -> Reference:
+    """Labels, and detections in uncompressed features."""
+    truth, found = [], []
+    for index, features in bench.each("detections"):
+        truth.append(GroundTruth.of(bench.images[index]))
+        found.append(detect(bench.detector, features.pyramid, features))
+    return truth, found
+
+
+def detect(detector: Detector, pyramid: Pyramid, features: Features) -> Detections:
+    """What the detector finds in a pyramid that takes the place of the features' own."""
+    (found,) = detector.detect(detector.complete(pyramid), [features.geometry])
+    return found
+
+
+def _difference(original: Pyramid, decoded: Mapping[str, torch.Tensor]) -> Pyramid:
+    return Pyramid({name: decoded[name] - level for name, level in original.items()})

@@ -1,0 +1,101 @@
+"""The images that are looked at closely: those in which the codec lost most."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from fpnkit.analysis.compute import detect
+from fpnkit.analysis.parts import FOLDER, Tables
+from fpnkit.analysis.statistics import maps as shown
+from fpnkit.analysis.subject import Subject
+from fpnkit.evaluation.task import SELF_MAP_SCORE
+from fpnkit.foundation.files import write_bytes
+
+COUNT = 3
+_SIDE = 640  # pixels of the longer side of a photo, which is there to be looked at
+
+
+def choose(objects: pd.DataFrame, image_bits: pd.DataFrame, count: int = COUNT) -> list[int]:
+    """Ids of the images with most objects lost, then most objects, then as they come."""
+    own = objects[objects["truth"] == "detector"]
+    ids = list(dict.fromkeys(image_bits["image"].tolist()))
+    lost = own.groupby("image")["lost"].sum().reindex(ids, fill_value=0)
+    total = own.groupby("image").size().reindex(ids, fill_value=0)
+    return sorted(ids, key=lambda image: (-int(lost[image]), -int(total[image])))[:count]
+
+
+@torch.no_grad()
+def shown_tables(
+    subject: Subject, image_ids: Sequence[int], image_bits: pd.DataFrame, directory: Path, *, mosaics: bool
+) -> Tables:
+    """Maps and boxes of each of the images, channels of the first; photos go beside the tables."""
+    order = list(dict.fromkeys(image_bits["image"].tolist()))
+    indices = [subject.bench.indices[order.index(image)] for image in image_ids]
+    (directory / FOLDER).mkdir(parents=True, exist_ok=True)
+    rows: list[tuple[int, int, int, int]] = []
+    tables: Tables = {}
+    for number, (image, index) in enumerate(zip(image_ids, indices, strict=True), start=1):
+        tables |= _one(subject, index, number, mosaics and number == 1)
+        pixels = subject.bench.images[index].image
+        _write_photo(directory / FOLDER / f"photo_{number}.png", pixels)
+        rows.append((number, image, pixels.shape[2], pixels.shape[1]))
+    return {"shown": pd.DataFrame(rows, columns=["number", "image", "width", "height"]), **tables}
+
+
+def _one(subject: Subject, index: int, number: int, mosaics: bool) -> Tables:
+    codec, bench = subject.trained.codec, subject.bench
+    features = bench.features.load(index)
+    decoded = codec.decode(codec.encode(features.pyramid))
+    before, after = (detect(bench.detector, pyramid, features) for pyramid in (features.pyramid, decoded))
+    coded = codec.coded_latents(features.pyramid)
+    tables = {
+        f"bits_map_{number}": shown.bits_map(coded, codec.spec, features.pyramid, features.geometry),
+        f"energy_map_{number}": shown.energy_map(features.pyramid, decoded, codec.spec, features.geometry),
+        f"boxes_{number}": shown.boxes(before, after, SELF_MAP_SCORE, bench.categories),
+    }
+    if mosaics:
+        for name, level in features.pyramid.items():
+            tables[f"mosaic_{name}"] = shown.mosaic(level[0], decoded[name][0])
+    return tables
+
+
+def _write_photo(path: Path, pixels: torch.Tensor) -> None:
+    buffer = io.BytesIO()
+    thumbnail(pixels).save(buffer, "png")
+    write_bytes(path, buffer.getvalue())
+
+
+def thumbnail(pixels: torch.Tensor) -> Image.Image:
+    """uint8 RGB (3, height, width), made smaller where it is larger than a figure needs."""
+    image = Image.fromarray(pixels.permute(1, 2, 0).numpy())
+    image.thumbnail((_SIDE, _SIDE))
+    return image
+
+
+@dataclass(frozen=True)
+class Photo:
+    """An image that is shown, with the size of the original that maps and boxes refer to."""
+
+    number: int
+    image: int
+    pixels: NDArray[np.uint8]
+    size: tuple[int, int]  # (height, width) of the original
+
+
+def read_photos(directory: Path, table: pd.DataFrame) -> list[Photo]:
+    """As `shown_tables` left them."""
+    photos = []
+    for number, image, width, height in table[["number", "image", "width", "height"]].to_numpy().tolist():
+        with Image.open(directory / FOLDER / f"photo_{number}.png") as file:
+            pixels = np.asarray(file.convert("RGB"))
+        photos.append(Photo(number, image, pixels, (height, width)))
+    return photos

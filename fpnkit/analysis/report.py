@@ -1,0 +1,171 @@
+"""The analysis of one codec: tables, figures, page."""
+
+from __future__ import annotations
+
+import functools
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+import fpnkit
+from fpnkit.analysis import compute
+from fpnkit.analysis import examples as shown
+from fpnkit.analysis.codec_figures import bits_drawings, loss_drawings
+from fpnkit.analysis.drawing import Drawing, save_all
+from fpnkit.analysis.example_figures import shown_drawings
+from fpnkit.analysis.feature_figures import feature_drawings
+from fpnkit.analysis.page import write_page
+from fpnkit.analysis.parts import Parts, Tables
+from fpnkit.analysis.statistics.epochs import epochs_table
+from fpnkit.analysis.statistics.sensitivity import weights_yaml
+from fpnkit.analysis.subject import Subject, feature_facts
+from fpnkit.analysis.task_figures import sensitivity_drawings, task_drawings, weights_or_none
+from fpnkit.config.schema import CodecConfig
+from fpnkit.evaluation.task import SELF_MAP_SCORE
+from fpnkit.foundation.files import remove_temporaries, write_text
+from fpnkit.metrics.distortion import level_weights
+from fpnkit.runs import layout
+from fpnkit.runs.metrics import read_metrics
+from fpnkit.runs.provenance import describe_commit
+
+log = logging.getLogger(__name__)
+
+INDEX = "index.html"
+WEIGHTS = "suggested_weights.yaml"
+
+
+def default_directory(run: Path, config: CodecConfig, split: str) -> Path:
+    """Below the run, by lambda; another split than the usual one stands beside it."""
+    suffix = "" if split == "val" else f"_{split}"
+    return run / layout.FPN_ANALYSIS / f"lambda_{config.loss.lmbda:.2e}{suffix}"
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """What was found and where it is."""
+
+    directory: Path
+    tables: Tables
+    weights: pd.DataFrame | None  # that the sensitivity suggests
+
+
+def analyse(
+    subject: Subject, directory: Path, *, sensitivity: bool = False, small: bool = False, dark: bool = False
+) -> Analysis:
+    """Fill the directory; tables that are there already and were computed from the same are used again.
+
+    `small`: only what changes from codec to codec, one image looked at closely, figures as PNG alone.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    remove_temporaries(directory)
+    parts = Parts(directory)
+    tables = {} if small else parts.get("features", _scaled_facts(subject), lambda: compute.feature_tables(subject))
+    tables |= parts.get("codec", subject.facts, lambda: compute.codec_tables(subject))
+    chosen = shown.choose(tables["objects"], tables["image_bits"], 1 if small else shown.COUNT)
+    facts = {**subject.facts, "shown": chosen, "mosaics": not small}
+    tables |= parts.get(
+        "shown", facts, lambda: shown.shown_tables(subject, chosen, tables["image_bits"], directory, mosaics=not small)
+    )
+    noise = _sensitivity(subject, parts, compute_missing=sensitivity)
+    weights = None if noise is None else weights_or_none(noise)
+    epochs = epochs_table(read_metrics(subject.run / layout.METRICS))
+    drawings = _drawings(directory, tables, epochs)
+    if noise is not None:
+        drawings += sensitivity_drawings(noise, weights, dict(_trained_weights(subject)))
+    log.info("drawing %d figures", len(drawings))
+    formats = ("png",) if small else ("png", "pdf")
+    save_all(drawings, directory, {**_source(subject), "validations": len(epochs)}, dark=dark, formats=formats)
+    notes = _notes(directory, weights)
+    title = f"Analysis of {subject.run.name}"
+    write_page(directory / INDEX, title, _facts(subject, tables), drawings, dark=dark, formats=formats, notes=notes)
+    return Analysis(directory, tables, weights)
+
+
+def _scaled_facts(subject: Subject) -> Mapping[str, object]:
+    """Of the features, and of the scale that histograms are on: it is the codec's calibration."""
+    scale = subject.trained.codec.standardiser
+    return {**feature_facts(subject.bench), "scale": [scale.mean.tolist(), scale.deviation.tolist()]}
+
+
+def _sensitivity(subject: Subject, parts: Parts, *, compute_missing: bool) -> pd.DataFrame | None:
+    """All levels; from disk alone unless the missing ones are to be computed."""
+    facts = {**feature_facts(subject.bench), "seed": subject.trained.config.seed}
+    scale = subject.trained.codec.standardiser.deviation.tolist()
+    reference = functools.cache(lambda: compute.reference_of(subject.bench))
+    result = []
+    for level, deviation in zip(subject.trained.codec.spec.names, scale, strict=True):
+        part, known = f"sensitivity_{level}", {**facts, "deviation": deviation}
+        tables = parts.known(part, known)
+        if tables is None:
+            if not compute_missing:
+                return None
+            make = functools.partial(compute.sensitivity_tables, subject, level)
+            tables = parts.get(part, known, lambda make=make: make(reference()))  # type: ignore[misc]
+        result.append(tables[part])
+    return pd.concat(result, ignore_index=True)
+
+
+def _drawings(directory: Path, tables: Tables, epochs: pd.DataFrame) -> list[Drawing]:
+    photos = shown.read_photos(directory, tables["shown"])
+    return [
+        *bits_drawings(tables, epochs),
+        *loss_drawings(tables),
+        *task_drawings(tables, SELF_MAP_SCORE),
+        *shown_drawings(tables, photos),
+        *(feature_drawings(tables) if "channels" in tables else []),
+    ]
+
+
+def _trained_weights(subject: Subject) -> Mapping[str, float]:
+    return level_weights(subject.trained.config.loss.weights, subject.trained.codec.spec)
+
+
+def _notes(directory: Path, weights: pd.DataFrame | None) -> list[tuple[str, str]]:
+    if weights is None:
+        (directory / WEIGHTS).unlink(missing_ok=True)
+        return []
+    text = weights_yaml(weights)
+    write_text(directory / WEIGHTS, text)
+    return [("Level weights that the sensitivity suggests, for a config", text)]
+
+
+def _source(subject: Subject) -> dict[str, object]:
+    bench = subject.bench
+    return {
+        "run": subject.run.name,
+        "checkpoint": subject.trained.hash,
+        "epoch": subject.trained.epoch,
+        "lmbda": subject.trained.config.loss.lmbda,
+        "dataset": bench.images.name,
+        "images": len(bench.indices),
+        "images_id": bench.images_id,
+        "detector": bench.detector.name,
+        "commit": describe_commit(),
+        "version": fpnkit.__version__,
+    }
+
+
+def _facts(subject: Subject, tables: Tables) -> dict[str, str]:
+    """For the head of the page."""
+    bench, config = subject.bench, subject.trained.config
+    bits, loss = tables["image_bits"], tables["level_loss"]
+    pixels = bits.drop_duplicates("image")["pixels"].sum()
+    payload, estimate = bits["payload_bits"].sum() / pixels, bits["estimated_bits"].sum() / pixels
+    facts = {
+        "run": str(subject.run),
+        "codec": f"{config.codec.kind}, lambda {config.loss.lmbda:.2e}, best model of epoch {subject.trained.epoch}, "
+        f"hash {subject.trained.hash}",
+        "detector": bench.detector.name,
+        "images": f"{len(bench.indices)} of {len(bench.images)} in {bench.images.name} ({bench.split})",
+        "rate": f"{payload:.4f} bpp of payload, {estimate:.4f} bpp estimated",
+        "SNR": ", ".join(f"{level} {snr:.1f} dB" for level, snr in zip(loss["level"], loss["snr_db"], strict=True)),
+    }
+    before, after = (tables["task"].set_index("features").loc[name] for name in ("uncompressed", "decoded"))
+    if pd.notna(before["map"]):
+        facts["mAP"] = f"{100 * after['map']:.1f} %, {100 * before['map']:.1f} % on uncompressed features"
+    if pd.notna(after["self_map"]):
+        facts["self-mAP"] = f"{100 * after['self_map']:.1f} %"
+    return facts

@@ -1,0 +1,69 @@
+"""The same statistics of several codecs side by side, from the tables of each one's analysis."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from fpnkit.analysis.statistics.objects import SIZES, lost_shares
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One codec's tables and what tells it from the others."""
+
+    run: str
+    codec: str  # kind
+    lmbda: float
+    tables: Mapping[str, pd.DataFrame]  # as `fpnkit.analysis.compute` names them
+
+
+def rates(entries: Sequence[Entry]) -> pd.DataFrame:
+    """A row for each codec and level: real payload in bpp, of the level and of all; SNR; share of dead latents."""
+    parts = []
+    for entry in entries:
+        bits = entry.tables["image_bits"]
+        pixels = bits.drop_duplicates("image")["pixels"].sum()
+        rows = bits.groupby("level", sort=False)[["payload_bits", "estimated_bits"]].sum() / pixels
+        rows = rows.rename(columns={"payload_bits": "bpp", "estimated_bits": "bpp_estimated"})
+        rows["snr_db"] = entry.tables["level_loss"].set_index("level")["snr_db"]
+        latents = entry.tables["latent_channels"]
+        rows["dead_share"] = latents.groupby("level", sort=False)["dead"].mean()
+        parts.append(_labelled(entry, rows.reset_index()))
+    return _ordered(pd.concat(parts, ignore_index=True))
+
+
+def losses(entries: Sequence[Entry]) -> pd.DataFrame:
+    """A row for each codec and size of objects: share lost, with its interval."""
+    parts = []
+    for entry in entries:
+        objects = entry.tables["objects"]
+        shares = lost_shares(objects[objects["truth"] == "detector"], "size")
+        shares = shares.sort_values("size", key=lambda names: names.map(SIZES.index))
+        parts.append(_labelled(entry, shares))
+    return _ordered(pd.concat(parts, ignore_index=True))
+
+
+def task(entries: Sequence[Entry]) -> pd.DataFrame:
+    """A row for each codec: mAP and self-mAP with its decoded features, and without any codec."""
+    parts = []
+    for entry in entries:
+        table = entry.tables["task"].set_index("features")
+        row = table.loc["decoded"].to_dict() | {"map_uncompressed": table.loc["uncompressed", "map"]}
+        parts.append(_labelled(entry, pd.DataFrame([row])))
+    return _ordered(pd.concat(parts, ignore_index=True))
+
+
+def _labelled(entry: Entry, table: pd.DataFrame) -> pd.DataFrame:
+    bits = entry.tables["image_bits"]
+    pixels = bits.drop_duplicates("image")["pixels"].sum()
+    return pd.DataFrame(
+        {"run": entry.run, "codec": entry.codec, "lmbda": entry.lmbda, "bpp_all": bits["payload_bits"].sum() / pixels}
+        | {str(name): table[name].to_numpy() for name in table.columns}
+    )
+
+
+def _ordered(table: pd.DataFrame) -> pd.DataFrame:
+    return table.sort_values(["codec", "lmbda", "run"], kind="stable", ignore_index=True)

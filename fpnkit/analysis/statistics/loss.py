@@ -1,0 +1,70 @@
+"""What a codec loses: squared errors per level and channel."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from fpnkit.analysis.statistics.moments import finite
+from fpnkit.pyramid import Pyramid
+
+
+class ErrorStatistics:
+    """Sums over pairs of an original and a decoded pyramid."""
+
+    def __init__(self) -> None:
+        self._levels: dict[str, _Errors] = {}
+
+    def update(self, original: Pyramid, decoded: Pyramid) -> None:
+        """Levels (1, channel, height, width)."""
+        for name, level in original.items():
+            values = finite(level[0], name).flatten(1)
+            errors = (finite(decoded[name][0], f"{name}, decoded").flatten(1) - values).square().sum(1)
+            if name not in self._levels:
+                self._levels[name] = _Errors(len(values))
+            self._levels[name].add(values.numpy(), errors.numpy())
+
+    def channels(self) -> pd.DataFrame:
+        """`snr_db` against the channel's own variance: 0 dB is what decoding its mean gives; NaN for a constant one."""
+        return pd.concat([errors.channels(name) for name, errors in self._levels.items()], ignore_index=True)
+
+    def levels(self) -> pd.DataFrame:
+        """`snr_db` against the variance of all the level's values over these images."""
+        rows = [(name, *errors.level()) for name, errors in self._levels.items()]
+        return pd.DataFrame(rows, columns=["level", "variance", "mse", "snr_db"])
+
+
+class _Errors:
+    def __init__(self, channels: int) -> None:
+        self.count, self.origin = 0, np.zeros((channels, 1))
+        self.sums: NDArray[np.float64] = np.zeros((3, channels))  # of distances from origin, their squares, errors
+
+    def add(self, values: NDArray[np.float64], errors: NDArray[np.float64]) -> None:
+        if self.count == 0:
+            self.origin = values[:, :1].copy()
+        self.count += values.shape[1]
+        distance = values - self.origin
+        self.sums += np.stack([distance.sum(1), (distance**2).sum(1), errors])
+
+    def channels(self, name: str) -> pd.DataFrame:
+        mean, square, mse = self.sums / self.count
+        variance = np.where(square > 0, np.maximum(square - mean**2, 0), 0)
+        numbers = np.arange(len(mse))
+        columns = {"variance": variance, "mse": mse, "snr_db": decibels(variance, mse)}
+        return pd.DataFrame({"level": name, "channel": numbers, **columns})
+
+    def level(self) -> tuple[float, float, float]:
+        """Variance about the level's mean, mean squared error, SNR."""
+        distance, square, mse = self.sums / self.count
+        means = distance + self.origin[:, 0]
+        second = square + 2 * self.origin[:, 0] * distance + self.origin[:, 0] ** 2
+        variance = max(0.0, float(second.mean() - means.mean() ** 2))
+        error = float(mse.mean())
+        return variance, error, float(decibels(np.array(variance), np.array(error)))
+
+
+def decibels(signal: NDArray[np.float64], noise: NDArray[np.float64]) -> NDArray[np.float64]:
+    """10 log10(signal / noise); infinite without noise, NaN without signal."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(signal > 0, 10 * np.log10(signal / noise), np.nan)

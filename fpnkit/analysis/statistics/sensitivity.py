@@ -1,0 +1,85 @@
+"""How much the detector minds noise on one level at a time, and the weights of the distortion that this suggests."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+import torch
+
+from fpnkit.data.windows import Features
+from fpnkit.detectors.base import Detections, Detector
+from fpnkit.errors import DataError
+from fpnkit.metrics.coco_format import GroundTruth
+from fpnkit.metrics.detection import average_precision
+from fpnkit.pyramid import Pyramid
+
+SNRS_DB = (20.0, 15.0, 10.0, 5.0, 0.0)
+FLOOR = 0.02  # smallest weight of a level before normalising, as a share of the largest
+
+
+@torch.no_grad()
+def level_sensitivity(
+    detector: Detector,
+    features: Iterable[Features],
+    level: str,
+    deviation: float,
+    truth: Mapping[str, Sequence[GroundTruth]],
+    snrs_db: Sequence[float] = SNRS_DB,
+    seed: int = 0,
+    progress: Callable[[], None] = lambda: None,
+) -> pd.DataFrame:
+    """Gaussian noise on one level of the features of each image: metric of each kind of `truth` at each SNR.
+
+    The SNR is against `deviation`² of the level. An image gets the same noise at every SNR, scaled: the curve is
+    smooth, and the same seed gives the same numbers.
+    """
+    found: dict[float, list[Detections]] = {snr: [] for snr in snrs_db}
+    for index, image in enumerate(features):
+        generator = torch.Generator().manual_seed(seed * 1_000_003 + index)
+        noise = torch.randn(image.pyramid[level].shape, generator=generator)
+        for snr in snrs_db:
+            noisy = {**image.pyramid, level: image.pyramid[level] + noise * deviation * 10 ** (-snr / 20)}
+            found[snr] += detector.detect(detector.complete(Pyramid(noisy)), [image.geometry])
+        progress()
+    rows = [{"level": level, "snr_db": snr} | metrics(truth, found[snr]) for snr in snrs_db]
+    return pd.DataFrame(rows)
+
+
+def metrics(truth: Mapping[str, Sequence[GroundTruth]], detections: Sequence[Detections]) -> dict[str, float]:
+    """Kind of truth → AP@[.50:.95]; NaN where nothing is labelled."""
+    scores = {kind: average_precision(objects, detections).map for kind, objects in truth.items()}
+    return {kind: float("nan") if score is None else score for kind, score in scores.items()}
+
+
+def suggested_weights(
+    table: pd.DataFrame, clean: float, metric: str = "self_map", from_db: float = 5.0
+) -> pd.DataFrame:
+    """Weights of the levels in the distortion, summing to 1.
+
+    The drop of the metric is taken as a sum over levels of slope times standardised MSE (which is 10^(-SNR/10)); the
+    loss counts errors as the task does if weights are as the slopes are. Slopes are fitted through 0 on points of at
+    least `from_db`; one below `FLOOR` of the largest is set to that, for no level can be sent for nothing.
+    Raises `DataError` where noise on no level matters.
+    """
+    used = table[table["snr_db"] >= from_db]
+    rows = []
+    for level, points in used.groupby("level", sort=False):
+        mse = 10 ** (-points["snr_db"].to_numpy(float) / 10)
+        drop = clean - points[metric].to_numpy(float)
+        rows.append((level, float((mse * drop).sum() / (mse**2).sum())))
+    slopes = np.array([slope for _, slope in rows])
+    if not len(slopes) or not np.nanmax(slopes) > 0:
+        raise DataError(f"sensitivity: required a {metric} that falls with noise on some level, found none that does")
+    kept = np.maximum(np.nan_to_num(slopes), FLOOR * np.nanmax(slopes))
+    weights = kept / kept.sum()
+    return pd.DataFrame({"level": [level for level, _ in rows], "slope": slopes, "weight": weights})
+
+
+def weights_yaml(weights: pd.DataFrame) -> str:
+    """To be pasted into a config; the rounded numbers still sum to 1."""
+    rounded = weights["weight"].to_numpy(float).round(4)
+    rounded[rounded.argmax()] += 1 - rounded.sum()
+    pairs = ", ".join(f"{level}: {weight:.4f}" for level, weight in zip(weights["level"], rounded, strict=True))
+    return f"loss:\n  weights: {{{pairs}}}\n"

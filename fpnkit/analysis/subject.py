@@ -1,0 +1,153 @@
+"""What is analysed: a trained codec, the detector it serves, and images."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from tqdm import tqdm
+
+from fpnkit.codecs.saved import TrainedCodec, load_codec
+from fpnkit.config.load import plain
+from fpnkit.config.schema import CocoData, CodecConfig, HoldoutData
+from fpnkit.data.build import build_image_set, build_image_sets
+from fpnkit.data.cache import FeatureCache
+from fpnkit.data.files import file_identity
+from fpnkit.data.images import ImageSet
+from fpnkit.data.windows import Features
+from fpnkit.detectors.base import Detector
+from fpnkit.detectors.build import build_detector
+from fpnkit.detectors.cached import feature_cache
+from fpnkit.errors import ConfigError, RunError, WeightsError
+from fpnkit.runs import layout
+from fpnkit.runs.trained import TrainedRun
+
+log = logging.getLogger(__name__)
+
+SPLITS = ("val", "test")
+
+
+@dataclass(frozen=True)
+class Bench:
+    """A detector and the images that codecs are looked at on; the features are cached as training's are."""
+
+    detector: Detector
+    images: ImageSet
+    indices: tuple[int, ...]  # of the images looked at, spread over the set
+    features: FeatureCache
+    split: str
+    fingerprint: str  # of the detector
+    images_id: str  # 16 hex: of the images looked at and their labels
+
+    def each(self, what: str) -> Iterator[tuple[int, Features]]:
+        """Index and features of each image, with a progress bar."""
+        for index in tqdm(self.indices, desc=what, unit="image", disable=None, leave=False):
+            yield index, self.features.load(index)
+
+    @property
+    def categories(self) -> dict[int, str]:
+        """Names by id; empty where nothing is labelled."""
+        return {category.id: category.name for category in self.images.categories}
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A run's best codec on a bench."""
+
+    run: Path
+    trained: TrainedCodec
+    bench: Bench
+
+    @property
+    def facts(self) -> Mapping[str, Any]:
+        """What every number about the codec depends on."""
+        return {"checkpoint": self.trained.hash, **feature_facts(self.bench)}
+
+
+def feature_facts(bench: Bench) -> Mapping[str, Any]:
+    """What every number about the uncompressed features depends on."""
+    return {"detector": bench.fingerprint[:16], "images": bench.images_id, "count": len(bench.indices)}
+
+
+def build_bench(config: CodecConfig, split: str, count: int) -> Bench:
+    """Raises `ConfigError` without a test set, `DataError` for images that are missing or broken."""
+    images = _images(config, split)
+    count = min(count, len(images))
+    indices = tuple(index * len(images) // count for index in range(count))
+    images.check(indices)
+    detector = build_detector(config.detector)
+    module = getattr(detector, "module", None)
+    if isinstance(module, torch.nn.Module):
+        module.eval()
+    features = feature_cache(config.cache, detector, images)
+    identity = _identity(config, split, images, indices)
+    return Bench(detector, images, indices, features, split, detector.fingerprint(), identity)
+
+
+def _images(config: CodecConfig, split: str) -> ImageSet:
+    if split == "val":
+        return build_image_sets(config.data, config.seed)[1]
+    if config.data.test is None:
+        raise ConfigError(
+            ["data.test: required the images of --split test, found none; --set data.test.kind=… adds them"]
+        )
+    return build_image_set(config.data.test)
+
+
+def _identity(config: CodecConfig, split: str, images: ImageSet, indices: tuple[int, ...]) -> str:
+    source = getattr(config.data, split)
+    source = config.data.train if isinstance(source, HoldoutData) else source
+    labels = file_identity(Path(source.annotations)) if isinstance(source, CocoData) else ""
+    texts = [labels, *(images.identity(index) for index in indices)]
+    return hashlib.sha256("\n".join(texts).encode()).hexdigest()[:16]
+
+
+def load_subject(run: Path, bench: Bench) -> Subject:
+    """The best codec of a run; raises `WeightsError` if it was trained for another detector."""
+    trained = load_codec(run / layout.BEST_MODEL)
+    if trained.detector_fingerprint != bench.fingerprint:
+        raise WeightsError(
+            f"run {run}: required the detector it was trained with (fingerprint {trained.detector_fingerprint[:8]}), "
+            f"found another one ({bench.detector.name}, {bench.fingerprint[:8]})"
+        )
+    log.info("run %s: best model of epoch %d, hash %s", run.name, trained.epoch, trained.hash)
+    return Subject(run, trained, bench)
+
+
+def bench_key(config: CodecConfig, split: str) -> str:
+    """Equal for configs whose codecs can be looked at on one bench."""
+    settings = plain(config)
+    return str((settings["detector"], settings["data"], settings["seed"], split))
+
+
+def load_subjects(candidates: Sequence[TrainedRun], split: str, count: int) -> list[Subject]:
+    """The best codec of each run on the same images; runs with the same detector and data share a bench.
+
+    Raises `RunError` where detectors or images differ, and what `build_bench` and `load_subject` raise.
+    """
+    benches: dict[str, Bench] = {}
+    subjects: list[Subject] = []
+    for candidate in candidates:
+        key = bench_key(candidate.config, split)
+        if key not in benches:
+            benches[key] = build_bench(candidate.config, split, count)
+        subjects.append(load_subject(candidate.path, benches[key]))
+    first = subjects[0]
+    for other in subjects[1:]:
+        if feature_facts(other.bench) != feature_facts(first.bench):
+            raise RunError(
+                f"runs to compare: required one detector and the same images, found {_describe(first)} in "
+                f"{first.run.name} and {_describe(other)} in {other.run.name}"
+            )
+    return subjects
+
+
+def _describe(subject: Subject) -> str:
+    bench = subject.bench
+    names = f"{bench.detector.name} ({bench.fingerprint[:8]}), {len(bench.indices)} images"
+    return f"{names} of {bench.images.name} ({bench.images_id[:8]})"

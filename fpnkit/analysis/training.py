@@ -1,0 +1,58 @@
+"""Small analyses while a codec is trained."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+
+from fpnkit.config.schema import CodecConfig, Config
+from fpnkit.training.loop import EpochEnd
+
+if TYPE_CHECKING:
+    from fpnkit.analysis.subject import Bench
+
+log = logging.getLogger(__name__)
+
+
+class TrainingFigures:
+    """Analyses of the best model so far, every few epochs and at the end, if the config says so.
+
+    They run on the CPU with a detector of their own, leave torch's generator as it was, so that training goes on
+    exactly as without them, and never end a training: what goes wrong is a warning.
+    """
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._bench: Bench | None = None
+
+    def after_epoch(self, end: EpochEnd) -> None:
+        """Into a directory of the epoch's own, beside the final one."""
+        every = self._config.analysis.figures_every
+        if every is not None and end.epoch % every == 0:
+            self._analyse(end.directory, f"_epoch_{end.epoch}")
+
+    def finish(self, run: Path) -> None:
+        """Into the directory that `python -m fpnkit.analyze` fills, which adds what is left out here."""
+        if self._config.analysis.figures_every is not None:
+            self._analyse(run, "")
+
+    def _analyse(self, run: Path, suffix: str) -> None:
+        config = self._config
+        if not isinstance(config, CodecConfig):
+            return
+        from fpnkit.analysis.report import (  # a training without figures need not wait for them
+            analyse,
+            default_directory,
+        )
+        from fpnkit.analysis.subject import build_bench, load_subject
+
+        try:
+            with torch.random.fork_rng(devices=[]):
+                self._bench = self._bench or build_bench(config, "val", config.analysis.figures_images)
+                directory = default_directory(run, config, "val")
+                analyse(load_subject(run, self._bench), directory.with_name(directory.name + suffix), small=True)
+        except Exception as error:
+            log.warning("no figures: %s", error)

@@ -1,0 +1,119 @@
+"""Measure what one would do without a learned codec: python -m fpnkit.anchors --config FILE
+
+Codes the test images of a training config as JPEG, WebP, AVIF and HEVC, and their features with Zstandard and HEVC, at
+several qualities each, and measures all of them as a learned codec is measured. Results go to
+checkpoints/anchors/<dataset>_<detector>/<key>/<codec>/<quality>/; what is there already is not measured again, and an
+interrupted measurement goes on. Exit codes: 0 done, 1 failed, 2 the input is wrong, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from fpnkit.anchors.catalogue import ANCHORS, Anchor, build_coder, require_qualities, select
+from fpnkit.anchors.hevc import MISSING, has_av
+from fpnkit.config.load import load_config, parse_override
+from fpnkit.config.schema import CodecConfig
+from fpnkit.errors import ConfigError, FpnkitError, UserError
+from fpnkit.foundation.signals import EarlyStop
+from fpnkit.foundation.tables import print_rows
+from fpnkit.runs import layout
+
+if TYPE_CHECKING:
+    from fpnkit.evaluation.run import Job
+    from fpnkit.evaluation.task import Task
+    from fpnkit.runs.results import Summary
+
+log = logging.getLogger("fpnkit.anchors")  # the name of the module is `__main__` when it runs as a command
+
+INTERRUPTED = 130
+_HEADER = ("codec", "quality", "bpp", "KB/image", "mAP", "mAP50", "self-mAP", "of ceiling")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; → exit code."""
+    options = _parser().parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    try:
+        points = _points(select(options.only), options.qualities)
+        config = load_config(options.config, [parse_override(text) for text in options.set])
+        if not isinstance(config, CodecConfig):
+            raise ConfigError([f"{options.config}: task: required fpn_compression, found {config.task}"])
+        with EarlyStop():
+            _measure(config, points)
+        return 0
+    except FpnkitError as error:
+        print(f"fpnkit.anchors: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("fpnkit.anchors: interrupted; the same command goes on where it stopped", file=sys.stderr)
+        return INTERRUPTED
+
+
+def _parser() -> argparse.ArgumentParser:
+    description, _, epilog = (__doc__ or "").partition("\n\n")
+    parser = argparse.ArgumentParser(prog="python -m fpnkit.anchors", description=description, epilog=epilog)
+    parser.add_argument("--config", metavar="FILE", required=True, help="of a codec's training; see configs/")
+    names = ", ".join(anchor.name for anchor in ANCHORS)
+    parser.add_argument(
+        "--only", metavar="NAME", nargs="+", default=[], help=f"of {names}; or jpeg, input, features and the like"
+    )
+    parser.add_argument(
+        "--qualities", metavar="Q", nargs="+", type=int, default=[], help="in place of each one's own list"
+    )
+    parser.add_argument(
+        "--set", metavar="KEY.PATH=VALUE", action="append", default=[], help="sets a key, such as data.test.limit=20"
+    )
+    return parser
+
+
+def _points(anchors: Sequence[Anchor], qualities: Sequence[int]) -> list[tuple[Anchor, int]]:
+    """Every anchor that can be had here, at each quality."""
+    for anchor in anchors:
+        require_qualities(anchor, qualities)
+    possible = [anchor for anchor in anchors if not anchor.needs_av or has_av()]
+    missing = [anchor.name for anchor in anchors if anchor not in possible]
+    if missing and not possible:
+        raise UserError(MISSING)
+    if missing:
+        log.warning("left out: %s (%s)", ", ".join(missing), MISSING)
+    return [(anchor, quality) for anchor in possible for quality in dict.fromkeys(qualities or anchor.qualities)]
+
+
+def _measure(config: CodecConfig, points: Sequence[tuple[Anchor, int]]) -> None:
+    from fpnkit.evaluation.run import evaluate  # torch only once the arguments are known to be right
+    from fpnkit.evaluation.task import build_task
+
+    task = build_task(config)
+    summaries = evaluate([_job(anchor, quality, task) for anchor, quality in points], task)
+    print_rows(_HEADER, [_row(summary) for summary in summaries])
+    ceiling = task.reference.ceiling
+    print(
+        f"{len(task.images)} images; without compression mAP {_percent(ceiling.map)}, mAP50 {_percent(ceiling.map50)}"
+    )
+
+
+def _job(anchor: Anchor, quality: int, task: Task) -> Job:
+    from fpnkit.evaluation.run import Job, Origin
+
+    folder = layout.home() / "checkpoints" / "anchors" / task.folder_name / task.key / anchor.name / str(quality)
+    return Job(build_coder(anchor, quality, task.detector.spec), folder, Origin(quality=quality))
+
+
+def _row(summary: Summary) -> list[str]:
+    s = summary
+    share = "" if s.share_of_ceiling is None else f"{100 * s.share_of_ceiling:.0f} %"
+    rates = [f"{s.quality:g}", f"{s.bpp:.4f}", f"{s.kb_per_image:.2f}"]
+    return [s.codec, *rates, _percent(s.map), _percent(s.map50), _percent(s.self_map), share]
+
+
+def _percent(value: float | None) -> str:
+    return "none" if value is None else f"{100 * value:.1f}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,46 @@
+"""What the files of anchors have in common: sizes, geometry, and a stream that has to be whole."""
+
+from __future__ import annotations
+
+from fpnkit.container import MAX_SIDE
+from fpnkit.errors import StreamError
+from fpnkit.foundation.varints import ByteReader, varints
+from fpnkit.geometry import ImageGeometry
+
+
+def read_size(reader: ByteReader) -> tuple[int, int]:
+    """(height, width), two varints. Raises `StreamError`."""
+    size = reader.number(), reader.number()
+    if not all(1 <= side <= MAX_SIDE for side in size):
+        raise StreamError(f"stream: required sides from 1 to {MAX_SIDE}, found {size[0]} x {size[1]}")
+    return size
+
+
+def with_length(data: bytes) -> bytes:
+    """A varint in front, so that a missing end is noticed."""
+    return varints(len(data)) + data
+
+
+def read_to_end(reader: ByteReader) -> bytes:
+    """What `with_length` wrote last. Raises `StreamError` unless the file ends there."""
+    data, after = reader.take(reader.number()), reader.rest()
+    if after:
+        raise StreamError(f"stream: required its end, found {len(after)} more bytes")
+    return data
+
+
+def geometry_bytes(place: ImageGeometry) -> bytes:
+    """Original, content, canvas, offset: eight varints."""
+    return varints(*place.original, *place.content, *place.canvas, *place.offset)
+
+
+def read_geometry(reader: ByteReader) -> ImageGeometry:
+    """Raises `StreamError`, also where the content would lie outside the canvas."""
+    original, content, canvas = (read_size(reader) for _ in range(3))
+    offset = reader.number(), reader.number()
+    if offset[0] + content[0] > canvas[0] or offset[1] + content[1] > canvas[1]:
+        raise StreamError(
+            f"stream: required content inside the canvas of {canvas[0]} x {canvas[1]}, "
+            f"found {content[0]} x {content[1]} at {offset[0]}, {offset[1]}"
+        )
+    return ImageGeometry(original, content, canvas, offset)

@@ -1,0 +1,61 @@
+"""What stands between an image and the detector's heads: one protocol for learned codecs and anchors alike."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from torch import Tensor
+
+from fpnkit.geometry import ImageGeometry
+from fpnkit.pyramid import Pyramid
+
+
+@dataclass(frozen=True)
+class CoderInput:
+    """One image on the sender's side, with what the detector made of it."""
+
+    image: Tensor  # uint8 RGB (3, height, width), as in the file
+    pyramid: Pyramid  # (1, channel, height, width), uncompressed
+    geometry: ImageGeometry
+
+
+@dataclass(frozen=True)
+class CodedImage:
+    """One image as it goes into a file."""
+
+    data: bytes  # the whole file
+    bits_level: Mapping[str, int] = field(default_factory=dict)  # payload of each level; empty where there is none
+    bits_estimated: Mapping[str, float] = field(default_factory=dict)  # by the entropy model; empty without one
+
+
+@dataclass(frozen=True)
+class ReceivedFeatures:
+    """A decoded pyramid."""
+
+    pyramid: Pyramid
+    geometry: ImageGeometry
+
+
+@dataclass(frozen=True)
+class ReceivedImage:
+    """A decoded image, for a detector that runs as a whole on the receiver's side."""
+
+    image: Tensor  # uint8 RGB (3, height, width), of any size
+    original: tuple[int, int]  # (height, width) in which boxes are wanted
+
+
+class Coder(Protocol):
+    """Image or pyramid → bytes → image or pyramid. What `decode` needs beyond the bytes, both sides have anyway."""
+
+    name: str  # of the curve: `factorized`, `jpeg_input`
+    suffix: str  # of its files, `.fpn`
+
+    def encode(self, source: CoderInput) -> CodedImage:
+        """One image; deterministic."""
+        ...
+
+    def decode(self, data: bytes) -> ReceivedFeatures | ReceivedImage:
+        """From the bytes alone."""
+        ...

@@ -1,0 +1,76 @@
+"""A trained codec as a coder: pyramid → `.fpn` file → pyramid."""
+
+from __future__ import annotations
+
+from fpnkit import container
+from fpnkit.codecs.base import LevelStream, Streams
+from fpnkit.codecs.coder import CodedImage, CoderInput, ReceivedFeatures
+from fpnkit.codecs.saved import TrainedCodec
+from fpnkit.container import StreamFile
+from fpnkit.errors import StreamError
+
+
+class LearnedCoder:
+    """Codes with one model, and decodes what it coded.
+
+    `encode` looks up its estimate of the bits in the densities of the symbols that it codes; the analysis transform
+    runs once.
+    """
+
+    suffix = container.SUFFIX
+
+    def __init__(self, trained: TrainedCodec) -> None:
+        self.name: str = trained.config.codec.kind
+        self._codec, self._hash = trained.codec, trained.hash
+
+    def encode(self, source: CoderInput) -> CodedImage:
+        """Raises `PyramidError` for features, `StreamError` for sizes, that cannot be coded."""
+        streams = self._codec.encode(source.pyramid)
+        levels = [streams.levels[name] for name in self._codec.spec.names]
+        stream = StreamFile(
+            self.name,
+            self._hash,
+            source.geometry,
+            tuple(level.size for level in levels),
+            tuple(level.payload for level in levels),
+            streams.symbols_crc,
+        )
+        self._check_sizes(stream)
+        bits = {name: 8 * len(level.payload) for name, level in streams.levels.items()}
+        return CodedImage(container.write(stream), bits, streams.bits_estimated)
+
+    def decode(self, data: bytes) -> ReceivedFeatures:
+        """Raises `StreamError` for whatever this model did not code."""
+        return self.decode_stream(container.read(data))
+
+    def decode_stream(self, stream: StreamFile) -> ReceivedFeatures:
+        """`decode` of a file that was read already."""
+        self.check(stream)
+        levels = {
+            name: LevelStream(payload, size)
+            for name, payload, size in zip(self._codec.spec.names, stream.payloads, stream.sizes, strict=True)
+        }
+        pyramid = self._codec.decode(Streams(levels, stream.symbols_crc))
+        return ReceivedFeatures(pyramid, stream.geometry)
+
+    def check(self, stream: StreamFile) -> None:
+        """Raise `StreamError` unless the file is one of this model's; its payloads are not looked at."""
+        if stream.model_hash != self._hash:
+            raise StreamError(f"model: required {stream.model_hash}, with which the file was coded, found {self._hash}")
+        names = self._codec.spec.names
+        if (stream.codec, len(stream.sizes)) != (self.name, len(names)):
+            raise StreamError(
+                f"levels: required {len(names)} of {self.name}, found {len(stream.sizes)} of {stream.codec}"
+            )
+        self._check_sizes(stream)
+
+    def _check_sizes(self, stream: StreamFile) -> None:
+        """Strides are read off sizes as powers of two, so that a real level is never further from its own than this."""
+        rows, columns = stream.geometry.canvas
+        for level, (height, width) in zip(self._codec.spec.levels, stream.sizes, strict=True):
+            most = 2 * -(-rows // level.stride), 2 * -(-columns // level.stride)
+            if height > most[0] or width > most[1]:
+                raise StreamError(
+                    f"level {level.name}: required at most {most[0]} x {most[1]} at stride {level.stride} of a canvas "
+                    f"of {rows} x {columns}, found {height} x {width}"
+                )

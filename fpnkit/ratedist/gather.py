@@ -1,0 +1,185 @@
+"""Points from run directories and anchors. What is left out, and why, is said."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from fpnkit.errors import RunError
+from fpnkit.ratedist.points import ANCHOR, Point, values_of_line, values_of_summary
+from fpnkit.runs import layout
+from fpnkit.runs.metrics import MetricsLine, read_metrics
+from fpnkit.runs.record import RunRecord, read_record
+from fpnkit.runs.results import MATCHES, Summary, read_summary
+from fpnkit.runs.status import run_status
+from fpnkit.runs.store import run_info
+
+ANCHORS = "anchors"
+CEILINGS = "ceilings"
+
+
+@dataclass(frozen=True)
+class RunPoints:
+    """What one run has to show: a point for each data set, or one without evaluation."""
+
+    measured: tuple[tuple[Point, Summary], ...] = ()
+    waiting: Point | None = None
+    left_out: str | None = None  # why there is nothing
+
+
+def read_run(path: Path) -> RunPoints:
+    """A run's points. Raises `RunError` if the path is no run."""
+    name = layout.short_name(path.name)
+    try:
+        record = read_record(path)
+    except RunError:
+        info = run_info(path)
+        return RunPoints(left_out=f"run {name}: left out: {info.status}" + (f" ({info.reason})" if info.reason else ""))
+    status = run_status(record)
+    if record.kind != "fpn_compression":
+        return RunPoints(left_out=f"run {name}: left out: it trains a detector, not a codec")
+    if status.word == "crashed":
+        return RunPoints(left_out=f"run {name}: left out: crashed" + (f" ({status.reason})" if status.reason else ""))
+    measured = tuple(_measured(path, record, status.word, found) for found in _of_each_dataset(path, record))
+    if measured:
+        return RunPoints(measured)
+    lines = [line for line in read_metrics(path / layout.METRICS) if line.split == "val"]
+    if not lines:
+        return RunPoints(left_out=f"run {name}: left out: {status.word}, without an evaluation or a validation so far")
+    return RunPoints(waiting=_waiting(path, record, status.word, lines))
+
+
+def _of_each_dataset(path: Path, record: RunRecord) -> list[tuple[Path, Summary]]:
+    """The newest evaluation of the best checkpoint, else the newest of all, on each set of images."""
+    by_set: dict[str, list[tuple[Path, Summary]]] = {}
+    for directory in _summaries(path / layout.EVALUATION, depth=2):
+        summary = read_summary(directory)
+        by_set.setdefault(summary.dataset, []).append((directory, summary))
+
+    def preference(found: tuple[Path, Summary]) -> tuple[bool, str, int]:
+        directory, summary = found
+        return _fits(summary, record), summary.created or "", (directory / layout.SUMMARY).stat().st_mtime_ns
+
+    return [max(group, key=preference) for group in by_set.values()]
+
+
+def _fits(summary: Summary, record: RunRecord) -> bool:
+    """Whether it is of the run's best checkpoint, by its hash where the run noted one."""
+    best = record.best
+    if best is None:
+        return False
+    return summary.checkpoint == best.model_hash if best.model_hash else summary.epoch == best.epoch
+
+
+def _measured(path: Path, record: RunRecord, status: str, found: tuple[Path, Summary]) -> tuple[Point, Summary]:
+    directory, summary = found
+    best, name, note = record.best, layout.short_name(path.name), None
+    if best is not None and not _fits(summary, record):
+        note = (
+            f"run {name}: drawn with an older checkpoint: evaluated at epoch {summary.epoch}, "
+            f"its best is of epoch {best.epoch}; python -m fpnkit.evaluate {name}"
+        )
+    values = values_of_summary(summary)
+    if best is not None:
+        values["loss"] = best.loss
+    point = Point(
+        codec=summary.codec,
+        status=status,
+        values=values,
+        intervals=_intervals(summary),
+        directory=directory,
+        path=path,
+        run=path.name,
+        lmbda=record.config.lmbda if summary.lmbda is None else summary.lmbda,
+        seed=record.config.seed,
+        quality=summary.quality,
+        epoch=summary.epoch,
+        commit=summary.commit,
+        detector=summary.detector,
+        note=note,
+    )
+    return point, summary
+
+
+def _waiting(path: Path, record: RunRecord, status: str, lines: Sequence[MetricsLine]) -> Point:
+    *trail, last = [values_of_line(line) for line in lines]
+    return Point(
+        codec=record.config.codec or "unknown",
+        status=status,
+        values=last,
+        trail=tuple(trail),
+        path=path,
+        run=path.name,
+        lmbda=record.config.lmbda,
+        seed=record.config.seed,
+        epoch=lines[-1].epoch,
+        detector=record.config.detector,
+    )
+
+
+def read_anchors(home: Path) -> list[tuple[Point, Summary]]:
+    """All that were measured, of every detector and data set."""
+    found = []
+    for directory in _summaries(home / "checkpoints" / ANCHORS, depth=4):
+        summary = read_summary(directory)
+        point = Point(
+            codec=summary.codec,
+            status=ANCHOR,
+            values=values_of_summary(summary),
+            intervals=_intervals(summary),
+            directory=directory,
+            quality=summary.quality,
+            commit=summary.commit,
+            detector=summary.detector,
+        )
+        found.append((point, summary))
+    return found
+
+
+def find_ceiling(home: Path, data_id: str, detector_id: str) -> Path | None:
+    """Where the detections on uncompressed features were kept with their matches."""
+    for directory in _summaries(home / "checkpoints" / CEILINGS, depth=2):
+        try:
+            values = json.loads((directory / layout.SUMMARY).read_text())
+        except (OSError, ValueError):
+            continue
+        same = (values.get("data_id"), values.get("detector_id")) == (data_id, detector_id)
+        if same and (directory / MATCHES).is_file():
+            return directory
+    return None
+
+
+def _summaries(folder: Path, depth: int) -> Iterator[Path]:
+    """Directories so far below that hold a finished evaluation."""
+    if depth == 0:
+        if (folder / layout.SUMMARY).is_file():
+            yield folder
+        return
+    try:
+        names = sorted(entry.name for entry in os.scandir(folder) if entry.is_dir())
+    except OSError:
+        return
+    for name in names:
+        yield from _summaries(folder / name, depth - 1)
+
+
+def _intervals(summary: Summary) -> dict[str, tuple[float, float]]:
+    both = {"map": summary.map_interval, "self_map": summary.self_map_interval}
+    return {key: bounds for key, bounds in both.items() if bounds is not None}
+
+
+def most_common(summaries: Sequence[Summary]) -> tuple[str, str] | None:
+    """(data_id, detector_id) that most evaluations have; of several the newest."""
+    if not summaries:
+        return None
+    counts = Counter((summary.data_id, summary.detector_id) for summary in summaries)
+    newest = {(each.data_id, each.detector_id): each.created or "" for each in sorted(summaries, key=_created)}
+    return max(counts, key=lambda group: (counts[group], newest[group]))
+
+
+def _created(summary: Summary) -> str:
+    return summary.created or ""

@@ -1,0 +1,129 @@
+"""What is doubtful about a curve, and which lambda to train next."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from fpnkit.foundation import text
+from fpnkit.metrics.bd import MIN_POINTS
+from fpnkit.ratedist.points import MEAN_SNR, Curve, Point, RdPoints, mean_of, shown
+from fpnkit.runs import layout
+from fpnkit.runs.metrics import read_metrics
+
+COLLAPSED_BPP, COLLAPSED_SNR_DB = 0.005, 0.5
+STILL_FALLING = 0.005  # of the validation loss, an epoch
+_EPOCHS = 3
+_ENOUGH = 0.95  # of the ceiling, for the top of a curve
+_GAIN = 0.01  # of the ceiling, from the last step: less is saturation
+_FACTOR = 4.0  # to the next lambda where there is only one
+
+
+@dataclass(frozen=True)
+class NextLambda:
+    """What to train to learn most about a curve."""
+
+    curve: str
+    lmbda: float
+    reason: str
+
+
+def doubts(curve: Curve, x: str, y: str) -> list[str]:
+    """Points that cannot be what the codec is able to do, each with the likely reason."""
+    steps = curve.steps(x, y)
+    beaten = curve.beaten(x, y)
+    warnings = (
+        [f"{curve.name}: has a single point: a line needs two, a BD-rate {MIN_POINTS}"] if len(steps) == 1 else []
+    )
+    for index, step in enumerate(steps):
+        reasons = [f"{point.name} {why}" for point in step if (why := _weakness(point))]
+        if index in beaten:
+            better = steps[beaten[index]]
+            reasons = [*_chance(step, better, y), *reasons] or ["no reason is known"]
+            what = f"{step[0].label} is dominated by {better[0].label}"
+            warnings.append(
+                f"{curve.name}: {what} ({_at(step, x, y)} against {_at(better, x, y)}); {'; '.join(reasons)}"
+            )
+        else:
+            warnings += [f"{curve.name}: {step[0].label}: {reason}" for reason in reasons]
+    return warnings
+
+
+def _at(step: Sequence[Point], x: str, y: str) -> str:
+    return f"{shown(y, mean_of(step, y))} at {mean_of(step, x):.4g} {x}"
+
+
+def _weakness(point: Point) -> str | None:
+    """Collapsed, or not converged."""
+    rate, snr = point.values.get("bpp_estimated", math.inf), point.values.get(MEAN_SNR, math.inf)
+    if point.path is None:
+        return None
+    if rate < COLLAPSED_BPP or snr < COLLAPSED_SNR_DB:
+        return f"has collapsed ({rate:.2g} bpp, SNR {snr:.1f} dB): lambda is too small for its distortion"
+    fall = falling(point)
+    if fall is not None and fall > STILL_FALLING:
+        return f"has not converged: the validation loss still fell by {100 * fall:.1f} % an epoch"
+    return None
+
+
+def _chance(step: Sequence[Point], better: Sequence[Point], y: str) -> list[str]:
+    bounds = step[0].intervals.get(y)
+    inside = bounds is not None and bounds[0] <= mean_of(better, y) <= bounds[1]
+    return ["the difference is within its 95 % interval"] if inside else []
+
+
+def falling(point: Point) -> float | None:
+    """By which share the validation loss fell an epoch, over the last three; None where that cannot be said."""
+    if point.path is None:
+        return None
+    by_epoch = {line.epoch: line.loss for line in read_metrics(point.path / layout.METRICS) if line.split == "val"}
+    losses = [by_epoch[epoch] for epoch in sorted(by_epoch)][-_EPOCHS - 1 :]
+    if len(losses) <= _EPOCHS or not all(math.isfinite(loss) and loss > 0 for loss in losses):
+        return None
+    return 1 - math.pow(losses[-1] / losses[0], 1 / _EPOCHS)
+
+
+def saturated(points: RdPoints, curve: Curve, x: str, y: str) -> str | None:
+    """Said of a curve that stays below the ceiling however large lambda becomes."""
+    steps, ceiling = _by_lambda(curve, x, y), points.ceiling_of(y)
+    if len(steps) < 2 or not ceiling:
+        return None
+    (low, before), (high, top) = [(step[0].lmbda or 0.0, mean_of(step, y)) for step in steps[-2:]]
+    if top >= _ENOUGH * ceiling or top - before > _GAIN * ceiling:
+        return None
+    change = f"{high / low:.3g} times the lambda made {shown(y, top)} of {shown(y, before)}"
+    hint = "a larger codec or longer training, not a larger lambda"
+    return f"{curve.name}: saturates at {100 * top / ceiling:.0f} % of the ceiling ({change}): {hint}"
+
+
+def next_lambda(points: RdPoints, curve: Curve, x: str, y: str) -> NextLambda | None:
+    """Above the top where that is far from the ceiling, else into the largest gap in log rate; None for an anchor."""
+    steps, ceiling = _by_lambda(curve, x, y), points.ceiling_of(y)
+    if not steps:
+        return None
+    best = max(mean_of(step, y) for step in steps)
+    if not ceiling or best >= _ENOUGH * ceiling or saturated(points, curve, x, y):
+        return _into_gap(curve, steps, x)
+    lambdas = [step[0].lmbda or 0.0 for step in steps]
+    factor = lambdas[-1] / lambdas[-2] if len(lambdas) > 1 else _FACTOR
+    reason = f"the curve ends at {100 * best / ceiling:.0f} % of the ceiling; {factor:.3g} times the largest lambda"
+    return NextLambda(curve.name, lambdas[-1] * factor, reason)
+
+
+def _by_lambda(curve: Curve, x: str, y: str) -> list[tuple[Point, ...]]:
+    return sorted((step for step in curve.steps(x, y) if step[0].lmbda), key=lambda step: step[0].lmbda or 0.0)
+
+
+def _into_gap(curve: Curve, steps: Sequence[tuple[Point, ...]], x: str) -> NextLambda | None:
+    pairs = [
+        (mean_of(high, x) / mean_of(low, x), low[0].lmbda, high[0].lmbda) for low, high in itertools.pairwise(steps)
+    ]
+    if not pairs:
+        return None
+    ratio, low, high = max(pairs, key=lambda pair: pair[0])
+    assert low is not None
+    assert high is not None
+    reason = f"between lambda {text.rate(low)} and {text.rate(high)} the rate grows {ratio:.1f} times, the largest gap"
+    return NextLambda(curve.name, math.sqrt(low * high), reason)

@@ -1,0 +1,58 @@
+"""What is said beside an R-D figure, for the command and the panel alike. Reads files only, without torch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from fpnkit.errors import UserError
+from fpnkit.metrics.bd import BdResult
+from fpnkit.ratedist.compare import RateAtShare, compare, rates_at_shares
+from fpnkit.ratedist.judge import NextLambda, doubts, next_lambda, saturated
+from fpnkit.ratedist.points import RATES, RdPoints
+from fpnkit.ratedist.resampling import Resampler
+
+
+@dataclass(frozen=True)
+class Remarks:
+    """What takes no resampling."""
+
+    warnings: tuple[str, ...]
+    following: tuple[NextLambda, ...]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What has intervals, which take seconds."""
+
+    shares: tuple[RateAtShare, ...]
+    savings: tuple[BdResult, ...]  # of every other measured curve against one
+
+
+def metrics(points: RdPoints, missing: Sequence[str] = ()) -> list[str]:
+    """What may stand on the y axis. Raises `UserError`, with every warning, where there is nothing to show."""
+    if not points.curves:
+        said = ["nothing to show: no run has an evaluation or a validation", *missing, *points.warnings]
+        raise UserError("\n".join(said))
+    known = sorted({key for curve in points.curves for point in curve.points for key in point.values})
+    return [key for key in known if key not in (*RATES, "bpp_gap")]
+
+
+def judge(points: RdPoints, x: str, y: str, missing: Sequence[str] = ()) -> Remarks:
+    """What is doubtful, `missing` before all, and which lambda to train next for each curve."""
+    warnings = [*missing, *points.warnings]
+    for curve in points.curves:
+        warnings += doubts(curve, x, y)
+        warnings += [said for said in [saturated(points, curve, x, y)] if said]
+    following = [found for curve in points.curves if (found := next_lambda(points, curve, x, y))]
+    return Remarks(tuple(warnings), tuple(following))
+
+
+def compare_all(points: RdPoints, sampler: Resampler, against: str | None = None) -> Comparison:
+    """Rates at shares of the ceiling, and savings `against` a curve. Raises `UserError` if there is no such curve."""
+    anchor = None if against is None else points.curve(against)
+    measured = [curve for curve in points.curves if curve.steps(sampler.x, sampler.y)]
+    shares = [result for curve in measured for result in rates_at_shares(points, curve, sampler)]
+    others = [] if anchor is None else [curve for curve in measured if curve is not anchor]
+    savings = [compare(anchor, curve, sampler) for curve in others] if anchor is not None else []
+    return Comparison(tuple(shares), tuple(savings))

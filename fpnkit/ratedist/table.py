@@ -1,0 +1,205 @@
+"""From run directories and anchors to curves and one tidy table; files only, without torch.
+
+points = read_points([Path("checkpoints/fpn_compression/run_…"), …])
+frame(points)                         # DataFrame, one row a point
+plot_rd(points)                       # fpnkit.plots.rd
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fpnkit.errors import UserError
+from fpnkit.ratedist.curves import joined
+from fpnkit.ratedist.gather import RunPoints, find_ceiling, most_common, read_anchors, read_run
+from fpnkit.ratedist.points import Curve, Point, RdPoints
+from fpnkit.runs import layout
+from fpnkit.runs.results import Summary
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_COLUMNS = (
+    *("curve", "codec", "run", "lmbda", "seed", "quality", "epoch", "status", "evaluated"),
+    *("dataset", "detector", "data_id", "bpp", "bpp_estimated", "bpp_gap", "kb_per_image"),
+    *("map", "map_low", "map_high", "map50", "self_map", "self_map_low", "self_map_high"),
+    *("ceiling_map", "ceiling_map50", "share_of_ceiling", "loss", "dominated"),
+)
+
+
+def read_points(
+    runs: Sequence[Path],
+    *,
+    anchors: Sequence[str] | None = None,
+    dataset: str | None = None,
+    home: Path | None = None,
+    read: Callable[[Path], RunPoints] = read_run,
+) -> RdPoints:
+    """Curves of these runs on one set of images (default: the one that most were evaluated on) with their anchors.
+
+    `anchors`: names, or parts of them such as `jpeg`; None: all of the same detector on the same images. `read`: for
+    those who keep what they read. Raises `UserError` for a data set or an anchor that there is none of, `RunError` for
+    what is no run.
+    """
+    home = home or layout.home()
+    found = [read(path) for path in runs]
+    warnings = [each.left_out for each in found if each.left_out]
+    measured = [pair for each in found for pair in each.measured]
+    waiting = [each.waiting for each in found if each.waiting]
+    stored = [] if anchors is not None and not anchors else read_anchors(home)
+    group = _group([summary for _, summary in measured], dataset)
+    if group is None and not waiting:  # anchors alone
+        group = _group([summary for _, summary in stored], dataset)
+    inside = [(point, summary) for point, summary in measured if _ids(summary) == group]
+    kept = _wanted(stored, anchors, group)
+    warnings += _elsewhere(measured, inside)
+    detector = inside[0][1].detector if inside else waiting[0].detector if waiting else None
+    warnings += _of_other_detectors(waiting, detector)
+    points = [point for point, _ in inside] + [point for point in waiting if point.detector == detector]
+    warnings += [point.note for point in points if point.note]
+    warnings += _not_evaluated(points)
+    lines, unlike = joined(points)
+    curves = [_curve(name, members, inside) for name, members in lines.items()]
+    curves += [_curve(name, members, kept) for name, members in joined([point for point, _ in kept])[0].items()]
+    summaries = [summary for _, summary in (*inside, *kept)]
+    return RdPoints(
+        tuple(curves),
+        tuple([*warnings, *unlike]),
+        ceiling=summaries[0].ceiling if summaries else None,
+        ceiling_directory=find_ceiling(home, *group) if group else None,
+        dataset=summaries[0].dataset if summaries else None,
+        detector=summaries[0].detector if summaries else None,
+    )
+
+
+def _ids(summary: Summary) -> tuple[str, str]:
+    return summary.data_id, summary.detector_id
+
+
+def _group(summaries: Sequence[Summary], dataset: str | None) -> tuple[str, str] | None:
+    if dataset is not None and summaries:
+        names = sorted({summary.dataset for summary in summaries})
+        if dataset not in names:
+            raise UserError(f"data set {dataset!r}: no run was evaluated on it; required one of {', '.join(names)}")
+        summaries = [summary for summary in summaries if summary.dataset == dataset]
+    return most_common(summaries)
+
+
+def _wanted(
+    stored: Sequence[tuple[Point, Summary]], names: Sequence[str] | None, group: tuple[str, str] | None
+) -> list[tuple[Point, Summary]]:
+    """Anchors of the same images and detector; those of another one are refused, not drawn."""
+    fitting = [(point, summary) for point, summary in stored if _ids(summary) == group]
+    if names is None:
+        return fitting
+    there = sorted({point.codec for point, _ in fitting})
+    for name in names:
+        if not any(_means(name, codec) for codec in there):
+            other = sorted({f"{s.dataset} with {s.detector}" for p, s in stored if _means(name, p.codec)})
+            where = f"; it was measured on {', '.join(other)}" if other else ""
+            raise UserError(
+                f"anchor {name!r}: required one measured on the same images with the same detector, "
+                f"found {', '.join(there) or 'none'}{where}"
+            )
+    return [(point, summary) for point, summary in fitting if any(_means(name, point.codec) for name in names)]
+
+
+def _means(name: str, codec: str) -> bool:
+    """`jpeg` and `input` mean `jpeg_input` among others."""
+    return name == codec or name in codec.split("_")
+
+
+def _elsewhere(measured: Sequence[tuple[Point, Summary]], inside: Sequence[tuple[Point, Summary]]) -> list[str]:
+    """Runs that were evaluated, but on other images or with another detector than those shown."""
+    shown = {point.path for point, _ in inside}
+    if not inside:
+        return []
+    here, others = inside[0][1], dict[str, list[str]]()
+    for point, summary in measured:
+        if point.path not in shown:
+            what = f"{summary.dataset} with {summary.detector}"
+            if (summary.dataset, summary.detector) == (here.dataset, here.detector):
+                what += f" of another content ({summary.data_id}, detector {summary.detector_id})"
+            others.setdefault(what, []).append(layout.short_name(str(point.run)))
+    return [
+        f"{_runs(names)} left out: evaluated on {what}, not on {here.dataset} with {here.detector}: {', '.join(names)}"
+        for what, names in others.items()
+    ]
+
+
+def _of_other_detectors(waiting: Sequence[Point], detector: str | None) -> list[str]:
+    others: dict[str, list[str]] = {}
+    for point in waiting:
+        if point.detector != detector:
+            others.setdefault(str(point.detector), []).append(layout.short_name(str(point.run)))
+    return [
+        f"{_runs(names)} left out: made for the features of {other}, not of {detector}: {', '.join(names)}"
+        for other, names in others.items()
+    ]
+
+
+def _not_evaluated(points: Sequence[Point]) -> list[str]:
+    names = [
+        layout.short_name(str(point.run)) for point in points if point.directory is None and point.status != "running"
+    ]
+    return [f"{_runs(names)} not evaluated: python -m fpnkit.evaluate {' '.join(names)}"] if names else []
+
+
+def _runs(names: Sequence[str]) -> str:
+    return f"{len(names)} run{'' if len(names) == 1 else 's'}"
+
+
+def _curve(name: str, points: Sequence[Point], known: Sequence[tuple[Point, Summary]]) -> Curve:
+    ordered = tuple(sorted(points, key=lambda point: point.values.get("bpp", point.values.get("bpp_estimated", 0.0))))
+    summary = next((summary for point, summary in known if any(point is member for member in points)), None)
+    curve = Curve(name, points[0].codec, ordered)
+    if summary is None:
+        return curve
+    return replace(
+        curve,
+        dataset=summary.dataset,
+        detector=summary.detector,
+        data_id=summary.data_id,
+        detector_id=summary.detector_id,
+    )
+
+
+def frame(points: RdPoints) -> pd.DataFrame:
+    """One row a point, curve by curve in order of rate; what was not measured is missing.
+
+    `dominated`: at another lambda the curve has no more bits and no less accuracy, seeds averaged. `bpp_gap`: how far
+    the bytes exceed the estimate, as a share of it.
+    """
+    import pandas as pd
+
+    rows = [row for curve in points.curves for row in _rows(points, curve)]
+    levels = sorted({key for row in rows for key in row if key.startswith("snr_db.")}, key=_level_order)
+    table = pd.DataFrame(rows, columns=[*_COLUMNS[:-2], *levels, *_COLUMNS[-2:]])
+    return table.astype({"seed": "Int64", "epoch": "Int64"})
+
+
+def _rows(points: RdPoints, curve: Curve) -> list[dict[str, Any]]:
+    steps = curve.steps("bpp", points.accuracy)
+    beaten = [point for index in curve.beaten("bpp", points.accuracy) for point in steps[index]]
+    ceiling = points.ceiling
+    rows = []
+    for point in curve.points:
+        bounds = {f"{key}_{end}": value for key, pair in point.intervals.items() for end, value in _ends(pair)}
+        row: dict[str, Any] = {"curve": curve.name, "dataset": curve.dataset, "detector": curve.detector}
+        row |= {"data_id": curve.data_id, "evaluated": point.directory is not None}
+        names = ("codec", "run", "lmbda", "seed", "quality", "epoch", "status")
+        row |= {name: getattr(point, name) for name in names}
+        row |= {"ceiling_map": ceiling.map, "ceiling_map50": ceiling.map50} if ceiling else {}
+        rows.append(row | dict(point.values) | bounds | {"dominated": any(point is other for other in beaten)})
+    return rows
+
+
+def _ends(pair: tuple[float, float]) -> tuple[tuple[str, float], tuple[str, float]]:
+    return ("low", pair[0]), ("high", pair[1])
+
+
+def _level_order(key: str) -> tuple[bool, str]:
+    return key.endswith(".mean"), key

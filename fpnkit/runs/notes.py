@@ -1,0 +1,73 @@
+"""The researcher's own words about a run: note.md and tags.json, which no trainer writes."""
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+
+from fpnkit.errors import RunError
+from fpnkit.foundation.files import write_json, write_text
+from fpnkit.runs import layout
+
+
+def read_note(run_dir: Path) -> str:
+    """Empty where there is none. Raises RunError if it cannot be read."""
+    try:
+        return (run_dir / layout.NOTE).read_bytes().decode("utf-8", "surrogateescape")
+    except (FileNotFoundError, NotADirectoryError):
+        return ""
+    except OSError as error:
+        raise RunError(f"{run_dir / layout.NOTE}: cannot be read: {error.strerror}") from error
+
+
+def add_note(run_dir: Path, text: str) -> None:
+    """Add a line; its first is the one that lists show. Raises RunError or StorageError."""
+    _require_directory(run_dir)
+    if not text.strip():
+        raise RunError("note: must have words in it, found none")
+    before = read_note(run_dir)
+    gap = "" if not before or before.endswith("\n") else "\n"
+    write_text(run_dir / layout.NOTE, f"{before}{gap}{text.strip()}\n")
+
+
+def replace_note(run_dir: Path, text: str, *, before: str) -> None:
+    """Put the text in place of the whole note. Raises RunError if it is not `before` any more, or StorageError."""
+    _require_directory(run_dir)
+    if read_note(run_dir) != before:
+        raise RunError(f"{run_dir / layout.NOTE}: was changed elsewhere meanwhile; look at it again, then save")
+    write_text(run_dir / layout.NOTE, text if not text or text.endswith("\n") else f"{text}\n")
+
+
+def read_tags(run_dir: Path) -> tuple[str, ...]:
+    """In the order in which they were given. Raises RunError if the file was spoilt by hand."""
+    path = run_dir / layout.TAGS
+    try:
+        data = json.loads(path.read_bytes())
+    except (FileNotFoundError, NotADirectoryError):
+        return ()
+    except OSError as error:
+        raise RunError(f"{path}: cannot be read: {error.strerror}") from error
+    except ValueError:
+        data = None
+    if not isinstance(data, list) or not all(isinstance(tag, str) for tag in data):
+        raise RunError(f'{path}: must hold a JSON list of texts such as ["paper"]; mend or remove the file')
+    return tuple(data)
+
+
+def set_tags(run_dir: Path, *, add: Iterable[str] = (), remove: Iterable[str] = ()) -> tuple[str, ...]:
+    """The tags afterwards. Raises RunError, with nothing changed, or StorageError."""
+    _require_directory(run_dir)
+    added, removed = [tag.strip() for tag in add], {tag.strip() for tag in remove}
+    for tag in added:
+        if not tag or not tag.isprintable():
+            raise RunError(f"tag {tag!r}: must be words on one line")
+    before = read_tags(run_dir)
+    if missing := sorted(removed - set(before)):
+        raise RunError(f"tag {missing[0]!r}: not on {run_dir.name}, it has {', '.join(before) or 'none'}")
+    after = tuple(tag for tag in dict.fromkeys([*before, *added]) if tag not in removed)
+    write_json(run_dir / layout.TAGS, list(after))
+    return after
+
+
+def _require_directory(run_dir: Path) -> None:
+    if not run_dir.is_dir():
+        raise RunError(f"{run_dir}: is a lone log; words about a run need its directory")

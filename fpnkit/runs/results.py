@@ -1,0 +1,144 @@
+"""What an evaluation leaves on disk, and reading it back without torch.
+
+    <directory>/summary.json         written last: its presence means the evaluation is complete
+    <directory>/images.jsonl         a line per image, appended while it runs
+    <directory>/detections.json      COCO results format
+    <directory>/matches.npz          detections matched to the labelled objects, for resampling (`map`, `map50`)
+    <directory>/self_matches.npz     the same against the detections on uncompressed features (`self_map`)
+    <directory>/streams/             the coded files
+
+The directory is evaluation/<dataset>/<checkpoint hash> of a run, or
+checkpoints/anchors/<dataset>_<detector>/<key>/<codec>/<quality>, or checkpoints/ceilings/<dataset>_<detector>/<key>.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from fpnkit.errors import RunError
+from fpnkit.foundation.files import from_json, write_json
+from fpnkit.runs import layout
+
+SCHEMA_VERSION = 1
+IMAGES = "images.jsonl"
+DETECTIONS = "detections.json"
+MATCHES = "matches.npz"
+SELF_MATCHES = "self_matches.npz"
+STREAMS = "streams"
+
+
+@dataclass(frozen=True)
+class ImageRow:
+    """One image; a line of images.jsonl."""
+
+    image: int  # the data set's id
+    width: int  # of the original image, in pixels
+    height: int
+    bytes: int  # of the file on disk
+    bits_level: Mapping[str, int]  # payload of each level
+    bits_estimated: Mapping[str, float]  # by the entropy model
+    flagged: tuple[str, ...]  # levels whose payload is further from the estimate than 1 % + 8 bytes
+    mse: Mapping[str, float]  # of each level, in the detector's units squared
+    snr_db: Mapping[str, float]  # of each level, by the variance of the whole set
+    encode_seconds: float
+    decode_seconds: float
+
+    @property
+    def pixels(self) -> int:
+        """Of the original image."""
+        return self.width * self.height
+
+
+@dataclass(frozen=True)
+class Ceiling:
+    """The metrics with uncompressed features."""
+
+    map: float | None
+    map50: float | None
+
+
+@dataclass(frozen=True)
+class Summary:
+    """One codec at one rate on one data set; `None` is what was not measured or does not exist."""
+
+    codec: str  # name of the curve
+    dataset: str
+    data_id: str  # 16 hex: pixels, boxes and order of the images
+    detector: str
+    detector_id: str  # 16 hex: of the detector's fingerprint
+    images: int
+    pixels: int
+    bpp: float  # of the files' bytes
+    kb_per_image: float  # 1000 bytes
+    snr_db: Mapping[str, float]
+    self_map: float | None
+    encode_seconds: float  # mean of an image: pyramid or image → bytes
+    decode_seconds: float  # mean of an image: bytes → pyramid or image
+    peak_memory_mb: float  # resident, of the whole process
+    ceiling: Ceiling
+    map: float | None = None
+    map50: float | None = None
+    map_interval: tuple[float, float] | None = None  # 95 %, bootstrap over images
+    self_map_interval: tuple[float, float] | None = None
+    share_of_ceiling: float | None = None  # map over ceiling map; self_map where nothing is labelled
+    bpp_estimated: float | None = None
+    bpp_level: Mapping[str, float] | None = None  # payload of each level
+    bpp_header: float | None = None  # all of the file that is no payload
+    flagged_images: int = 0  # with a level further from its estimate than 1 % + 8 bytes
+    run: str | None = None  # name of the run
+    checkpoint: str | None = None  # 8 hex
+    epoch: int | None = None  # of the checkpoint
+    lmbda: float | None = None
+    quality: float | None = None  # of an anchor: its own scale
+    commit: str | None = None
+    created: str | None = None
+    schema_version: int = SCHEMA_VERSION
+
+
+def write_summary(directory: Path, summary: Summary) -> None:
+    """Atomically."""
+    write_json(directory / layout.SUMMARY, asdict(summary))
+
+
+def read_summary(directory: Path) -> Summary:
+    """Raises `RunError`: missing, broken or written by a newer fpnkit."""
+    path = directory / layout.SUMMARY
+    try:
+        values = from_json(json.loads(path.read_text()))
+        if values["schema_version"] > SCHEMA_VERSION:
+            raise RunError(
+                f"{path}: required schema version {SCHEMA_VERSION} or older, found {values['schema_version']}; "
+                "it was written by a newer fpnkit"
+            )
+        known = _known(Summary, values)
+        known["ceiling"] = Ceiling(**_known(Ceiling, values["ceiling"]))
+        for name in ("map_interval", "self_map_interval"):
+            if known.get(name) is not None:
+                known[name] = tuple(known[name])
+        return Summary(**known)
+    except OSError as error:
+        raise RunError(f"{path}: required the summary of an evaluation, found: {error.strerror}") from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise RunError(f"{path}: required the summary of an evaluation, found something else ({error})") from error
+
+
+def read_images(directory: Path) -> list[ImageRow]:
+    """Rows of images.jsonl in the order of the data set; a torn last line and unknown keys are ignored."""
+    try:
+        lines = (directory / IMAGES).read_bytes().split(b"\n")
+    except FileNotFoundError:
+        return []
+    return [image_row(from_json(json.loads(line))) for line in lines[:-1]]  # after the last newline: empty or torn
+
+
+def image_row(values: Mapping[str, Any]) -> ImageRow:
+    """From a line of images.jsonl; unknown keys are ignored."""
+    return ImageRow(**_known(ImageRow, values) | {"flagged": tuple(values["flagged"])})
+
+
+def _known(kind: type[Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    return {item.name: values[item.name] for item in fields(kind) if item.name in values}

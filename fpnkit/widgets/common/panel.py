@@ -1,0 +1,228 @@
+"""What every panel has: a title, a place where failures are shown, polling that ends with the panel, figures.
+
+A handler takes no arguments and reads the controls. Made into a callback by `Panel.button` or `Panel.on` it never
+fails unseen: what it raises stands in the panel and in `failures` until the same action succeeds or it is dismissed.
+Called by its name, from a cell or a test, it raises as any function does.
+"""
+
+import io
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar
+
+import ipywidgets as widgets
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from fpnkit.plots.style import style
+from fpnkit.widgets.common import html
+
+LABEL = {"description_width": "initial"}  # labels whole, whatever their length
+WIDE = {
+    "width": "auto",
+    "flex": "1 1 auto",
+    "min_width": "0",
+}  # as wide as the panel; with 100 % the margins would stand out of it
+AS_WIDE_AS_NEEDED = {"width": "auto", "flex": "0 0 auto"}  # a row that is too long does not cut it
+WRAPPED = {"flex_flow": "row wrap"}
+_SHOWN_DPI = 100
+_SHARPNESS = 2  # pixels of the picture for one on the screen
+
+
+class Panel(widgets.VBox):
+    """Base of all panels. A subclass makes its controls, then calls `show`."""
+
+    dark_figures: ClassVar[bool] = False  # what was ticked last, in any panel: how the next one begins
+
+    def __init__(self, title: str, *, dark: bool | None = None) -> None:
+        self.failures: dict[str, Exception] = {}  # by action
+        self._acting = threading.RLock()  # a poll and a click never work at the same time
+        self._closing = threading.Event()
+        self.title = widgets.HTML(html.heading(title), layout={"flex": "0 1 auto", "min_width": "0"})
+        begin = Panel.dark_figures if dark is None else dark
+        self.dark = widgets.Checkbox(begin, description="dark figures", indent=False, layout=dict(AS_WIDE_AS_NEEDED))
+        self.dark.tooltip = "For a dark theme; panels that are opened after this one begin with the same"
+        self._alarm = widgets.HTML(layout=dict(WIDE))
+        dismiss = widgets.Button(description="Dismiss", layout=dict(AS_WIDE_AS_NEEDED))
+        dismiss.on_click(lambda _: self._dismiss())
+        self._alarms = widgets.HBox([self._alarm, dismiss], layout={"display": "none"})
+        super().__init__(layout={"width": "100%", "max_width": "1000px"})
+        self.on(self.dark, "redraw", self._choose_dark)
+
+    def show(self, children: Sequence[widgets.Widget]) -> None:
+        """Put the controls below the title and the place for failures."""
+        head = widgets.HBox([self.title, self.dark], layout={**WRAPPED, "justify_content": "space-between"})
+        self.children = (head, self._alarms, *children)
+
+    def redraw(self) -> None:
+        """Draw the figures again; for panels that have some."""
+
+    def attempt(self, action: str, handler: Callable[[], None]) -> bool:
+        """Run it; → whether it succeeded. What it raises is shown under the action's name and kept in `failures`."""
+        with self._acting:
+            try:
+                handler()
+            except Exception as error:
+                self.failures[action] = error
+            else:
+                self.failures.pop(action, None)
+            self._show_failures()
+            return action not in self.failures
+
+    def raise_failures(self) -> None:
+        """Raise what is shown as failed, if anything; for cells and tests that must not go on."""
+        if self.failures:
+            raise ExceptionGroup(", ".join(self.failures), list(self.failures.values()))
+
+    def button(
+        self, label: str, action: str, handler: Callable[[], None], *, look: str = "", tip: str = ""
+    ) -> widgets.Button:
+        """A button as wide as its label; `look` is one of ipywidgets' `button_style`."""
+        layout = {**AS_WIDE_AS_NEEDED, "align_self": "flex-start"}
+        made = widgets.Button(description=label, button_style=look, tooltip=tip or label, layout=layout)
+        made.on_click(lambda _: self.attempt(action, handler))
+        return made
+
+    def on(self, control: widgets.Widget, action: str, handler: Callable[[], None], trait: str = "value") -> None:
+        """Run the handler whenever the control changes."""
+        control.observe(lambda _: self.attempt(action, handler), names=trait)
+
+    def poll(self, action: str, handler: Callable[[], None], seconds: float) -> None:
+        """Run the handler again and again in a thread until the panel is closed. It must only set traits.
+
+        A thread, for it goes on while a cell runs; `print` and `display` in it would end up in any cell.
+        """
+
+        def run() -> None:
+            while not self._closing.wait(seconds):
+                self.attempt(action, handler)
+
+        threading.Thread(target=run, name=f"fpnkit {action}", daemon=True).start()
+
+    def close(self) -> None:
+        """Take the panel off the page and end its polling."""
+        self._closing.set()
+        super().close()
+
+    def draw(self, picture: "Picture", plot: Callable[[], Axes | Figure], words: str) -> None:
+        """Put a figure into the picture; `words` say what it shows to those who cannot see it."""
+        buffer = io.BytesIO()
+        with style(dark=self.dark.value):
+            drawn = plot()
+            figure = drawn if isinstance(drawn, Figure) else drawn.figure
+            assert isinstance(figure, Figure)
+            figure.savefig(buffer, format="png", dpi=_SHOWN_DPI * _SHARPNESS)
+        picture.show(buffer.getvalue(), words, round(figure.get_figwidth() * _SHOWN_DPI))
+
+    def __repr__(self) -> str:
+        """Stands in the place of the panel until its cell is run; ipywidgets cuts it after 110 characters."""
+        remedy = "run this cell to see it; if this stays: pip install 'fpnkit[notebooks]', reload the page"
+        return f"<{type(self).__name__}: {remedy}>"
+
+    def _choose_dark(self) -> None:
+        Panel.dark_figures = self.dark.value
+        self.redraw()
+
+    def _dismiss(self) -> None:
+        with self._acting:
+            self.failures.clear()
+            self._show_failures()
+
+    def _show_failures(self) -> None:
+        self._alarm.value = "".join(html.failure(action, error) for action, error in self.failures.items())
+        self._alarms.layout.display = None if self.failures else "none"
+
+
+class Choices:
+    """The options of a Dropdown, Select or SelectMultiple, which can be replaced while something is chosen.
+
+    ipywidgets chooses the first option whenever options are set, and says so to every observer. Here what is chosen
+    stays chosen; where it is gone nothing is chosen, for an action must not hit another one unseen.
+    """
+
+    def __init__(self, panel: Panel, control: widgets.Widget, action: str, chosen: Callable[[], None]) -> None:
+        self.control = control
+        self._options: tuple[tuple[str, Any], ...] = tuple(control.options)
+        self._replacing = False
+        control.observe(lambda _: None if self._replacing else panel.attempt(action, chosen), names="value")
+
+    def replace(self, options: Sequence[tuple[str, Any]], *, otherwise: Any = None) -> bool:
+        """Set (label, value) pairs; → whether another value is chosen now. The handler is not told.
+
+        `otherwise` is chosen where nothing was, or what was is gone.
+        """
+        if tuple(options) == self._options:
+            return False
+        before = self.control.value
+        values = [value for _, value in options]
+        after: Any
+        if isinstance(self.control, widgets.SelectMultiple):
+            after = tuple(value for value in before if value in values) or tuple(otherwise or ())
+        else:
+            after = before if before in values else otherwise
+        self._replacing = True
+        try:
+            with self.control.hold_sync():
+                self.control.options = self._options = tuple(options)
+                self.control.value = after
+        finally:
+            self._replacing = False
+        return bool(after != before)
+
+
+class Confirmation(widgets.HBox):
+    """A question that stands in the panel until it is answered; nothing happens before."""
+
+    def __init__(self, panel: Panel) -> None:
+        self._action = ""
+        self._handler: Callable[[], None] = lambda: None
+        self._panel = panel
+        self.question = widgets.HTML(layout={"flex": "0 1 auto", "min_width": "0", "margin": "0 12px 0 0"})
+        self.yes = widgets.Button(layout=dict(AS_WIDE_AS_NEEDED))
+        self.no = widgets.Button(description="Cancel", layout=dict(AS_WIDE_AS_NEEDED))
+        self.yes.on_click(lambda _: self._answer(True))
+        self.no.on_click(lambda _: self._answer(False))
+        row = {**WRAPPED, "display": "none", "align_items": "center"}
+        super().__init__([self.question, self.yes, self.no], layout=row)
+
+    def ask(self, question: str, yes: str, action: str, handler: Callable[[], None], look: str = "danger") -> None:
+        """Show the question; `yes` is the label of the button that runs the handler."""
+        self.question.value = html.paragraph(question)
+        self.yes.description, self.yes.tooltip, self.yes.button_style = yes, yes, look
+        self._action, self._handler = action, handler
+        self.layout.display = None
+
+    def withdraw(self) -> None:
+        """Take the question back, because what it is about is no longer chosen."""
+        self.layout.display = "none"
+
+    @property
+    def asking(self) -> bool:
+        return bool(self.layout.display != "none")
+
+    def _answer(self, sure: bool) -> None:
+        if self.asking:
+            self.withdraw()
+            if sure:
+                self._panel.attempt(self._action, self._handler)
+
+
+class Picture(widgets.VBox):
+    """A place for a figure, hidden while it is empty. Not a widgets.Image, which has no text for screen readers."""
+
+    def __init__(self) -> None:
+        self.value = b""  # PNG
+        self.words = ""
+        self._image = widgets.HTML()
+        super().__init__([self._image], layout={"display": "none"})
+
+    def show(self, png: bytes, words: str, width: int) -> None:
+        """Replace what is shown; `width` in pixels of the screen, less where there is no room."""
+        self.value, self.words = png, words
+        self._image.value = html.image(png, words, width)
+        self.layout.display = None
+
+
+def picture() -> Picture:
+    """See `Panel.draw`."""
+    return Picture()

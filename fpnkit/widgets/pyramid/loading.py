@@ -1,0 +1,162 @@
+"""One image on its way through one codec, for people to look at. What was needed last stays loaded.
+
+Imports torch: a panel imports it when something is to be loaded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import pandas as pd
+import torch
+
+from fpnkit.analysis.compute import detect
+from fpnkit.analysis.examples import Photo, thumbnail
+from fpnkit.analysis.statistics import maps as shown
+from fpnkit.analysis.statistics.loss import ErrorStatistics
+from fpnkit.analysis.subject import Bench, Subject, bench_key, build_bench, load_subject
+from fpnkit.codecs.coder import CodedImage, CoderInput
+from fpnkit.codecs.learned import LearnedCoder
+from fpnkit.data.windows import Features
+from fpnkit.detectors.base import Detections
+from fpnkit.errors import RunError
+from fpnkit.geometry import ImageGeometry
+from fpnkit.pyramid import Pyramid, PyramidSpec
+from fpnkit.runs import layout
+from fpnkit.runs.trained import find_candidates
+
+_BENCHES, _SUBJECTS, _IMAGES = 2, 6, 6  # that stay: a sweep and some images to go to and fro between
+
+Value = TypeVar("Value")
+
+
+@dataclass(frozen=True)
+class View:
+    """What there is to see of one image and one codec. Every payload is real: written as a file and decoded again."""
+
+    run: Path
+    epoch: int  # of the best model
+    model: str  # its hash
+    split: str
+    images: int  # of the split
+    index: int
+    title: str  # of the image
+    photo: Photo
+    spec: PyramidSpec
+    geometry: ImageGeometry
+    original: Pyramid
+    decoded: Pyramid
+    before: Detections
+    after: Detections
+    bits: pd.DataFrame  # estimated, at each position of each level's latents: `analysis.shown.bits_map`
+    levels: pd.DataFrame  # level, channels, payload_bits, estimated_bits, bpp of the payload, snr_db
+    channels: pd.DataFrame  # level, channel, variance, mse, snr_db over this image
+    file_bytes: int
+    bpp: float  # of the file
+    categories: Mapping[int, str]
+
+    def boxes(self, threshold: float) -> pd.DataFrame:
+        """Detections of at least this score before and after, in pixels of the image."""
+        return shown.boxes(self.before, self.after, threshold, self.categories)
+
+    def cells(self, level: str, channel: int | None) -> pd.DataFrame:
+        """A channel of a level, or with None the mean of all, before and after: `analysis.shown.channel_map`."""
+        return shown.channel_map(self.original, self.decoded, self.spec, self.geometry, level, channel)
+
+
+@dataclass(frozen=True)
+class _Image:
+    """What does not depend on the codec."""
+
+    pixels: torch.Tensor
+    photo: Photo
+    features: Features
+    before: Detections
+
+
+@dataclass
+class Loader:
+    """Loads what a view needs, and keeps some of it."""
+
+    _benches: dict[Hashable, Bench] = field(default_factory=dict)
+    _subjects: dict[Hashable, Subject] = field(default_factory=dict)
+    _images: dict[Hashable, _Image] = field(default_factory=dict)
+
+    def view(self, run: Path, split: str, index: int) -> View:
+        """The newest best model of a run; an index beyond the last image is the last.
+
+        Raises FpnkitError: no such run, no model yet, data or weights that are missing or others than before.
+        """
+        if not layout.is_run_directory(run):
+            raise RunError(f"{run}: not a run directory")
+        config = find_candidates([str(run)], None, (), ())[0].config
+        key = bench_key(config, split)
+        bench = _kept(self._benches, _BENCHES, key, lambda: build_bench(config, split, 1))
+        best = (run / layout.BEST_MODEL).stat()
+        stamp = (key, run, best.st_mtime_ns, best.st_size, best.st_ino)
+        subject = _kept(self._subjects, _SUBJECTS, stamp, lambda: load_subject(run, bench))
+        index = min(index, len(bench.images) - 1)
+        image = _kept(self._images, _IMAGES, (key, index), lambda: _look(bench, index))
+        return _through(subject, image, split, index)
+
+
+def _kept(kept: dict[Hashable, Value], most: int, key: Hashable, make: Callable[[], Value]) -> Value:
+    """What was made for the key, now the last to be given up."""
+    value = kept.pop(key) if key in kept else make()
+    kept[key] = value
+    while len(kept) > most:
+        del kept[next(iter(kept))]
+    return value
+
+
+@torch.no_grad()
+def _look(bench: Bench, index: int) -> _Image:
+    sample, features = bench.images[index], bench.features.load(index)
+    size = (sample.image.shape[1], sample.image.shape[2])
+    photo = Photo(index, sample.image_id, np.asarray(thumbnail(sample.image)), size)
+    return _Image(sample.image, photo, features, detect(bench.detector, features.pyramid, features))
+
+
+@torch.no_grad()
+def _through(subject: Subject, image: _Image, split: str, index: int) -> View:
+    bench, trained, features = subject.bench, subject.trained, image.features
+    codec, coder = trained.codec, LearnedCoder(trained)
+    coded = coder.encode(CoderInput(image.pixels, features.pyramid, features.geometry))
+    decoded = coder.decode(coded.data).pyramid
+    errors = ErrorStatistics()
+    errors.update(features.pyramid, decoded)
+    return View(
+        run=subject.run,
+        epoch=trained.epoch,
+        model=trained.hash,
+        split=split,
+        images=len(bench.images),
+        index=index,
+        title=bench.images.title(index),
+        photo=image.photo,
+        spec=codec.spec,
+        geometry=features.geometry,
+        original=features.pyramid,
+        decoded=decoded,
+        before=image.before,
+        after=detect(bench.detector, decoded, features),
+        bits=shown.bits_map(codec.coded_latents(features.pyramid), codec.spec, features.pyramid, features.geometry),
+        levels=_levels(coded, codec.spec, features.original_pixels, errors.levels()),
+        channels=errors.channels(),
+        file_bytes=len(coded.data),
+        bpp=8 * len(coded.data) / features.original_pixels,
+        categories=bench.categories,
+    )
+
+
+def _levels(coded: CodedImage, spec: PyramidSpec, pixels: float, errors: pd.DataFrame) -> pd.DataFrame:
+    rows = [
+        (level.name, level.channels, coded.bits_level[level.name], coded.bits_estimated[level.name])
+        for level in spec.levels
+    ]
+    table = pd.DataFrame(rows, columns=["level", "channels", "payload_bits", "estimated_bits"])
+    return table.assign(bpp=table["payload_bits"] / pixels).merge(errors[["level", "snr_db"]], on="level")

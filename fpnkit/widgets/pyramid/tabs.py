@@ -1,0 +1,211 @@
+"""What the tabs of the viewer show of one image and one codec: channels, bits, objects. Each draws when it is open."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import ipywidgets as widgets
+import pandas as pd
+from matplotlib.figure import Figure
+
+from fpnkit.foundation import text
+from fpnkit.plots.maps import without_counterpart
+from fpnkit.widgets.common import html
+from fpnkit.widgets.common.panel import AS_WIDE_AS_NEEDED, LABEL, WIDE, WRAPPED, Choices, Panel, picture
+
+if TYPE_CHECKING:
+    from fpnkit.widgets.pyramid.loading import View
+
+ALL_LEVELS = "all levels"
+_ACTIVE = 6  # channels that are named
+_NAMED = 5  # objects that are named
+_COMPUTING = html.paragraph("computing …", pale=True)  # until a tab is drawn for the first time
+
+
+class ChannelsView(widgets.VBox):
+    """A channel of a level, or the mean of all: original, decoded, difference."""
+
+    def __init__(self, panel: Panel) -> None:
+        self._panel, self._quiet = panel, False
+        self._view: View | None = None
+        self.level = widgets.ToggleButtons(options=[], description="Level", style={"button_width": "auto"})
+        self.level.layout.display = "none"
+        self._level = Choices(panel, self.level, "show the level", self.show_level)
+        self.channel = widgets.IntSlider(0, 0, 0, description="Channel", continuous_update=False, style=LABEL)
+        self.channel.layout = {**WIDE, "flex": "1 1 240px"}
+        self.mean = widgets.Checkbox(False, description="mean of all channels", indent=False)
+        self.mean.layout = AS_WIDE_AS_NEEDED
+        panel.on(self.channel, "show the channel", self._moved)
+        panel.on(self.mean, "show the channel", self._moved)
+        self.picture, self.words = picture(), widgets.HTML(_COMPUTING)
+        row = widgets.HBox([self.channel, self.mean], layout=WRAPPED)
+        super().__init__([self.level, row, self.picture, self.words])
+
+    def show(self, view: View) -> None:
+        """Level and channel stay where the codec has them."""
+        self._view = view
+        names = view.spec.names
+        self.level.layout.display = None
+        self._level.replace([(name, name) for name in names], otherwise=names[0])
+        self.show_level()
+
+    def show_level(self) -> None:
+        """As far as it has so many channels, the channel stays."""
+        if self._view is not None:
+            self._quiet = True
+            self.channel.max = self._view.spec[self.level.value].channels - 1
+            self._quiet = False
+            self.draw()
+
+    def draw(self) -> None:
+        """The figure and what it says in words."""
+        view, level = self._view, self.level.value
+        if view is None:
+            return
+        self.channel.disabled = self.mean.value
+        channel = None if self.mean.value else self.channel.value
+        name = f"{level} mean of channels" if channel is None else f"{level} channel {channel}"
+        self.words.value = html.paragraph(_channel_words(view, level, channel))
+        cells = view.cells(level, channel)
+
+        def plot() -> Figure:
+            from fpnkit.analysis.channel_figures import channel_figure
+
+            return channel_figure(view.photo.size, cells, name)
+
+        self._panel.draw(self.picture, plot, f"{name} of {view.title}: original, decoded, difference")
+
+    def _moved(self) -> None:
+        if not self._quiet:
+            self.draw()
+
+
+class BitsView(widgets.VBox):
+    """Where in the image the bits went, by the entropy model's estimate, and the payload of each level."""
+
+    def __init__(self, panel: Panel) -> None:
+        self._panel = panel
+        self._view: View | None = None
+        self.level = widgets.ToggleButtons(options=[], description="Level", style={"button_width": "auto"})
+        self.level.layout.display = "none"
+        self._level = Choices(panel, self.level, "show the bits", self.draw)
+        self.picture, self.words = picture(), widgets.HTML(_COMPUTING)
+        super().__init__([self.level, self.picture, self.words])
+
+    def show(self, view: View) -> None:
+        """The level stays where the codec has it."""
+        self._view = view
+        names = (ALL_LEVELS, *view.spec.names)
+        self.level.layout.display = None
+        self._level.replace([(name, name) for name in names], otherwise=ALL_LEVELS)
+        self.draw()
+
+    def draw(self) -> None:
+        """The figure and what it says in numbers."""
+        view, level = self._view, self.level.value
+        if view is None:
+            return
+        self.words.value = html.bounded(_bits_table(view))
+
+        def plot() -> Figure:
+            from fpnkit.analysis.channel_figures import level_bits_figure
+            from fpnkit.analysis.example_figures import bits_figure
+
+            if level == ALL_LEVELS:
+                return bits_figure(view.photo, view.bits)
+            return level_bits_figure(view.photo, view.bits[view.bits["level"] == level])
+
+        self._panel.draw(self.picture, plot, f"Heat over {view.title}: bits of {level}; the table has the sums")
+
+
+class ObjectsView(widgets.VBox):
+    """What the detector finds before and after."""
+
+    def __init__(self, panel: Panel) -> None:
+        self._panel = panel
+        self._view: View | None = None
+        # The first value is that of the report and of self-mAP.
+        self.threshold = widgets.FloatSlider(
+            0.3, min=0.05, max=0.95, step=0.05, description="Score at least", continuous_update=False, style=LABEL
+        )
+        self.threshold.layout = WIDE
+        panel.on(self.threshold, "show the objects", self.draw)
+        self.picture, self.words = picture(), widgets.HTML(_COMPUTING)
+        super().__init__([self.threshold, self.picture, self.words])
+
+    def show(self, view: View) -> None:
+        """The threshold stays."""
+        self._view = view
+        self.draw()
+
+    def draw(self) -> None:
+        """The figure and what it says in words."""
+        view = self._view
+        if view is None:
+            return
+        boxes = view.boxes(self.threshold.value)
+        told = _object_words(boxes)
+        self.words.value = html.paragraph(told)
+
+        def plot() -> Figure:
+            from fpnkit.analysis.example_figures import boxes_figure
+
+            return boxes_figure(view.photo, boxes)
+
+        self._panel.draw(self.picture, plot, f"Detections in {view.title}: {told}")
+
+
+def _channel_words(view: View, level: str, channel: int | None) -> str:
+    whole = view.levels.set_index("level").loc[level]
+    channels = view.channels[view.channels["level"] == level]
+    height, width = view.original.sizes[level]
+    parts = [f"{level}: {len(channels)} channels of {width} x {height} cells, SNR {_decibels(whole['snr_db'])}"]
+    if channel is not None:
+        row = channels[channels["channel"] == channel].iloc[0]
+        parts.append(f"Channel {channel}: SNR {_decibels(row['snr_db'])}, {_share(row, channels)} of the variance")
+    most = channels.sort_values("variance", ascending=False, kind="stable")["channel"].head(_ACTIVE)
+    return ". ".join([*parts, f"Most active here: channels {', '.join(map(str, most))}."])
+
+
+def _share(row: pd.Series, channels: pd.DataFrame) -> str:
+    return f"{row['variance'] / (channels['variance'].sum() or 1.0):.1%}"
+
+
+def _decibels(value: Any) -> str:
+    return "–, it is constant" if value != value else f"{value:.1f} dB"
+
+
+def _bits_table(view: View) -> str:
+    total = int(view.levels["payload_bits"].sum())
+    rows = []
+    for row in view.levels.to_dict("records"):
+        share = row["payload_bits"] / (total or 1)
+        positions = int((view.bits["level"] == row["level"]).sum())
+        each = f"{row['estimated_bits'] / positions:.1f}"
+        bits = (f"{row['payload_bits']:,}", f"{share:.0%}", f"{row['estimated_bits']:,.0f}")
+        rows.append((row["level"], *bits, each, f"{row['bpp']:.4f}", _decibels(row["snr_db"])))
+    header = ("", "payload (bits)", "share", "estimated (bits)", "per position", "bpp", "SNR")
+    return html.table(rows, header, whole=True)
+
+
+def _object_words(boxes: pd.DataFrame) -> str:
+    before, after = (boxes[boxes["features"] == features] for features in ("uncompressed", "decoded"))
+    lost, new = before[without_counterpart(before, after)], after[without_counterpart(after, before)]
+    parts = [f"{_count(len(before), 'object')} before, {len(after)} after: {len(lost)} lost, {len(new)} new."]
+    if len(before) - len(lost) != len(after) - len(new):
+        parts.append("Boxes that lie on each other may have one counterpart.")
+    parts += [f"{name}: {_names(found)}." for name, found in (("Lost", lost), ("New", new)) if len(found)]
+    return " ".join(parts)
+
+
+def _names(boxes: pd.DataFrame) -> str:
+    named = [
+        f"{text.printable(str(category))} {score:.2f}"
+        for category, score in boxes[["category", "score"]].head(_NAMED).to_numpy().tolist()
+    ]
+    more = len(boxes) - len(named)
+    return ", ".join(named) + (f" and {more} more" if more else "")
+
+
+def _count(number: int, name: str) -> str:
+    return f"{number} {name}{'' if number == 1 else 's'}"

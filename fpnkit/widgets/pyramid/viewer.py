@@ -1,0 +1,233 @@
+"""Looking into the pyramid: what a codec makes of each channel, where its bits go, which objects are lost.
+
+viewer = PyramidViewer()
+viewer.view.levels             # bits, bpp and SNR of what is shown, for the cells below
+"""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import ipywidgets as widgets
+from matplotlib.axes import Axes
+
+from fpnkit.config.load import load_config
+from fpnkit.config.schema import CodecConfig
+from fpnkit.errors import RunError
+from fpnkit.foundation import text
+from fpnkit.plots.maps import plot_photo
+from fpnkit.plots.panels import new_panels
+from fpnkit.runs import layout
+from fpnkit.runs.store import RunInfo
+from fpnkit.widgets.common import html
+from fpnkit.widgets.common.panel import LABEL, WIDE, Choices, Panel, picture
+from fpnkit.widgets.common.run_list import ANY_STATUS, NO_RUNS, KnownRuns, choose
+from fpnkit.widgets.pyramid.sweeps import RunSet, run_sets
+from fpnkit.widgets.pyramid.tabs import BitsView, ChannelsView, ObjectsView
+
+if TYPE_CHECKING:
+    from fpnkit.analysis.examples import Photo
+    from fpnkit.widgets.pyramid.loading import Loader, View
+
+MOST_SHOWN = 200  # sets in the list, runs on the slider
+_TABS = ("Channels", "Bits", "Objects")
+_SPLITS = {"val": "validation", "test": "test"}
+_PHOTO_INCHES = 2.2
+_NOTHING = Path()  # a slider cannot be empty, nor its value None
+
+
+class PyramidViewer(Panel):
+    """The codecs in `base_dir`, by default the usual one. The first is loaded in a thread while the page is shown."""
+
+    def __init__(self, base_dir: Path | str | None = None, *, dark: bool | None = None) -> None:
+        self.base_dir = layout.default_base_dir("fpn_compression") if base_dir is None else Path(base_dir)
+        super().__init__("Inside the pyramid", dark=dark)
+        self._known, self._runs = KnownRuns(self.base_dir), list[RunInfo]()
+        self._sets: dict[Any, RunSet] = {}
+        self._loader: Loader | None = None
+        self._view: View | None = None
+        self._drawn: Photo | None = None  # of the last image that was drawn
+        self._quiet = False  # while controls follow what is shown
+        self._make_controls()
+        self.channels, self.bits, self.objects = ChannelsView(self), BitsView(self), ObjectsView(self)
+        self.tabs = widgets.Tab([self.channels, self.bits, self.objects], titles=_TABS)
+        self.on(self.tabs, "show", self._show_tab, "selected_index")
+        self._arrange()
+        self.attempt("refresh", self._read)
+        self._opening = threading.Thread(target=self.attempt, args=("show", self.show_chosen), daemon=True)
+        self._opening.start()
+
+    @property
+    def view(self) -> View:
+        """What is shown; waits until it is loaded. Raises what failed, or RunError where there is nothing to show."""
+        self._opening.join()
+        if self._view is None:
+            nothing = "no codec is shown" if self._runs else "there are no runs yet"
+            raise self.failures.get("show", RunError(f"{self.base_dir}: {nothing}"))
+        return self._view
+
+    def refresh(self) -> None:
+        """Read the base directory again, and the best model of what is chosen. Raises RunError."""
+        before = self.lmbda.value
+        try:
+            self._read()
+        finally:
+            self.attempt("show", self.show_chosen)
+            if before not in (_NOTHING, self.lmbda.value):
+                self.said.value = html.paragraph(f"{text.printable(before.name)} is gone.") + self.said.value
+
+    def show_chosen(self) -> None:
+        """Load what is chosen and show it; on failure nothing is shown. Raises FpnkitError."""
+        self._view = None
+        try:
+            run = self.lmbda.value
+            if run == _NOTHING:
+                self._say(self._invitation())
+            else:
+                self._say(f"loading {text.printable(run.name)} …")
+                self._offer_splits(run)
+                self._view = self._load(run)
+        except BaseException:
+            self._say("")
+            raise
+        finally:
+            self._show_view()
+
+    def redraw(self) -> None:
+        """Draw the open figure again, in the other colours."""
+        self._drawn = None
+        self._draw_photo()
+        self._show_tab()
+
+    def _make_controls(self) -> None:
+        half = {"width": "auto", "flex": "1 1 260px"}
+        # Half a word would load a codec that nobody looks for: it is looked at when it is complete.
+        self.search = widgets.Text(description="Search", continuous_update=False, style=LABEL, layout=half)
+        self.search.placeholder = "parts of name, note, tags …"
+        self.on(self.search, "search", self._list)
+        self.reload = self.button("Refresh", "refresh", self.refresh, tip="Read the directory and the best model again")
+        self.choice = widgets.Dropdown(description="Runs", style=LABEL, layout=WIDE)
+        self._choice = Choices(self, self.choice, "show", self._choose)
+        # Without continuous updates this kind of slider says nothing when it is moved by keys. While it is dragged
+        # ipywidgets sends no more than the kernel has done with.
+        self.lmbda = widgets.SelectionSlider(options=[("no codec", _NOTHING)], description="Lambda", style=LABEL)
+        self.lmbda.layout = {**WIDE, "margin": "2px 8px 2px 2px"}  # its label stands out of it
+        self._lmbda = Choices(self, self.lmbda, "show", self.show_chosen)
+        self.split = widgets.Dropdown(options=[("validation", "val")], description="Images", style=LABEL)
+        self.split.layout = {"width": "auto"}
+        self._split = Choices(self, self.split, "show", self.show_chosen)
+        self.image = widgets.IntSlider(1, 1, 1, description="Image", continuous_update=False, style=LABEL, layout=half)
+        self.on(self.image, "show", self._image_moved)
+        self.photo, self.said = picture(), widgets.HTML(layout={"flex": "1 1 300px"})
+
+    def _arrange(self) -> None:
+        wrapped = {"flex_flow": "row wrap", "align_items": "flex-start"}
+        self.tabs.layout.display = "none"  # until there is something in them
+        first = widgets.HBox([self.search, self.reload], layout=wrapped)
+        images = widgets.HBox([self.split, self.image], layout=wrapped)
+        about = widgets.HBox([self.photo, self.said], layout=wrapped)
+        self.show([first, self.choice, self.lmbda, images, about, self.tabs])
+
+    def _read(self) -> None:
+        try:
+            missing = layout.is_usual(self.base_dir) and not self.base_dir.exists()
+            self._runs = [] if missing else self._known.read()
+        except RunError:
+            self._runs = []
+            raise
+        finally:
+            self._list()
+
+    def _list(self) -> None:
+        """Offer the sets that the search finds; another one is shown only if what was chosen is gone."""
+        sets = run_sets(choose(self._runs, self.search.value, ANY_STATUS, "", "newest first"))
+        self._sets = {each.key: each for each in sets[:MOST_SHOWN]}
+        options = [(each.label, each.key) for each in self._sets.values()]
+        self._choice.replace(options, otherwise=sets[0].key if sets else None)
+        if self._offer_runs() and self._loader is not None:
+            self.attempt("show", self.show_chosen)
+
+    def _choose(self) -> None:
+        self._offer_runs()
+        self.show_chosen()
+
+    def _offer_runs(self) -> bool:
+        """On the slider those of the chosen set; → whether another one is chosen now."""
+        chosen = self._sets.get(self.choice.value)
+        options = chosen.options(MOST_SHOWN) if chosen else [("no codec", _NOTHING)]
+        changed = self._lmbda.replace(options, otherwise=chosen.newest.path if chosen else _NOTHING)
+        self.lmbda.disabled = len(options) == 1
+        return changed
+
+    def _offer_splits(self, run: Path) -> None:
+        if not (run / layout.CONFIG_USED).is_file():
+            return  # the loader says what is wrong with it
+        config = load_config(run / layout.CONFIG_USED)
+        has_test = isinstance(config, CodecConfig) and config.data.test is not None
+        names = [name for name in _SPLITS if name == "val" or has_test]
+        self._split.replace([(_SPLITS[name], name) for name in names], otherwise="val")
+
+    def _load(self, run: Path) -> View:
+        if self._loader is None:
+            from fpnkit.widgets.pyramid.loading import Loader  # torch takes seconds
+
+            self._loader = Loader()
+        return self._loader.view(run, self.split.value, self.image.value - 1)
+
+    def _image_moved(self) -> None:
+        if not self._quiet:
+            self.show_chosen()
+
+    def _show_view(self) -> None:
+        shown = self._view is not None
+        self.image.disabled = not shown
+        for part in (self.photo, self.tabs):
+            part.layout.display = None if shown else "none"
+        if self._view is None:
+            return
+        self._quiet = True
+        self.image.max, self.image.value = self._view.images, self._view.index + 1
+        self._quiet = False
+        status = next((run.status for run in self._runs if run.path == self._view.run), "")
+        self.said.value = _facts(self._view, status)
+        self._draw_photo()
+        self._show_tab()
+
+    def _draw_photo(self) -> None:
+        """Unless it is there already."""
+        view = self._view
+        if view is None or view.photo is self._drawn:
+            return
+
+        def plot() -> Axes:
+            (ax,) = new_panels(1, 1, view.photo.size[0] / view.photo.size[1], _PHOTO_INCHES)
+            return plot_photo(view.photo.pixels, view.photo.size, ax=ax)
+
+        self.draw(self.photo, plot, f"image {view.title}")
+        self._drawn = view.photo
+
+    def _show_tab(self) -> None:
+        if self._view is not None:
+            (self.channels, self.bits, self.objects)[self.tabs.selected_index].show(self._view)
+
+    def _say(self, line: str) -> None:
+        self.said.value = html.paragraph(line)
+
+    def _invitation(self) -> str:
+        if self._runs:
+            return "No run with a codec here. Choose another directory, or search for something else."
+        return NO_RUNS
+
+
+def _facts(view: View, status: str) -> str:
+    height, width = view.photo.size
+    shares = view.levels["payload_bits"] / (view.levels["payload_bits"].sum() or 1)
+    levels = ", ".join(f"{name} {share:.0%}" for name, share in zip(view.levels["level"], shares, strict=True))
+    lines = [
+        f"{text.printable(view.title)}, {width} x {height} pixels; image {view.index + 1} of {view.images}",
+        f"{view.bpp:.4f} bpp: a file of {view.file_bytes:,} bytes, of whose payload {levels}",
+    ]
+    run = f"{text.printable(view.run.name)}, best model of epoch {view.epoch} ({view.model})"
+    return "".join(html.paragraph(line) for line in lines) + html.status_line(status, run)

@@ -1,0 +1,72 @@
+"""How an R-D figure looks: its axes and what is drawn beside the curves."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import ipywidgets as widgets
+from matplotlib.axes import Axes
+
+from fpnkit.plots.rd import axis_name, plot_rd, rate_name
+from fpnkit.plots.style import new_axes
+from fpnkit.ratedist.points import PERCENT, RATES, Curve, RdPoints, mean_of
+from fpnkit.widgets.common.panel import LABEL, Choices, Panel
+
+_INCHES = 7.0
+_INTERVALS = [("where there is room", ""), ("all", True), ("none", False)]
+
+
+class AxesView(widgets.HBox):
+    """Controls; `plot` draws as they say."""
+
+    def __init__(self, panel: Panel, changed: Callable[[], None]) -> None:
+        look = {"style": LABEL, "layout": {"width": "auto"}}
+        self.x = widgets.Dropdown(options=[(rate_name(x), x) for x in RATES], description="x axis", **look)
+        self.y = widgets.Dropdown(description="y axis", **look)
+        self.logarithmic = widgets.Checkbox(
+            True, description="logarithmic rate", indent=False, layout={"width": "auto"}
+        )
+        self.ceiling = widgets.Checkbox(True, description="ceiling", indent=False, layout={"width": "auto"})
+        self.intervals = widgets.Dropdown(options=_INTERVALS, description="95 % intervals", **look)
+        self._metrics = Choices(panel, self.y, "draw", changed)
+        for control in (self.x, self.logarithmic, self.ceiling, self.intervals):
+            panel.on(control, "draw", changed)
+        row = {"flex_flow": "row wrap", "align_items": "center", "grid_gap": "0 14px"}
+        super().__init__([self.x, self.y, self.intervals, self.logarithmic, self.ceiling], layout=row)
+
+    def offer(self, points: RdPoints, metrics: Sequence[str]) -> None:
+        """What the points have."""
+        self._metrics.replace([(axis_name(key), key) for key in metrics], otherwise=points.accuracy)
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """As `plot_rd` takes them."""
+        shown = {
+            "log": self.logarithmic.value,
+            "ceiling": self.ceiling.value,
+            "intervals": None if self.intervals.value == "" else self.intervals.value,
+        }
+        return {"x": self.x.value, "y": self.y.value, **shown}
+
+    @property
+    def state(self) -> tuple[Any, ...]:
+        """Differs where the figure would."""
+        return tuple(self.options.values())
+
+    def plot(self, points: RdPoints) -> Axes:
+        """As wide as a page has room for."""
+        return plot_rd(points, ax=new_axes(_INCHES, 0.55 + 0.012 * len(points.curves)), **self.options)
+
+    def words(self, points: RdPoints) -> str:
+        """What the figure shows, for those who cannot see it: each curve from end to end."""
+        x, y = self.x.value, self.y.value
+        ends = [_ends(curve, x, y) for curve in points.curves]
+        return f"{axis_name(y)} over {rate_name(x)}. {' '.join(ends)} All points stand in the table below."
+
+
+def _ends(curve: Curve, x: str, y: str) -> str:
+    steps = curve.steps(x, y)
+    if not steps:
+        return f"{curve.name}: by validation only."
+    scale = 100 if y in PERCENT else 1
+    told = [f"{scale * mean_of(step, y):.3g} at {mean_of(step, x):.3g}" for step in (steps[0], steps[-1])]
+    return f"{curve.name}: {' to '.join(told) if len(steps) > 1 else told[0]}."

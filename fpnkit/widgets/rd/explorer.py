@@ -1,0 +1,202 @@
+"""Rate against accuracy of runs and anchors, while they train and afterwards.
+
+explorer = RDExplorer()
+explorer                       # choose runs, anchors, axes; compare; save
+explorer.frame                 # the points that are shown, for the cells below; also .points and .figure()
+"""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import ipywidgets as widgets
+from matplotlib.figure import Figure
+
+from fpnkit.errors import RunError, UserError
+from fpnkit.foundation import text
+from fpnkit.plots.panels import figure_of
+from fpnkit.plots.rd_files import save_rd
+from fpnkit.plots.style import style
+from fpnkit.ratedist.overview import judge, metrics
+from fpnkit.ratedist.points import RdPoints
+from fpnkit.ratedist.rows import dataset_line, point_rows
+from fpnkit.ratedist.table import frame
+from fpnkit.runs import layout
+from fpnkit.widgets.common import html
+from fpnkit.widgets.common.background import Background
+from fpnkit.widgets.common.panel import Panel, picture
+from fpnkit.widgets.common.run_list import NO_RUNS
+from fpnkit.widgets.rd.axes import AxesView
+from fpnkit.widgets.rd.choice import ChoiceView
+from fpnkit.widgets.rd.reading import PointReader, Read
+from fpnkit.widgets.rd.saving import SaveView
+from fpnkit.widgets.rd.tables import ComparisonView, judged_html
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+LOOK_SECONDS = 10.0  # between looks at the disk
+_MOST_ROWS = 300  # of points; all are in `frame`
+_BUSY = 0.02  # of the time is spent on looking and drawing, where that takes long
+_AT_ONCE_SECONDS = 0.1  # so long a reading is waited for, so that few runs are there without a flicker
+
+
+class RDExplorer(Panel):
+    """The runs of `base_dir`, by default the codecs', with their anchors; says what `python -m fpnkit.rd` says.
+
+    Reading and resampling go on beside the panel; `update`, which is polled, shows what has come of them.
+    """
+
+    def __init__(
+        self,
+        base_dir: Path | str | None = None,
+        *,
+        dark: bool | None = None,
+        poll_seconds: float = 0.5,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.base_dir = layout.default_base_dir("fpn_compression") if base_dir is None else Path(base_dir).absolute()
+        super().__init__("Rate and accuracy", dark=dark)
+        self._now, self._looked, self._spent = now, float("-inf"), 0.0
+        self._reader = PointReader(self.base_dir)
+        self._reading = Background[Read]("read")
+        self._read: Read | None = None
+        self._drawn: object = None  # what the figure was drawn from
+        self.reload = self.button("Refresh", "refresh", self.refresh, tip="Read runs and anchors again")
+        self.choice = ChoiceView(self, self._reader, self.read, self.reload)
+        self.axes = AxesView(self, self.show_points)
+        self.about, self.table, self.judged = widgets.HTML(), widgets.HTML(), widgets.HTML()
+        self.picture = picture()
+        self.comparison = ComparisonView(self)
+        self.saving = SaveView(self, self._save)
+        self._shown = [self.table, self.comparison, self.judged, self.saving]
+        parts = [self.choice, self.axes, self.about, self.picture, *self._shown]
+        self.show(parts)
+        self._say(f"reading the runs in {text.printable(self.base_dir)} …")
+        if not self.attempt("refresh", self.refresh):
+            self._say("Nothing is shown yet.")
+        if poll_seconds:
+            self.poll("update", self.update, poll_seconds)
+
+    @property
+    def points(self) -> RdPoints:
+        """Those of the figure; waits while they are read. Raises RunError or UserError: there are none."""
+        with self._acting:
+            if self._reading.wait():
+                self._take()
+            if self._read is None:
+                raise RunError(f"base directory {self.base_dir}: nothing was read, see the panel")
+            metrics(self._read.points, self._read.missing)
+            return self._read.points
+
+    @property
+    def frame(self) -> "pd.DataFrame":
+        """Their table, a row a point; see `fpnkit.ratedist.table.frame`."""
+        return frame(self.points)
+
+    def figure(self) -> Figure:
+        """The one that is shown, to keep or change."""
+        points = self.points
+        with style(dark=self.dark.value):
+            return figure_of(self.axes.plot(points))
+
+    def refresh(self) -> None:
+        """Read everything again; what is chosen stays chosen. Raises RunError: no base directory."""
+        self._look()
+        self.choice.list_again()
+        self.read()
+
+    def read(self) -> None:
+        """What is chosen, beside the panel; few runs are there at once."""
+        self._ask()
+        self._reading.wait(_AT_ONCE_SECONDS)
+        self._show_read()
+
+    def update(self) -> None:
+        """Show what was read and computed since, and now and then look for changes on disk."""
+        self._show_read()
+        self.attempt("compare", self.comparison.update)
+        if self._now() - self._looked >= max(LOOK_SECONDS, self._spent / _BUSY):
+            self.attempt("refresh", self._look_again)
+
+    def finish(self) -> None:
+        """Wait for everything that is read or computed, and show it; for cells and tests that need it."""
+        with self._acting:
+            self._reading.wait()
+            self._show_read()
+            self.comparison.finish()
+
+    def show_points(self) -> None:
+        """Draw what was read, and say what goes with it."""
+        if self._read is None:
+            return
+        points, began = self._read.points, time.perf_counter()
+        try:
+            self.axes.offer(points, metrics(points, self._read.missing))
+        except UserError as nothing:
+            self._say(NO_RUNS if not self._reader.runs else str(nothing))
+            return
+        x, y = self.axes.x.value, self.axes.y.value
+        self.about.value = html.paragraph(dataset_line(points, y), pale=True) if points.dataset else ""
+        self._draw(points)
+        self.judged.value = judged_html(judge(points, x, y, self._read.missing), points, self.base_dir)
+        self.comparison.show(points, x, y)
+        self._display(True)
+        self._spent += time.perf_counter() - began
+
+    def redraw(self) -> None:
+        """Draw the figure again, in the other colours."""
+        self.show_points()
+
+    def _look(self) -> bool:
+        """Whether anything changed on disk."""
+        self._looked, began = self._now(), time.perf_counter()
+        try:
+            return self._reader.look()
+        finally:
+            self._spent = time.perf_counter() - began
+
+    def _look_again(self) -> None:
+        changed = self._look()
+        if self.choice.list_again() or changed or "read" in self.failures:
+            self._ask()
+
+    def _ask(self) -> None:
+        wanted = self.choice.wanted
+        self._reading.ask(lambda: self._reader.read(wanted))
+
+    def _show_read(self) -> None:
+        if self._reading.ready:
+            self.attempt("read", self._take)
+
+    def _take(self) -> None:
+        """Show what was read. Raises what that raised; what was shown then stays."""
+        self._read = self._reading.result()
+        self.choice.offer(self._read)
+        self.show_points()
+
+    def _draw(self, points: RdPoints) -> None:
+        asked = (points, self.axes.state, self.dark.value)
+        if asked == self._drawn:
+            return
+        self.draw(self.picture, lambda: self.axes.plot(points), self.axes.words(points))
+        rows = point_rows(points, self.axes.y.value)
+        shown = html.scrolled(html.numbers(rows.rows[:_MOST_ROWS], rows.header))
+        more = f", the first {_MOST_ROWS} of {len(rows.rows):,}" if len(rows.rows) > _MOST_ROWS else ""
+        self.table.value = html.bounded(html.folded(f"The points in numbers{more}", shown))
+        self._drawn = asked
+
+    def _save(self, path: Path) -> list[Path]:
+        return save_rd(self.points, path, **self.axes.options)
+
+    def _say(self, words: str) -> None:
+        """In place of a figure."""
+        self._drawn = None
+        self.about.value = html.paragraph("\n".join(text.printable(line) for line in words.splitlines()), pale=True)
+        self.picture.layout.display = "none"
+        self._display(False)
+
+    def _display(self, visible: bool) -> None:
+        for widget in self._shown:
+            widget.layout.display = None if visible else "none"

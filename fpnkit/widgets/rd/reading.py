@@ -1,0 +1,129 @@
+"""What an R-D panel reads: runs and anchors, again only where a file changed."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from fpnkit.errors import RunError
+from fpnkit.launch.sweep import runs_of_sweep, sweep_ids, sweep_path
+from fpnkit.ratedist.gather import RunPoints, most_common, read_anchors, read_run
+from fpnkit.ratedist.points import RdPoints
+from fpnkit.ratedist.table import read_points
+from fpnkit.runs import layout
+from fpnkit.runs.results import Summary
+from fpnkit.runs.store import RunInfo
+from fpnkit.widgets.common.run_list import KnownRuns, file_time
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is to be shown. None: all."""
+
+    sweeps: tuple[str, ...] | None = None
+    runs: tuple[Path, ...] | None = None
+    anchors: tuple[str, ...] | None = None
+    dataset: str | None = None  # None: what most runs were evaluated on
+
+
+@dataclass(frozen=True)
+class Read:
+    """What was found of it, and what else could be chosen."""
+
+    points: RdPoints
+    missing: tuple[str, ...]  # what sweeps lack
+    datasets: tuple[str, ...]  # that these runs were evaluated on
+    common: str | None  # the one that most were
+    anchors: tuple[str, ...]  # of the same images and detector
+
+
+class PointReader:
+    """The runs of one base directory. `look` and `read` may run in different threads."""
+
+    def __init__(self, base_dir: Path) -> None:
+        self.base_dir = base_dir
+        self.runs: list[RunInfo] = []  # in no order
+        self.sweeps: list[str] = []
+        self._list = KnownRuns(base_dir)
+        self._state: dict[Path, object] = {}  # of all files that are read
+        self._found: dict[Path, tuple[object, RunPoints]] = {}
+
+    def look(self) -> bool:
+        """List runs and sweeps; → whether anything changed on disk. Raises RunError: no base directory."""
+        before = self._state
+        self.runs, self.sweeps, self._state = [], [], {}
+        if layout.is_usual(self.base_dir) and not self.base_dir.exists():
+            return bool(before)
+        self.runs = [info for info in self._list.read() if info.path.suffix != ".log"]
+        self.sweeps = sweep_ids(self.base_dir)
+        # Beside the files the status: that of a run whose process has died changes without any file.
+        stamps = self._list.stamps()
+        self._state = {
+            info.path: (stamps[info.path], file_time(info.path / layout.METRICS), info.status, info.reason)
+            for info in self.runs
+        }
+        self._found = {path: found for path, found in self._found.items() if path in self._state}
+        plans = [sweep_path(self.base_dir, sweep) for sweep in self.sweeps]
+        self._state |= {plan: file_time(plan) for plan in plans}
+        return self._state != before
+
+    def read(self, wanted: Wanted) -> Read:
+        """Raises RunError or UserError: what is wanted cannot be read."""
+        runs, missing = self._wanted_runs(wanted)
+        names = self._datasets(runs)
+        dataset = wanted.dataset if wanted.dataset in names else None
+        here = read_points(runs, anchors=[], dataset=dataset, read=self._read_run)
+        anchors = _anchors_like(here)
+        chosen = None if wanted.anchors is None else [name for name in wanted.anchors if name in anchors]
+        points = read_points(runs, anchors=chosen, dataset=dataset, read=self._read_run)
+        return Read(points, tuple(missing), tuple(names), self._common(runs), tuple(anchors))
+
+    def _wanted_runs(self, wanted: Wanted) -> tuple[list[Path], list[str]]:
+        everything = sorted(info.path for info in self.runs)
+        if wanted.runs is not None:
+            return [path for path in everything if path in wanted.runs], []
+        if wanted.sweeps is None:
+            return [path for path in everything if layout.is_run_directory(path)], []
+        runs, missing = list[Path](), list[str]()
+        for sweep in wanted.sweeps:
+            try:
+                of_sweep, lacking = runs_of_sweep(self.base_dir, sweep)
+            except RunError as error:
+                missing.append(f"sweep {sweep} left out: {error}")
+                continue
+            runs += of_sweep
+            missing += lacking
+        return list(dict.fromkeys(runs)), missing
+
+    def _datasets(self, runs: Sequence[Path]) -> list[str]:
+        return sorted({summary.dataset for summary in self._summaries(runs)})
+
+    def _common(self, runs: Sequence[Path]) -> str | None:
+        summaries = self._summaries(runs)
+        most = most_common(summaries)
+        names = [summary.dataset for summary in summaries if (summary.data_id, summary.detector_id) == most]
+        return names[0] if names else None
+
+    def _summaries(self, runs: Sequence[Path]) -> list[Summary]:
+        return [summary for path in runs for _, summary in self._read_run(path).measured]
+
+    def _read_run(self, path: Path) -> RunPoints:
+        state = self._state.get(path)
+        known = self._found.get(path)
+        if known is not None and state is not None and known[0] == state:
+            return known[1]
+        try:
+            found = read_run(path)
+        except RunError as error:  # gone since the last look, or broken: the others are there all the same
+            found = RunPoints(left_out=f"run {layout.short_name(path.name)}: left out: {error}")
+        self._found[path] = (state, found)
+        return found
+
+
+def _anchors_like(points: RdPoints) -> list[str]:
+    """Names of those on the same images with the same detector; without any run of the set that most are on."""
+    stored = read_anchors(layout.home())
+    groups = [(curve.data_id, curve.detector_id) for curve in points.curves if curve.data_id is not None]
+    most = None if points.curves else most_common([found for _, found in stored])
+    return sorted(
+        {point.codec for point, found in stored if (found.data_id, found.detector_id) in ([most] if most else groups)}
+    )

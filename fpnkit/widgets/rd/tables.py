@@ -1,0 +1,128 @@
+"""What is said below an R-D figure: rates at shares of the ceiling, bits saved, doubts, what to train next."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import ipywidgets as widgets
+
+from fpnkit.errors import FpnkitError
+from fpnkit.foundation import text
+from fpnkit.foundation.tables import Rows
+from fpnkit.launch.request import make_request
+from fpnkit.ratedist.judge import NextLambda
+from fpnkit.ratedist.overview import Comparison, Remarks, compare_all
+from fpnkit.ratedist.points import RdPoints
+from fpnkit.ratedist.resampling import Resampler
+from fpnkit.ratedist.rows import bd_rows, bd_title, next_line, share_rows, share_title
+from fpnkit.runs import layout
+from fpnkit.widgets.common import html
+from fpnkit.widgets.common.background import Background
+from fpnkit.widgets.common.panel import LABEL, Choices, Panel
+from fpnkit.widgets.common.run_list import file_time
+
+_NOTHING = "(nothing)", ""  # not None, which is no choice at all
+_MOST_WARNINGS = 6  # that are not folded
+_LEFT_OUT = " left out: "  # in the words of a warning about what is not drawn
+_COMPUTING = "computing intervals over resamples of the images … (seconds)"
+
+
+class ComparisonView(widgets.VBox):
+    """Computed beside the panel; `update` shows what has come of it."""
+
+    def __init__(self, panel: Panel) -> None:
+        self._panel = panel
+        self._points: RdPoints | None = None
+        self._asked: object = None  # what is computed, or was
+        self._sampler = Resampler("", "")
+        self._sampled: Mapping[Path, object] = {}
+        self._work = Background[Comparison]("compare")
+        place = {"width": "auto", "align_self": "flex-start"}
+        self.against = widgets.Dropdown(options=[_NOTHING], description="BD-rate against", style=LABEL, layout=place)
+        self._curves = Choices(panel, self.against, "compare", self._ask)
+        self.said, self.shares, self.savings = widgets.HTML(), widgets.HTML(), widgets.HTML()
+        super().__init__([self.said, self.shares, self.against, self.savings])
+
+    def show(self, points: RdPoints, x: str, y: str) -> None:
+        """Of these points, as soon as it is computed."""
+        self._points = points
+        names = [curve.name for curve in points.curves if curve.steps(x, y)]
+        self._curves.replace([_NOTHING, *((text.printable(name), name) for name in names)], otherwise="")
+        if (x, y) != (self._sampler.x, self._sampler.y) or self._evaluated_again(points):
+            self._sampler = Resampler(x, y)
+            self.shares.value = self.savings.value = ""  # of something else
+        self._ask()
+
+    def update(self) -> None:
+        """Show what was computed, if anything was since. Raises what that raised."""
+        if self._work.ready:
+            self.said.value = ""
+            self._fill(self._work.result())
+
+    def finish(self) -> None:
+        """Wait for what is computed, and show it."""
+        self._work.wait()
+        self.update()
+
+    def _evaluated_again(self, points: RdPoints) -> bool:
+        """Whether something that was resampled is there anew."""
+        directories = [point.directory for curve in points.curves for point in curve.points if point.directory]
+        now = {directory: file_time(directory / layout.SUMMARY) for directory in directories}
+        changed = any(self._sampled.get(directory, time) != time for directory, time in now.items())
+        self._sampled = now if changed else {**self._sampled, **now}
+        return changed
+
+    def _ask(self) -> None:
+        points, sampler, against = self._points, self._sampler, self.against.value or None
+        if points is None:
+            return
+        solid = [(curve.name, tuple(point for point in curve.points if point.solid)) for curve in points.curves]
+        asked = (sampler, against, solid, points.ceiling, points.ceiling_directory)
+        if asked == self._asked:  # a run on its way changes the figure, not what is compared
+            return
+        self._asked = asked
+        self.said.value, self.savings.value = html.paragraph(_COMPUTING, pale=True), ""
+        self._work.ask(lambda: compare_all(points, sampler, against))
+
+    def _fill(self, compared: Comparison) -> None:
+        x, y, against = self._sampler.x, self._sampler.y, self.against.value or None
+        shares = html.paragraph(f"No curve has a share of a ceiling in {y}.", pale=True)
+        if compared.shares:
+            shares = _table(share_rows(compared.shares, x, y), share_title(x))
+        self.shares.value = shares
+        self.savings.value = _savings(compared, y, against)
+
+
+def _savings(compared: Comparison, y: str, against: str | None) -> str:
+    if against is None:
+        return html.paragraph("Choose a curve to see how many bits the others save against it.", pale=True)
+    if not compared.savings:
+        return html.paragraph("no other curve is measured", pale=True)
+    return _table(bd_rows(compared.savings, y), bd_title(against))
+
+
+def _table(rows: Rows, caption: str) -> str:
+    return html.bounded(html.numbers(rows.rows, rows.header, caption=caption))
+
+
+def judged_html(judged: Remarks, points: RdPoints, base_dir: Path) -> str:
+    """Warnings, and what to train next with the command that does it."""
+    # What is drawn and doubtful before what is not drawn.
+    warnings = sorted(judged.warnings, key=lambda warning: _LEFT_OUT in warning)
+    first, more = warnings[:_MOST_WARNINGS], warnings[_MOST_WARNINGS:]
+    parts = [html.folded("Warnings", html.bullets(first), opened=True)] if first else []
+    parts += [html.folded(f"{len(more)} more", html.bullets(more))] if more else []
+    if judged.following:
+        commands = [_next(found, points, base_dir) for found in judged.following]
+        parts.append(html.folded("Next lambda", "".join(commands), opened=True))
+    return html.bounded("".join(parts))
+
+
+def _next(found: NextLambda, points: RdPoints, base_dir: Path) -> str:
+    """With the config of a run of the curve, as no other file is sure to be as it was."""
+    config = next(point.path for point in points.curve(found.curve).points if point.path) / layout.CONFIG_USED
+    place = None if base_dir == layout.default_base_dir("fpn_compression") else base_dir
+    try:
+        command = html.code(make_request(config, [text.rate(found.lmbda)], {}, [], place).command, broken=True)
+    except FpnkitError as error:  # of another version of fpnkit, or gone
+        command = html.paragraph(str(error), pale=True)
+    return html.paragraph(next_line(found)) + command

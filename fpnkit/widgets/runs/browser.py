@@ -1,0 +1,128 @@
+"""Finding, looking at, comparing and tidying runs.
+
+browser = RunBrowser()
+browser.run.metrics()          # the run that is chosen, for the cells below
+"""
+
+from pathlib import Path
+
+import ipywidgets as widgets
+
+from fpnkit.errors import RunError
+from fpnkit.foundation import text
+from fpnkit.runs import layout
+from fpnkit.runs.run import Run
+from fpnkit.runs.store import RunInfo
+from fpnkit.widgets.common import html
+from fpnkit.widgets.common.panel import LABEL, WIDE, Choices, Panel
+from fpnkit.widgets.common.run_list import ANY_STATUS, NO_RUNS, ORDERS, KnownRuns, choose, label
+from fpnkit.widgets.runs.compare import CompareView
+from fpnkit.widgets.runs.details import details_html
+from fpnkit.widgets.runs.moves import MovesView
+from fpnkit.widgets.runs.notes import WordsView
+
+MOST_SHOWN = 200  # options in a list: a browser needs a second for some thousands, and nobody reads them
+_STATUSES = (ANY_STATUS, "running", "finished", "stopped", "crashed", "killed", "stale", "incomplete", "imported")
+_TABS = ("Details", "Compare", "Notes", "Archive")  # short: a narrow page cuts long ones
+
+
+class RunBrowser(Panel):
+    """The runs of `base_dir`, by default the codecs'. A directory that is missing or unreadable is said in place."""
+
+    def __init__(self, base_dir: Path | str | None = None, *, dark: bool | None = None) -> None:
+        self.base_dir = layout.default_base_dir("fpn_compression") if base_dir is None else Path(base_dir)
+        super().__init__(f"Runs in {text.printable(self.base_dir)}", dark=dark)
+        self._known = KnownRuns(self.base_dir)
+        self.runs: list[RunInfo] = []
+        self.matches: list[RunInfo] = []
+        self._make_filters()
+        self.count = widgets.HTML()
+        self.choice = widgets.Dropdown(description="Run", style=LABEL, layout=WIDE)
+        self._choice = Choices(self, self.choice, "show", self.show_chosen)
+        self.details = widgets.HTML()
+        self.compare, self.words = CompareView(self), WordsView(self)
+        self.moves = MovesView(self, self.base_dir, self.refresh)
+        self.tabs = widgets.Tab([self.details, self.compare, self.words, self.moves], titles=_TABS)
+        self.on(self.tabs, "show", self.show_chosen, "selected_index")
+        self.show([*self._filter_rows(), self.count, self.choice, self.tabs])
+        self.attempt("refresh", self.refresh)
+        if self.matches:
+            self.choice.value = self.matches[0].path
+
+    @property
+    def run(self) -> Run:
+        """The chosen one. Raises RunError if there is none."""
+        if self.choice.value is None:
+            raise RunError("no run is chosen")
+        return Run(self.choice.value)
+
+    def refresh(self) -> None:
+        """Read the base directory again; what is chosen stays chosen. Raises RunError."""
+        try:
+            missing = layout.is_usual(self.base_dir) and not self.base_dir.exists()
+            self.runs = [] if missing else self._known.read()
+        except RunError:
+            self.runs = []
+            raise
+        finally:
+            self.filter()
+            self.attempt("show", self.show_chosen)
+
+    def filter(self) -> None:
+        """List what fulfils search, status and query. Raises RunError: the query; the list is then as it was."""
+        found = choose(self.runs, self.search.value, self.status.value, self.query.value, self.order.value)
+        self.matches, shown = found, found[:MOST_SHOWN]
+        if self._choice.replace([(label(run), run.path) for run in shown]):
+            self.show_chosen()
+        self.count.value = html.paragraph(self._count(len(shown)), pale=True)
+
+    def show_chosen(self) -> None:
+        """Fill the open tab. Raises RunError: the run is gone or unreadable."""
+        path, shown = self.choice.value, self.matches[:MOST_SHOWN]
+        match self.tabs.selected_index:
+            case 0:
+                self.details.value = html.paragraph(self._invitation(), pale=True)
+                if path is not None:
+                    self.details.value = details_html(path)
+            case 1:
+                self.compare.show(path, shown)
+            case 2:
+                self.words.show(path)
+            case 3:
+                self.moves.show(path, self.runs)
+
+    def redraw(self) -> None:
+        """Draw the curves again, in the other colours."""
+        if self.tabs.selected_index == 1:
+            self.compare.draw()
+
+    def _make_filters(self) -> None:
+        half = {"width": "auto", "flex": "1 1 260px"}
+        self.search = widgets.Text(description="Search", placeholder="parts of name, note, tags …", style=LABEL)
+        self.search.layout = half
+        self.status = widgets.Dropdown(options=_STATUSES, description="Status", style=LABEL, layout={"width": "auto"})
+        self.order = widgets.Dropdown(options=list(ORDERS), description="Order", style=LABEL, layout={"width": "auto"})
+        # Half an expression is none: this one is looked at when it is complete.
+        self.query = widgets.Text(description="Query", continuous_update=False, style=LABEL, layout=half)
+        self.query.placeholder = "lmbda < 1e-3 and best_loss < 2"
+        self.reload = self.button("Refresh", "refresh", self.refresh, tip="Read the directory again")
+        for control in (self.search, self.status, self.order, self.query):
+            self.on(control, "filter", self.filter)
+
+    def _filter_rows(self) -> list[widgets.Widget]:
+        wrapped = {"flex_flow": "row wrap"}
+        first = widgets.HBox([self.search, self.status, self.order], layout=wrapped)
+        return [first, widgets.HBox([self.query, self.reload], layout=wrapped)]
+
+    def _count(self, shown: int) -> str:
+        total = f"{len(self.runs):,} {'run' if len(self.runs) == 1 else 'runs'}"
+        if not self.runs:
+            return "no runs yet"
+        if shown < len(self.matches):
+            return f"{shown} of {len(self.matches):,} shown, {total} in all; search to see others"
+        return total if shown == len(self.runs) else f"{shown} of {total}"
+
+    def _invitation(self) -> str:
+        if self.runs:
+            return "Choose a run above."
+        return NO_RUNS

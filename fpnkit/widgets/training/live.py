@@ -1,0 +1,282 @@
+"""One training as it goes: status, progress, curves, log; stopping it and going on."""
+
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import ipywidgets as widgets
+
+from fpnkit.config.diff import flatten
+from fpnkit.errors import RunError
+from fpnkit.foundation import text
+from fpnkit.launch.local import FOLDER, load, start
+from fpnkit.launch.output import last_lines
+from fpnkit.launch.stop import How, stop
+from fpnkit.launch.sweep import SweepPoint
+from fpnkit.launch.tail import MetricsTail, Pace, pace
+from fpnkit.launch.watch import TrainingState, see
+from fpnkit.plots.metrics import metric_name
+from fpnkit.plots.training import plot_training
+from fpnkit.runs import layout
+from fpnkit.runs.metrics import MetricsLine
+from fpnkit.runs.record import RunRecord
+from fpnkit.widgets.common import html
+from fpnkit.widgets.common.panel import LABEL, WIDE, Confirmation, Panel, picture
+
+# A figure is 100 kB and a third of a second: seldom, and the longer it is watched, the less a minute changes.
+REDRAW_SECONDS, _SLOWEST_REDRAW_SECONDS = 10.0, 120.0
+_REDRAW_SHARE = 0.05  # of the time watched
+_FEWEST_LINES = 2  # one makes no curve
+_LOG_SECONDS = 5.0
+_LOG_LINES = 15
+_NO_NUMBER = ("time", "split", "epoch", "step", "seconds")
+_SWEEP_SECONDS = 5.0  # a sweep is looked up among all runs of its directory
+
+
+class LiveView(widgets.VBox):
+    """Shows what `watched` names: a run directory or what a start wrote. It has no other state of a training."""
+
+    def __init__(self, panel: Panel, now: Callable[[], float] = time.monotonic) -> None:
+        self._panel, self._now = panel, now
+        self.watched: Path | None = None
+        self.seen: TrainingState | None = None
+        self._tail: MetricsTail | None = None
+        self._began = self._drawn = self._logged = self._looked = float("-inf")
+        self._fresh = False  # points that are not drawn yet
+        self._make_controls()
+        self._buttons = widgets.HBox([self.stop_button, self.kill_button, self.resume_button])
+        self._log = widgets.Accordion([self.output], titles=["Log"])
+        parts = [self.head, self.strip, self.bar, self._buttons, self.confirmation, self.said, self.failure]
+        super().__init__([*parts, self.picture, self.numbers, self._log])
+        self._show_nothing()
+
+    @property
+    def running(self) -> bool:
+        """Whether what is shown did run at the last look."""
+        return self.seen is not None and self.seen.running
+
+    @property
+    def shown(self) -> tuple[object, ...]:
+        """Differs where another training is shown, or one of those shown has begun or ended."""
+        seen = self.seen
+        return (self.watched, *((seen.status, seen.run, *(each.status for each in seen.sweep)) if seen else ()))
+
+    def watch(self, path: Path | None) -> None:
+        """Show this one from now on. Raises RunError if it is gone."""
+        self.watched, self.seen, self._tail = path, None, None
+        self._began = self._now()
+        self._drawn = self._logged = self._looked = float("-inf")
+        self.said.value = ""
+        self.confirmation.withdraw()
+        self._show_nothing()
+        self.update()
+
+    def update(self) -> None:
+        """Look again and show what has changed. Raises RunError if it cannot be read."""
+        if self.watched is None or not self._due():
+            return
+        if not self.watched.exists():
+            self._forget(self.watched)
+            return
+        seen = see(self.watched)
+        if seen.run is not None and seen.log is not None and not seen.sweep and self.watched.parent.name == FOLDER:
+            # What a start wrote is tidied away some day; a run without a log may be taken back, as on a full disk.
+            self.watched = seen.run
+        changed = self.seen is None or (seen.status, seen.run) != (self.seen.status, self.seen.run)
+        self.seen, self._looked = seen, self._now()
+        if changed:
+            self._drawn = self._logged = float("-inf")
+        speed = self._read_metrics(seen)
+        self._show_state(seen, speed)
+        self._show_log(seen)
+        self._draw(seen)
+
+    def stop(self) -> None:
+        """As the button says: gracefully, or at once what was asked before. Raises RunError if it has ended."""
+        self._end("now" if self._require().asked else "graceful")
+        self._look_at_once()
+
+    def ask_kill(self) -> None:
+        """Put the question."""
+        name = text.printable(self._require().name)
+        question = f"Kill {name}? What it learned since it last saved is lost."
+        self.confirmation.ask(question, "Yes, kill it", "kill", self.kill)
+
+    def kill(self) -> None:
+        """At once, with all that it started. Raises RunError if it has ended."""
+        self._end("kill")
+        self._look_at_once()
+
+    def resume(self) -> None:
+        """Go on with a run, or with the missing runs of a sweep. Raises RunError if it runs or cannot go on."""
+        seen = self._require()
+        assert self.watched is not None
+        if self.watched.parent.name == FOLDER:
+            launched = load(self.watched)
+            self.watch(start(launched.argv[launched.argv.index("-m") + 2 :], launched.base_dir, launched.module).file)
+        elif seen.run is not None:
+            self.watch(start(["--resume", str(seen.run)], seen.run.parent).file)
+
+    def redraw(self) -> None:
+        """In other colours."""
+        if self.seen is not None and self._tail is not None:
+            self._fresh, self._drawn = True, float("-inf")
+            self._draw(self.seen)
+
+    def _make_controls(self) -> None:
+        panel = self._panel
+        self.head, self.strip, self.said, self.failure = (widgets.HTML() for _ in range(4))
+        self.bar = widgets.FloatProgress(min=0, max=1, description="Progress", style=LABEL, layout=WIDE)
+        self.stop_button = panel.button("Stop", "stop", self.stop, look="warning")
+        self.kill_button = panel.button("Kill…", "kill", self.ask_kill)
+        self.resume_button = panel.button("Resume", "resume", self.resume)
+        self.confirmation = Confirmation(panel)
+        self.picture, self.numbers, self.output = picture(), widgets.HTML(), widgets.HTML()
+
+    def _require(self) -> TrainingState:
+        if self.seen is None:
+            raise RunError("no training is shown; start one or attach to one")
+        return self.seen
+
+    def _end(self, how: How) -> None:
+        self._require()
+        assert self.watched is not None
+        target = load(self.watched) if self.watched.parent.name == FOLDER else self.watched
+        self.said.value = html.paragraph(stop(target, how), pale=True)
+
+    def _forget(self, path: Path) -> None:
+        """Somebody moved or deleted it; the panel goes on without."""
+        self.watch(None)
+        self.head.value = html.paragraph(f"{text.printable(path.name)} is not there any more: it was moved or deleted.")
+
+    def _look_at_once(self) -> None:
+        self._looked = float("-inf")
+        self.update()
+
+    def _due(self) -> bool:
+        sweep = self.seen is not None and bool(self.seen.sweep)
+        return not sweep or self._now() - self._looked >= _SWEEP_SECONDS
+
+    def _read_metrics(self, seen: TrainingState) -> Pace | None:
+        if seen.run is None or seen.record is None:
+            return None
+        path = seen.run / layout.METRICS
+        if self._tail is None or self._tail.path != path:
+            self._tail = MetricsTail(path)
+        self._fresh = self._tail.read() or self._fresh
+        return pace(self._tail, seen.record)
+
+    def _show_nothing(self) -> None:
+        self.head.value = html.paragraph("Nothing is shown yet: start a training, or attach to one.", pale=True)
+        for widget in (self.strip, self.failure, self.numbers, self.output):
+            widget.value = ""
+        for widget in (self.bar, self._buttons, self.picture, self._log):
+            widget.layout.display = "none"
+        for button in (self.stop_button, self.kill_button, self.resume_button):
+            button.disabled = True
+
+    def _show_state(self, seen: TrainingState, speed: Pace | None) -> None:
+        share = _share(seen, speed)
+        self.head.value = html.status_line(seen.status, " · ".join(_facts(seen, speed)))
+        self.bar.layout.display = None if seen.running or share is not None else "none"
+        self._buttons.layout.display = self._log.layout.display = None
+        self.bar.value = round(share or 0.0, 3)
+        self.strip.value = _strip(seen.sweep, speed.share if speed else None) if seen.sweep else ""
+        self.failure.value = html.bounded(html.code(seen.failure)) if seen.failure else ""
+        self.stop_button.disabled = self.kill_button.disabled = not seen.running
+        self.stop_button.description = "End at once" if seen.running and seen.asked else "Stop"
+        self.resume_button.disabled = not _can_resume(seen)
+        if not seen.running:
+            self.confirmation.withdraw()
+            self.said.value = ""  # what was done to end it
+
+    def _show_log(self, seen: TrainingState) -> None:
+        if seen.log is None or self._now() - self._logged < _LOG_SECONDS:
+            return
+        self._logged = self._now()
+        lines = [text.cut(text.printable(line), 200) for line in last_lines(seen.log, _LOG_LINES)]
+        self.output.value = html.bounded(html.code("\n".join(lines)))
+
+    def _draw(self, seen: TrainingState) -> None:
+        now, tail = self._now(), self._tail
+        share = _REDRAW_SHARE * (now - self._began)
+        wait = max(REDRAW_SECONDS, min(share, _SLOWEST_REDRAW_SECONDS)) if seen.running else 0.0
+        if tail is None or not self._fresh or now - self._drawn < wait:
+            return
+        train, val = tail.lines("train"), tail.lines("val")
+        if seen.running and len(train) < _FEWEST_LINES and not val:
+            return
+        self._fresh, self._drawn = False, now
+        words = "Loss, rate and SNR over training steps; the last values stand in the table below"
+        self._panel.draw(self.picture, lambda: plot_training(train, val), words)
+        self.numbers.value = _numbers(train[-1:], val[-1:])
+
+
+def _facts(seen: TrainingState, speed: Pace | None) -> list[str]:
+    """What stands behind the badge."""
+    facts = [text.printable(seen.name)]
+    if seen.sweep:
+        facts.append(f"{_finished(seen.sweep)} of {len(seen.sweep)} finished")
+    if seen.sweep and seen.run is not None:
+        running = any(point.run and point.run.path == seen.run and point.status == "running" for point in seen.sweep)
+        if not running:
+            facts += ["preparing the next"] if seen.running else []
+            return [*facts, f"shown is {text.printable(layout.short_name(seen.run.name))}"]
+        facts.append(text.printable(layout.short_name(seen.run.name)))
+    facts += _progress(seen.record, speed)
+    return [*facts, text.printable(seen.reason)] if seen.reason else facts
+
+
+def _share(seen: TrainingState, speed: Pace | None) -> float | None:
+    """Of a run, or of all runs of a sweep."""
+    own = speed.share if speed else None
+    if not seen.sweep:
+        return own
+    running = any(point.status == "running" for point in seen.sweep)
+    return (_finished(seen.sweep) + (own or 0.0 if running else 0.0)) / len(seen.sweep)
+
+
+def _finished(points: Sequence[SweepPoint]) -> int:
+    return sum(point.status == "finished" for point in points)
+
+
+def _progress(record: RunRecord | None, speed: Pace | None) -> list[str]:
+    if record is None:
+        return []
+    facts = [f"epoch {record.epoch}/{record.epochs}", f"step {max(record.step, speed.step if speed else 0)}"]
+    if speed is not None and speed.steps_per_second and record.exit_code is None:
+        facts.append(f"{speed.steps_per_second:.3g} steps/s")
+        left = text.duration(speed.seconds_left) if speed.seconds_left is not None else "known after the first epoch"
+        facts.append(f"time left {left}")
+    return facts
+
+
+def _can_resume(seen: TrainingState) -> bool:
+    if seen.running:
+        return False
+    if seen.sweep:
+        return any(point.status != "finished" and not point.diverged for point in seen.sweep)
+    if seen.run is None:
+        return seen.status == "stopped"  # before it began: the same command once more
+    resumable = seen.status in ("stopped", "crashed", "killed", "stale") and seen.reason != "diverged"
+    return resumable and (seen.run / layout.LAST).exists()
+
+
+def _strip(points: Sequence[SweepPoint], share: float | None) -> str:
+    """A badge for each run; the one that runs says how far it is."""
+    cells = []
+    for point in points:
+        running = point.status == "running" and share is not None
+        seed = f" seed {point.seed}" if len({each.seed for each in points}) > 1 else ""
+        more = f" {share:.0%}" if running else ""
+        cells.append((f"λ {text.rate(point.lmbda)}{seed}", point.status, more))
+    return html.badges(cells)
+
+
+def _numbers(train: Sequence[MetricsLine], val: Sequence[MetricsLine]) -> str:
+    """The ends of the curves."""
+    ends = [each[0].to_dict() if each else {} for each in (train, val)]
+    numbers = [flatten({key: value for key, value in end.items() if key not in _NO_NUMBER}) for end in ends]
+    keys = dict.fromkeys(key for each in numbers for key in each)
+    shown = [(metric_name(key), *(text.number(each.get(key)) for each in numbers)) for key in keys]
+    return html.folded("Numbers", html.table(shown, ("", "last in training", "last in validation")))

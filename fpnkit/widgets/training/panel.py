@@ -1,0 +1,157 @@
+"""Starting trainings from a notebook, and watching them: each is a process of its own that outlives the kernel.
+
+panel = TrainingPanel()
+panel                          # choose, check, start; or attach to what runs already
+panel.run.metrics()            # the run that is shown, for the cells below
+"""
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import ipywidgets as widgets
+
+from fpnkit.errors import ConfigError, RunError
+from fpnkit.launch.local import start
+from fpnkit.launch.request import Request
+from fpnkit.launch.watch import Choice, running, twins
+from fpnkit.runs import layout
+from fpnkit.runs.run import Run
+from fpnkit.runs.store import RunInfo
+from fpnkit.widgets.common import html
+from fpnkit.widgets.common.panel import LABEL, WIDE, Choices, Confirmation, Panel
+from fpnkit.widgets.common.run_list import KnownRuns
+from fpnkit.widgets.training.live import LiveView
+from fpnkit.widgets.training.setup import Preflight, SetupView
+
+# Between looks for what else runs; among thousands of runs a look takes long, and is then taken less often.
+_LIST_SECONDS, _LIST_SHARE = 10.0, 0.01
+
+
+class TrainingPanel(Panel):
+    """`configs` is a folder, by default configs/ of the project; runs go to `base_dir`, by default that of the task."""
+
+    def __init__(
+        self,
+        configs: Path | str | None = None,
+        base_dir: Path | str | None = None,
+        *,
+        dark: bool | None = None,
+        poll_seconds: float = 1.0,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._preflight = Preflight()
+        super().__init__("Training", dark=dark)
+        self._now, self._next_list = now, float("-inf")
+        self._base_dir = None if base_dir is None else Path(base_dir).absolute()
+        kinds: tuple[layout.Kind, ...] = ("fpn_compression", "detection")
+        places = [self._base_dir] if self._base_dir else [layout.default_base_dir(kind) for kind in kinds]
+        self._places = [KnownRuns(place) for place in places]
+        folder = Path(os.path.abspath(layout.home() / "configs" if configs is None else configs))
+        self.start_button = self.button("Start", "start", self.ask_start, look="primary")
+        self.confirmation = Confirmation(self)
+        self.running = widgets.Dropdown(description="Running", style=LABEL, layout=WIDE)
+        self._running = Choices(self, self.running, "choose", self._offer)
+        self.attach_button = self.button("Attach", "attach", self.attach, tip="Show what is chosen")
+        self.offer = widgets.HTML()
+        self.live = LiveView(self, now)
+        self.setup = SetupView(self, self._preflight, folder, self._base_dir, self._settings_changed)
+        self._attaching = widgets.HBox([self.running, self.attach_button])
+        actions = widgets.HBox([self.start_button, self.setup.check_button])
+        below = [actions, self.confirmation, self.setup.checked, self.live]
+        self.show([self.offer, self._attaching, self.setup, *below])
+        self.attempt("list configs", self.setup.list_configs)
+        self.attempt("look for what runs", self.list_running)
+        if poll_seconds > 0:
+            self.poll("update", self.update, poll_seconds)
+
+    @property
+    def run(self) -> Run:
+        """The run that is shown. Raises RunError if there is none, or it has no directory yet."""
+        if self.live.seen is None or self.live.seen.run is None:
+            raise RunError("no run is shown yet")
+        return Run(self.live.seen.run)
+
+    def update(self) -> None:
+        """Show what has changed since the last time; the poll thread does it once a second."""
+        self.setup.update()
+        before = self.live.shown
+        self.live.update()
+        if self.live.shown != before or self._now() >= self._next_list:
+            self.list_running()
+
+    def list_running(self) -> None:
+        """Offer what runs in the base directories, but for what is shown already."""
+        began = self._now()
+        found = [each for runs in self._places for each in running(runs.base_dir, _read(runs))]
+        shown = self.live.watched, self.live.seen.run if self.live.seen else None
+        found = [each for each in found if each.path not in shown]
+        self._next_list = self._now() + max(_LIST_SECONDS, (self._now() - began) / _LIST_SHARE)
+        first = found[0].path if found else None
+        self._running.replace([(candidate.label, candidate.path) for candidate in found], otherwise=first)
+        self._offer()
+
+    def attach(self) -> None:
+        """Show what is chosen among what runs. Raises RunError."""
+        if self.running.value is None:
+            raise RunError("nothing runs that could be attached to")
+        self.live.watch(self.running.value)
+        self.list_running()
+
+    def ask_start(self) -> None:
+        """Start, or ask first where the same runs already. Raises ConfigError."""
+        self.setup.read()  # the file may have changed since
+        same = twins(self._request())
+        if same:
+            self._ask_twice(same)
+        else:
+            self.start()
+
+    def start(self) -> None:
+        """Start what the settings say, and show it. Raises ConfigError, RunError or StorageError."""
+        request = self._request()
+        self.setup.checked.value = ""
+        launched = start(request.arguments, request.base_dir, request.module)
+        self.live.watch(launched.file)
+        self.list_running()
+
+    def redraw(self) -> None:
+        """Draw the curves again, in the other colours."""
+        self.live.redraw()
+
+    def close(self) -> None:
+        """Take the panel off the page; what it started goes on."""
+        self._preflight.cancel()
+        super().close()
+
+    def _request(self) -> Request:
+        if self.setup.request is None:
+            raise ConfigError(["nothing can be started: see what is wrong with the settings below them"])
+        return self.setup.request
+
+    def _ask_twice(self, same: list[Choice]) -> None:
+        names = ", ".join(candidate.label for candidate in same)
+        question = f"The same is running already: {names}. Start it once more?"
+        self.confirmation.ask(question, "Yes, start another", "start", self.start, look="warning")
+
+    def _settings_changed(self) -> None:
+        self.start_button.disabled = self.setup.request is None
+        self.confirmation.withdraw()  # it was about others
+
+    def _offer(self) -> None:
+        """What can be done with what is chosen."""
+        count = len(self.running.options)
+        self.attach_button.disabled = self.running.value is None
+        self._attaching.layout.display = None if count else "none"
+        shown = self.live.watched is not None
+        told = f"{count} running: attach to see {'it' if count == 1 else 'one of them'}." if count and not shown else ""
+        self.offer.value = html.paragraph(told) if told else ""
+
+
+def _read(runs: KnownRuns) -> list[RunInfo]:
+    """Nothing where the directory is not there yet, or cannot be read: a start says why."""
+    try:
+        return runs.read()
+    except RunError:
+        return []

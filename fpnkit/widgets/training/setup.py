@@ -1,0 +1,179 @@
+"""What to train: a config, the settings that differ from it, and the command line that comes of them."""
+
+import os
+import re
+import subprocess
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO
+
+import ipywidgets as widgets
+
+from fpnkit.config.schema import CodecConfig, Config
+from fpnkit.errors import ConfigError, FpnkitError
+from fpnkit.foundation import text
+from fpnkit.launch.local import SWEEP, command
+from fpnkit.launch.needs import needs, parameters_in
+from fpnkit.launch.request import FLAGS, Request, make_request
+from fpnkit.launch.sweep import SweepPoint, new_sweep
+from fpnkit.runs.store import list_runs
+from fpnkit.widgets.common import html
+from fpnkit.widgets.common.panel import LABEL, WIDE, Choices, Panel
+
+_LABELS = {"--lr": "Learning rate", "--batch-size": "Batch size", "--epochs": "Epochs"}
+
+
+class SetupView(widgets.VBox):
+    """`request` is what the controls say; None while something in them is wrong, which stands below them."""
+
+    def __init__(
+        self, panel: Panel, preflight: "Preflight", folder: Path, base_dir: Path | None, changed: Callable[[], None]
+    ) -> None:
+        self._panel, self._preflight, self._changed = panel, preflight, changed
+        self._folder, self._base_dir = folder, base_dir
+        self.request: Request | None = None
+        self._read_stamp: tuple[int, int] | None = None  # of the config when it was read
+        self._make_controls()
+        check = panel.button("Check first", "check", self.start_check, tip="python -m fpnkit.train --dry-run")
+        self.check_button, self.checked = check, widgets.HTML()
+        fields = widgets.HBox([self.lambdas, *self.flags.values()], layout={"flex_flow": "row wrap"})
+        choice = widgets.HBox([self.config, self.reload_button])
+        super().__init__([choice, fields, self.more, self.problems, self.command])
+
+    def list_configs(self) -> None:
+        """Look for configs again; what is chosen stays chosen. Raises ConfigError if there is none."""
+        files = sorted(self._folder.rglob("*.yaml"), key=lambda file: (len(file.parts), str(file)))
+        options = [(text.printable(file.relative_to(self._folder)), file) for file in files]
+        self._files.replace(options, otherwise=files[0] if files else None)
+        self.read()
+        if not files:
+            raise ConfigError([f"{self._folder}: required a folder with configs (*.yaml), found none"])
+
+    def read(self) -> None:
+        """Take what the controls say, or say what is wrong with it."""
+        self.request, told = None, ""
+        self._read_stamp = _stamp(self.config.value)
+        lambdas = re.findall(r"[^,;\s]+", self.lambdas.value)
+        flags = {flag: field.value.strip() or None for flag, field in self.flags.items()}
+        settings = [line.strip() for line in self.more.value.splitlines() if line.strip()]
+        if self.config.value is not None:
+            try:
+                self.request = make_request(self.config.value, lambdas, flags, settings, self._base_dir)
+            except FpnkitError as error:
+                told = html.problem(str(error))
+        if self.request is not None:
+            self._hint(self.request.config)
+        self.problems.value = told
+        self._show_command()
+        self.check_button.disabled = self.request is None
+        self._preflight.cancel()
+        self.checked.value = ""
+        self._changed()
+
+    def start_check(self) -> None:
+        """Have the command say, without starting anything, what it would do."""
+        if self.request is None:
+            raise ConfigError(["there is nothing to check: the settings are not complete"])
+        self._preflight.start(self.request)
+        self.checked.value = html.paragraph("checking data, detector and disk …", pale=True)
+
+    def update(self) -> None:
+        """Read a config again that was changed or deleted meanwhile; show what a check found, once it has ended."""
+        if _stamp(self.config.value) != self._read_stamp:
+            self.read()
+        done = self._preflight.result()
+        if done is None:
+            return
+        request, code, said = done
+        lines = [said.rstrip(), *_demand(request, said)] if code == 0 else [said.rstrip()]
+        title = "✔ everything is in order" if code == 0 else "✖ it would not start"
+        self.checked.value = html.paragraph(title) + html.bounded(html.code("\n".join(lines)))
+
+    def _make_controls(self) -> None:
+        self.config = widgets.Dropdown(description="Config", style=LABEL, layout=WIDE)
+        self._files = Choices(self._panel, self.config, "read the config", self.read)
+        self.reload_button = self._panel.button("Refresh", "list configs", self.list_configs, tip="Look for configs")
+        self.lambdas = self._field("Lambda, or several")
+        self.flags = {flag: self._field(_LABELS[flag]) for flag in FLAGS}
+        self.more = widgets.Textarea(description="Other settings", style=LABEL, layout=WIDE, rows=2)
+        self.more.placeholder = "key.path=value, one a line, such as training.crop=128"
+        for control in (self.lambdas, *self.flags.values(), self.more):
+            self._panel.on(control, "read the settings", self.read)
+        self.problems = widgets.HTML()
+        self.command = widgets.Textarea(description="Command", style=LABEL, layout=WIDE, rows=2)
+        self._panel.on(self.command, "show the command", self._show_command)
+
+    def _field(self, label: str) -> widgets.Text:
+        return widgets.Text(description=label, style=LABEL, layout={"width": "auto", "flex": "1 1 180px"})
+
+    def _show_command(self) -> None:
+        """Also when somebody typed into it: it is for copying; settings have fields."""
+        self.command.value = "" if self.request is None else self.request.command
+
+    def _hint(self, config: Config) -> None:
+        """What holds for a field that is left empty."""
+        codec = isinstance(config, CodecConfig)
+        self.lambdas.disabled = not codec
+        self.lambdas.placeholder = f"{config.loss.lmbda:g}" if isinstance(config, CodecConfig) else "codecs only"
+        for flag, (_, key) in FLAGS.items():
+            self.flags[flag].placeholder = f"{getattr(config.training, key):g}"
+
+
+def _stamp(file: Path | None) -> tuple[int, int] | None:
+    """Differs where the file has changed; None where there is none."""
+    try:
+        stat = os.stat(file) if file is not None else None
+    except OSError:
+        return None
+    return None if stat is None else (stat.st_mtime_ns, stat.st_size)
+
+
+def _demand(request: Request, said: str) -> list[str]:
+    """Disk and time of one run; a sweep says them itself."""
+    if request.module == SWEEP or not isinstance(request.config, CodecConfig):
+        return []
+    lmbda, seed = request.config.loss.lmbda, request.config.seed
+    sweep = new_sweep(Path(request.arguments[1]), request.config, [lmbda], [seed])
+    runs = list_runs(request.base_dir) if request.base_dir.exists() else []
+    point = SweepPoint(lmbda, seed, None, "missing")
+    return needs(sweep, [point], runs, request.base_dir, parameters_in(said)).describe()
+
+
+class Preflight:
+    """One dry run at a time, in a process of its own that ends with this one."""
+
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[bytes] | None = None
+        self._output: IO[bytes] | None = None
+        self._request: Request | None = None
+
+    def start(self, request: Request) -> None:
+        """Begin, in place of one that is under way."""
+        self.cancel()
+        self._request, self._output = request, tempfile.TemporaryFile()  # noqa: SIM115 - closed by `cancel`
+        self._process = subprocess.Popen(
+            command([*request.arguments, "--dry-run"], request.module),
+            stdin=subprocess.DEVNULL,
+            stdout=self._output,
+            stderr=self._output,
+        )
+
+    def result(self) -> tuple[Request, int, str] | None:
+        """(what was checked, exit code, what it said), once; None before and after."""
+        if self._process is None or self._output is None or self._request is None or self._process.poll() is None:
+            return None
+        code, request = self._process.returncode, self._request
+        self._output.seek(0)
+        said = self._output.read().decode("utf-8", "replace")
+        self.cancel()
+        return request, code, said
+
+    def cancel(self) -> None:
+        """End it, if it is under way."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+        if self._output is not None:
+            self._output.close()
+        self._process = self._output = self._request = None

@@ -1,0 +1,66 @@
+import subprocess
+import sys
+
+import pytest
+
+from fpnkit.anchors.catalogue import ANCHORS, Anchor, build_coder, require_qualities, select
+from fpnkit.errors import UserError
+from tests.support.anchor_inputs import SPEC, with_skips
+
+
+def names(*words: str) -> list[str]:
+    return [anchor.name for anchor in select(words)]
+
+
+def test_without_words_all_are_meant() -> None:
+    assert names() == [anchor.name for anchor in ANCHORS]
+    assert len(set(names())) == len(ANCHORS) == 10
+
+
+def test_words_are_names_or_families_in_any_order_and_an_anchor_comes_once() -> None:
+    assert names("jpeg_input") == ["jpeg_input"]
+    assert names("jpeg") == ["jpeg_original", "jpeg_input"]
+    assert names("features") == ["features_zstd", "features_hevc"]
+    assert names("hevc") == ["hevc_original", "hevc_input", "features_hevc"]
+    assert names("input") == ["jpeg_input", "webp_input", "avif_input", "hevc_input"]
+    assert names("zstd", "jpeg_original", "jpeg") == ["jpeg_original", "jpeg_input", "features_zstd"]
+    assert set(names("images")) == set(names()) - set(names("features"))
+
+
+def test_an_unknown_word_is_told_with_the_nearest_and_all_others() -> None:
+    with pytest.raises(UserError) as caught:
+        select(["jpeg", "feature_zst"])
+    assert str(caught.value) == (
+        "--only feature_zst: no such anchor; did you mean features_zstd? known are jpeg_original, jpeg_input, "
+        "webp_original, webp_input, avif_original, avif_input, hevc_original, hevc_input, features_zstd, "
+        "features_hevc, jpeg, original, images, input, webp, avif, hevc, zstd, features"
+    )
+
+
+@pytest.mark.parametrize("anchor", ANCHORS, ids=lambda anchor: anchor.name)
+def test_the_own_qualities_of_an_anchor_are_allowed(anchor: Anchor) -> None:
+    require_qualities(anchor, anchor.qualities)
+
+
+@pytest.mark.parametrize(("name", "quality"), [("jpeg_input", 96), ("features_zstd", 0)])
+def test_a_quality_that_does_not_exist_is_refused(name: str, quality: int) -> None:
+    (anchor,) = select([name])
+    what = {"jpeg_input": "a quality from 1 to 95", "features_zstd": "a number of bits from 1 to 8"}[name]
+    with pytest.raises(UserError) as caught:
+        require_qualities(anchor, [5, quality])
+    own = " ".join(map(str, anchor.qualities))
+    assert str(caught.value) == f"--qualities {quality}: required for {name} {what}, such as its own {own}"
+
+
+@pytest.mark.parametrize("anchor", with_skips(list(ANCHORS)))
+def test_a_coder_has_the_name_of_its_anchor_and_a_suffix_of_its_own(anchor: Anchor) -> None:
+    coder = build_coder(anchor, anchor.qualities[0], SPEC)
+    assert coder.name == anchor.name
+    suffixes = [build_coder(other, other.qualities[0], SPEC).suffix for other in ANCHORS]
+    assert suffixes.count(coder.suffix) == 1
+
+
+def test_the_list_needs_no_torch_and_no_pyav() -> None:
+    code = "import sys, fpnkit.anchors.catalogue; print({'torch', 'av', 'PIL'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "set()\n"

@@ -1,0 +1,168 @@
+import contextlib
+import math
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import settings as limits
+from hypothesis import strategies as st
+from torch import Tensor
+
+from fpnkit.anchors.catalogue import ANCHORS, Anchor, build_coder
+from fpnkit.anchors.pictures import AVIF, HEVC, JPEG, WEBP, ImageAnchor, PictureFormat
+from fpnkit.errors import StreamError, UserError
+from fpnkit.foundation.varints import varints
+from fpnkit.pyramid import PyramidSpec
+from tests.support.anchor_inputs import as_image, image_source, needs_av, shapes_image, with_skips
+
+FINE = {"jpeg": 95, "webp": 95, "avif": 90, "hevc": 12}
+IMAGES = [anchor for anchor in ANCHORS if anchor.carries != "features"]
+
+PICTURES = [JPEG, WEBP, AVIF, pytest.param(HEVC, marks=needs_av)]
+every_picture = pytest.mark.parametrize("picture", PICTURES, ids=lambda picture: picture.name)
+
+
+def psnr_db(a: Tensor, b: Tensor) -> float:
+    return 10 * math.log10(255**2 / max(1e-9, (a.double() - b.double()).square().mean().item()))
+
+
+@every_picture
+@pytest.mark.parametrize("size", [(1, 1), (17, 33), (64, 47), (2, 130)])
+def test_a_picture_of_any_size_comes_back_in_that_size(picture: PictureFormat, size: tuple[int, int]) -> None:
+    image = shapes_image(*size)
+    coder = ImageAnchor(picture, "original", FINE[picture.name])
+    received = as_image(coder.decode(coder.encode(image_source(image, size)).data))
+    assert received.original == size
+    assert received.image.dtype == torch.uint8
+    assert received.image.shape == image.shape
+
+
+@every_picture
+def test_a_grey_picture_at_a_fine_quality_is_nearly_what_it_was(picture: PictureFormat) -> None:
+    """Grey, because all four code colour at half the resolution."""
+    grey = shapes_image(97, 131)[:1].expand(3, -1, -1)
+    coder = ImageAnchor(picture, "original", FINE[picture.name])
+    received = as_image(coder.decode(coder.encode(image_source(grey, (97, 131))).data))
+    assert psnr_db(received.image, grey) > 40
+
+
+@every_picture
+def test_colours_come_back(picture: PictureFormat) -> None:
+    flat = torch.tensor([200, 40, 90], dtype=torch.uint8)[:, None, None].expand(3, 30, 41)
+    coder = ImageAnchor(picture, "original", FINE[picture.name])
+    received = as_image(coder.decode(coder.encode(image_source(flat, (30, 41))).data))
+    assert (received.image.int() - flat.int()).abs().max() <= 3
+
+
+@every_picture
+def test_at_input_scale_the_receiver_has_the_contents_size_and_knows_the_originals(picture: PictureFormat) -> None:
+    source = image_source(shapes_image(150, 201), (75, 101))
+    coder = ImageAnchor(picture, "input", FINE[picture.name])
+    received = as_image(coder.decode(coder.encode(source).data))
+    assert received.image.shape == (3, 75, 101)
+    assert received.original == (150, 201)
+    assert psnr_db(received.image, shapes_image(75, 101)) > 28
+
+
+@every_picture
+def test_the_originals_size_costs_two_varints(picture: PictureFormat) -> None:
+    source = image_source(shapes_image(64, 200), (64, 200))  # one byte and two
+    original, scaled = (ImageAnchor(picture, scale, 40).encode(source).data for scale in ("original", "input"))
+    assert len(varints(64, 200)) == 3
+    assert scaled == varints(64, 200) + original
+
+
+def test_scaling_down_is_antialiased() -> None:
+    """Of columns 0 0 0 255 an eighth is left: without a filter, only the black between them would be seen."""
+    columns = torch.tensor([0, 0, 0, 255], dtype=torch.uint8).repeat(40).expand(3, 80, 160)
+    coder = ImageAnchor(JPEG, "input", 95)
+    received = as_image(coder.decode(coder.encode(image_source(columns, (10, 20))).data))
+    assert (received.image[:, :, 2:-2].float() - 255 / 4).abs().max() < 8
+
+
+@pytest.mark.parametrize("anchor", with_skips(IMAGES))
+def test_along_the_default_qualities_bytes_and_fidelity_rise(anchor: Anchor) -> None:
+    source = image_source(shapes_image(192, 192), (192, 192))
+    sizes, fidelity = [], []
+    for quality in anchor.qualities:
+        coder = build_coder(anchor, quality, PyramidSpec(()))
+        data = coder.encode(source).data
+        sizes.append(len(data))
+        fidelity.append(psnr_db(as_image(coder.decode(data)).image, source.image))
+    assert len(anchor.qualities) >= 6
+    assert sizes == sorted(set(sizes))
+    assert fidelity == sorted(set(fidelity))
+    assert sizes[-1] > 5 * sizes[0]
+
+
+@every_picture
+def test_encoding_is_deterministic_and_any_receiver_decodes_the_bytes(picture: PictureFormat) -> None:
+    source = image_source(shapes_image(50, 70), (40, 56))
+    data = ImageAnchor(picture, "input", 30).encode(source).data
+    assert ImageAnchor(picture, "input", 30).encode(source).data == data
+    same, other = (ImageAnchor(picture, "input", quality).decode(data) for quality in (30, 50))
+    assert torch.equal(as_image(same).image, as_image(other).image)
+
+
+def test_a_picture_larger_than_the_format_has_is_refused() -> None:
+    long = torch.zeros(3, 1, 16384, dtype=torch.uint8)
+    with pytest.raises(UserError) as caught:
+        ImageAnchor(WEBP, "original", 50).encode(image_source(long, (1, 16384)))
+    start, _, reason = str(caught.value).partition(" (")
+    assert start == "webp: required an image that it can hold, found 1 x 16384"
+    assert reason.startswith("encoding error 5")  # of libwebp: bad dimension
+
+
+@pytest.mark.parametrize("picture", [JPEG, WEBP, AVIF], ids=lambda picture: picture.name)
+@pytest.mark.parametrize("data", [b"", b"no picture at all" * 9])
+def test_what_is_no_picture_is_one_clear_error(picture: PictureFormat, data: bytes) -> None:
+    with pytest.raises(StreamError) as caught:
+        ImageAnchor(picture, "original", 50).decode(data)
+    assert str(caught.value) == f"{picture.name} stream: required a whole picture, found something else"
+
+
+@needs_av
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"", "stream: required 1 more bytes, found 0; the file is cut off"),
+        (b"\x00\x01\x00", "stream: required sides from 1 to 65535, found 0 x 1"),
+        (b"\x01\x01\x09abc", "stream: required 9 more bytes, found 3; the file is cut off"),
+        (b"\x01\x01\x02abc", "stream: required its end, found 1 more bytes"),
+        (b"\x01\x01\x03abc", "HEVC stream: required one frame 16 x 16 yuv420p, found none"),
+    ],
+)
+def test_what_is_no_hevc_picture_is_one_clear_error(data: bytes, message: str) -> None:
+    with pytest.raises(StreamError) as caught:
+        ImageAnchor(HEVC, "original", 30).decode(data)
+    assert str(caught.value) == message
+
+
+@needs_av
+def test_a_hevc_stream_of_another_picture_is_refused() -> None:
+    stream = ImageAnchor(HEVC, "original", 30).encode(image_source(shapes_image(40, 24), (40, 24))).data[2:]
+    with pytest.raises(StreamError) as caught:
+        ImageAnchor(HEVC, "original", 30).decode(varints(16, 16) + stream)
+    assert str(caught.value) == "HEVC stream: required one frame 16 x 16 yuv420p, found 40 x 24 yuv420p"
+
+
+@every_picture
+@limits(max_examples=30)
+@given(st.data())
+def test_a_broken_file_decodes_to_something_or_is_a_stream_error(picture: PictureFormat, data: st.DataObject) -> None:
+    whole = ImageAnchor(picture, "input", 40).encode(image_source(shapes_image(24, 31), (24, 31))).data
+    broken = bytearray(whole[: data.draw(st.integers(0, len(whole)))])
+    for place in data.draw(st.lists(st.integers(0, max(0, len(broken) - 1)), max_size=4)):
+        broken[place : place + 1] = bytes([data.draw(st.integers(0, 255))])
+    with contextlib.suppress(StreamError):
+        image = as_image(ImageAnchor(picture, "input", 40).decode(bytes(broken))).image
+        assert image.dtype == torch.uint8
+        assert image.shape[0] == 3
+
+
+@every_picture
+def test_a_file_that_lacks_its_last_quarter_is_refused(picture: PictureFormat) -> None:
+    coder = ImageAnchor(picture, "original", 40)
+    whole = coder.encode(image_source(shapes_image(100, 100), (100, 100))).data
+    with pytest.raises(StreamError):
+        coder.decode(whole[: len(whole) * 3 // 4])

@@ -1,0 +1,70 @@
+"""What anchors are tried on."""
+
+import functools
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from fpnkit.anchors.catalogue import Anchor
+from fpnkit.anchors.hevc import has_av
+from fpnkit.codecs.coder import CoderInput, ReceivedFeatures, ReceivedImage
+from fpnkit.config.schema import ShapesDetector
+from fpnkit.data.shapes import ShapesSet
+from fpnkit.detectors.build import build_detector
+from fpnkit.geometry import ImageGeometry
+from fpnkit.pyramid import LevelSpec, Pyramid, PyramidSpec
+
+SPEC = PyramidSpec((LevelSpec("p3", 5, 8), LevelSpec("p5", 7, 32), LevelSpec("p5b", 3, 32)))
+
+needs_av = pytest.mark.skipif(not has_av(), reason='needs PyAV: pip install "fpnkit[hevc]"')
+
+
+def with_skips(anchors: list[Anchor]) -> list[object]:
+    """Parameters of a test, by name."""
+    return [pytest.param(anchor, id=anchor.name, marks=needs_av if anchor.needs_av else ()) for anchor in anchors]
+
+
+def image_source(image: Tensor, content: tuple[int, int]) -> CoderInput:
+    """For image anchors, which do not look at the pyramid."""
+    size = (image.shape[1], image.shape[2])
+    return CoderInput(image, Pyramid({}), ImageGeometry(size, content, content))
+
+
+@functools.cache
+def shapes_image(height: int, width: int) -> Tensor:
+    """A procedural picture of any size."""
+    image = ShapesSet(1)[0].image
+    return F.interpolate(image[None].float(), (height, width), mode="bilinear", antialias=True)[0].to(torch.uint8)
+
+
+def random_source(sizes: dict[str, tuple[int, int]], seed: int = 0) -> CoderInput:
+    """A smooth pyramid of `SPEC` with the range of each level at another place."""
+    generator = torch.Generator().manual_seed(seed)
+    levels = {}
+    for number, level in enumerate(SPEC.levels):
+        coarse = torch.randn(1, level.channels, 3, 3, generator=generator)
+        values = F.interpolate(coarse, sizes[level.name], mode="bilinear") * 10**number - 5
+        levels[level.name] = values
+    geometry = ImageGeometry(original=(17, 333), content=(33, 60), canvas=(64, 64), offset=(15, 2))
+    return CoderInput(torch.zeros(3, 17, 333, dtype=torch.uint8), Pyramid(levels), geometry)
+
+
+@functools.cache
+def detector_source() -> tuple[PyramidSpec, CoderInput]:
+    """What the built-in detector makes of a part of a picture of shapes."""
+    detector = build_detector(ShapesDetector(kind="shapes_fcos"))
+    image = ShapesSet(1)[0].image[:, :96, :96]
+    batch = detector.prepare([image])
+    return detector.spec, CoderInput(image, detector.pyramid(batch), batch.geometry[0])
+
+
+def as_image(received: ReceivedFeatures | ReceivedImage) -> ReceivedImage:
+    assert isinstance(received, ReceivedImage)
+    return received
+
+
+def as_features(received: ReceivedFeatures | ReceivedImage) -> ReceivedFeatures:
+    assert isinstance(received, ReceivedFeatures)
+    return received
