@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from tqdm import tqdm
 
 from fpnkit.codecs.saved import TrainedCodec, load_codec
@@ -51,8 +50,8 @@ class Bench:
 
     @property
     def categories(self) -> dict[int, str]:
-        """Names by id; empty where nothing is labelled."""
-        return {category.id: category.name for category in self.images.categories}
+        """Names by id: the images' own, where nothing is labelled the detector's."""
+        return {**self.detector.class_names, **{category.id: category.name for category in self.images.categories}}
 
 
 @dataclass(frozen=True)
@@ -81,9 +80,6 @@ def build_bench(config: CodecConfig, split: str, count: int) -> Bench:
     indices = tuple(index * len(images) // count for index in range(count))
     images.check(indices)
     detector = build_detector(config.detector)
-    module = getattr(detector, "module", None)
-    if isinstance(module, torch.nn.Module):
-        module.eval()
     features = feature_cache(config.cache, detector, images)
     identity = _identity(config, split, images, indices)
     return Bench(detector, images, indices, features, split, detector.fingerprint(), identity)

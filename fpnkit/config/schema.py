@@ -106,14 +106,25 @@ TorchvisionModel = Literal[
 ]
 
 
-class ShapesDetector(Section):
+class DetectorBase(Section):
+    """What all detectors have."""
+
+    kind: str
+
+    @property
+    def label(self) -> str:
+        """The detector's name in logs, tables and folders."""
+        return self.kind
+
+
+class ShapesDetector(DetectorBase):
     """The small FCOS with P2..P6 for the built-in shapes."""
 
     kind: Literal["shapes_fcos"]
     weights: Weights | None = "builtin"  # "builtin", a file, a run, or null: untrained
 
 
-class TorchvisionDetector(Section):
+class TorchvisionDetector(DetectorBase):
     """A detector of torchvision's."""
 
     kind: Literal["torchvision"]
@@ -125,8 +136,13 @@ class TorchvisionDetector(Section):
     max_size: Annotated[int, Field(gt=0)] | None = None
     score_threshold: Annotated[float, Field(ge=0, lt=1)] = 0.05
 
+    @property
+    def label(self) -> str:
+        """The model."""
+        return self.model
 
-class NanodetDetector(Section):
+
+class NanodetDetector(DetectorBase):
     """NanoDet-m, a COCO detector for edge devices."""
 
     kind: Literal["nanodet_m"]
@@ -134,18 +150,25 @@ class NanodetDetector(Section):
     score_threshold: Annotated[float, Field(ge=0, lt=1)] = 0.05
 
 
-class PluginDetector(Section):
+class PluginDetector(DetectorBase):
     """A detector that another package registers under the entry point group `fpnkit.detectors`."""
 
     kind: Literal["plugin"]
     name: str
     options: dict[str, JsonValue] = {}
 
+    @property
+    def label(self) -> str:
+        """Its own name."""
+        return self.name
+
 
 DetectorSettings = Annotated[
     ShapesDetector | TorchvisionDetector | NanodetDetector | PluginDetector, Field(discriminator="kind")
 ]
-TrainableDetectorSettings = Annotated[ShapesDetector | TorchvisionDetector, Field(discriminator="kind")]
+TrainableDetectorSettings = Annotated[
+    ShapesDetector | TorchvisionDetector | PluginDetector, Field(discriminator="kind")
+]
 
 
 class Cache(Section):

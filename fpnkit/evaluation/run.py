@@ -165,7 +165,7 @@ def _summarise(job: Job, task: Task, journal: Journal) -> Summary:
         codec=job.coder.name,
         dataset=task.images.name,
         data_id=reference.data_id,
-        detector=task.detector_name,
+        detector=task.detector.name,
         detector_id=task.detector_id,
         images=len(rows),
         **_rates(rows),

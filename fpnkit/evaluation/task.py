@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 from tqdm import tqdm
 
 from fpnkit.config.schema import CocoData, CodecConfig, ImageSource
@@ -64,7 +63,6 @@ class Task:
     """Detector, images, reference."""
 
     detector: Detector
-    detector_name: str
     detector_id: str
     images: ImageSet
     reference: Reference
@@ -73,7 +71,7 @@ class Task:
     @property
     def folder_name(self) -> str:
         """`<dataset>_<detector>`."""
-        return f"{self.images.name}_{self.detector_name}"
+        return f"{self.images.name}_{self.detector.name}"
 
 
 def build_task(config: CodecConfig) -> Task:
@@ -88,15 +86,11 @@ def build_task(config: CodecConfig) -> Task:
     images = build_image_set(config.data.test)
     images.check()
     detector = build_detector(config.detector)
-    module = getattr(detector, "module", None)
-    if isinstance(module, nn.Module):
-        module.eval()
     fingerprint = detector.fingerprint()
     key = _key(config.data.test, images, fingerprint)
-    name = getattr(config.detector, "model", config.detector.kind)
-    folder = layout.home() / "checkpoints" / "ceilings" / f"{images.name}_{name}" / key
+    folder = layout.home() / "checkpoints" / "ceilings" / f"{images.name}_{detector.name}" / key
     reference = _reference(folder, detector, images)
-    return Task(detector, name, fingerprint[:_ID_DIGITS], images, reference, key)
+    return Task(detector, fingerprint[:_ID_DIGITS], images, reference, key)
 
 
 def _key(source: ImageSource, images: ImageSet, fingerprint: str) -> str:
