@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fpnkit.config.load import Override, load_config, parse_override, plain, to_yaml
-from fpnkit.config.schema import CodecConfig, Config, FolderData, ImageSource, ShapesData
+from fpnkit.config.schema import CodecConfig, Config, FolderData, ImageSource, ShapesData, TorchvisionDetector
 from fpnkit.errors import AmbiguousRunError, ConfigError, DivergedError, FpnkitError, RunError
 from fpnkit.foundation.files import write_text
 from fpnkit.foundation.redact import without_secrets
@@ -231,12 +231,13 @@ def _outcome(
 
 
 def _summary(config: Config) -> ConfigSummary:
+    detector = config.detector
     return ConfigSummary(
         lmbda=config.loss.lmbda if isinstance(config, CodecConfig) else None,
         lr=config.training.lr,
         batch_size=config.training.batch_size,
         codec=config.codec.kind if isinstance(config, CodecConfig) else None,
-        detector=config.detector.label,
+        detector=detector.model if isinstance(detector, TorchvisionDetector) else detector.kind,
         dataset=_dataset(config.data.train),
         seed=config.seed,
     )

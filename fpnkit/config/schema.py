@@ -106,25 +106,14 @@ TorchvisionModel = Literal[
 ]
 
 
-class DetectorBase(Section):
-    """What all detectors have."""
-
-    kind: str
-
-    @property
-    def label(self) -> str:
-        """The detector's name in logs, tables and folders."""
-        return self.kind
-
-
-class ShapesDetector(DetectorBase):
+class ShapesDetector(Section):
     """The small FCOS with P2..P6 for the built-in shapes."""
 
     kind: Literal["shapes_fcos"]
     weights: Weights | None = "builtin"  # "builtin", a file, a run, or null: untrained
 
 
-class TorchvisionDetector(DetectorBase):
+class TorchvisionDetector(Section):
     """A detector of torchvision's."""
 
     kind: Literal["torchvision"]
@@ -136,13 +125,8 @@ class TorchvisionDetector(DetectorBase):
     max_size: Annotated[int, Field(gt=0)] | None = None
     score_threshold: Annotated[float, Field(ge=0, lt=1)] = 0.05
 
-    @property
-    def label(self) -> str:
-        """The model."""
-        return self.model
 
-
-class NanodetDetector(DetectorBase):
+class NanodetDetector(Section):
     """NanoDet-m, a COCO detector for edge devices."""
 
     kind: Literal["nanodet_m"]
@@ -150,17 +134,12 @@ class NanodetDetector(DetectorBase):
     score_threshold: Annotated[float, Field(ge=0, lt=1)] = 0.05
 
 
-class PluginDetector(DetectorBase):
+class PluginDetector(Section):
     """A detector that another package registers under the entry point group `fpnkit.detectors`."""
 
     kind: Literal["plugin"]
     name: str
     options: dict[str, JsonValue] = {}
-
-    @property
-    def label(self) -> str:
-        """Its own name."""
-        return self.name
 
 
 DetectorSettings = Annotated[
