@@ -9,10 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
+
 from fpnkit.detectors.base import Detections
 from fpnkit.metrics.coco_format import GroundTruth
 from fpnkit.metrics.matches import DetectionScores, average_precision_of
 from fpnkit.metrics.matching import match
+
+SELF_MAP_SCORE = 0.3  # detections on uncompressed features that count as objects for `self_map`
 
 
 def average_precision(truth: Sequence[GroundTruth], detections: Sequence[Detections]) -> DetectionScores:
@@ -22,3 +26,12 @@ def average_precision(truth: Sequence[GroundTruth], detections: Sequence[Detecti
     `DataError` where an image stands twice.
     """
     return average_precision_of(match(truth, detections))
+
+
+def self_truth(truth: Sequence[GroundTruth], detections: Sequence[Detections]) -> list[GroundTruth]:
+    """The detector's own confident detections on uncompressed features, taken as labels; none is a crowd."""
+    return [
+        GroundTruth(image.image_id, found.boxes[sure], found.labels[sure], torch.zeros(int(sure.sum())).bool())
+        for image, found in zip(truth, detections, strict=True)
+        for sure in [found.scores >= SELF_MAP_SCORE]
+    ]

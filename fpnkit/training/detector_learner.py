@@ -12,8 +12,9 @@ from torch.nn.utils import clip_grad_norm_
 
 from fpnkit.config.load import shown_settings
 from fpnkit.config.schema import DetectorConfig
-from fpnkit.data.images import Category, ImageSet, Sample
-from fpnkit.detectors.base import Detections, Detector
+from fpnkit.data.images import Category, ImageSet
+from fpnkit.detectors.base import Detector
+from fpnkit.detectors.one_image import detections_in, features_of
 from fpnkit.errors import DataError, DivergedError
 from fpnkit.metrics.coco_format import GroundTruth
 from fpnkit.metrics.detection import average_precision
@@ -85,7 +86,8 @@ class DetectorLearner:
         for index in range(len(self._val)):
             sample = self._val[index]
             truth.append(GroundTruth.of(sample))
-            found.append(_detect(self._detector, sample))
+            features = features_of(self._detector, sample.image)
+            found.append(detections_in(self._detector, features.pyramid, features.geometry))
         scores = average_precision(truth, found)
         content = {
             "kind": "detection",
@@ -126,11 +128,6 @@ class DetectorLearner:
             boxes = torch.stack([width - boxes[:, 2], boxes[:, 1], width - boxes[:, 0], boxes[:, 3]], 1)
         labels = torch.tensor([self._label[int(label)] for label in sample.labels[kept]], dtype=torch.int64)
         return image, {"boxes": boxes, "labels": labels}
-
-
-def _detect(detector: Detector, sample: Sample) -> Detections:
-    batch = detector.prepare([sample.image])
-    return detector.detect(detector.complete(detector.pyramid(batch)), batch.geometry)[0]
 
 
 def require_labels(train: ImageSet, val: ImageSet) -> tuple[Category, ...]:
