@@ -40,6 +40,7 @@ class Origin:
     epoch: int | None = None
     lmbda: float | None = None
     quality: float | None = None
+    encoder: str | None = None  # of an anchor: libraries with their versions, settings
 
 
 @dataclass(frozen=True)
@@ -70,12 +71,14 @@ def evaluate(jobs: Sequence[Job], task: Task) -> list[Summary]:
 
 
 def _identity(job: Job, task: Task) -> dict[str, str]:
+    encoder = {} if job.origin.encoder is None else {"encoder": job.origin.encoder}
     return {
         "data_id": task.reference.data_id,
         "detector_id": task.detector_id,
         "codec": job.coder.name,
         "checkpoint": str(job.origin.checkpoint),
         "quality": str(job.origin.quality),
+        **encoder,
     }
 
 
