@@ -2,6 +2,7 @@
 
 Codes the test images of each run's config into files, reads them back, decodes, runs the detector's heads, and writes
 RUN/evaluation/<dataset>/<checkpoint>/. What is there already is not measured again; an interrupted evaluation goes on.
+Everything runs on the CPU, whatever device the run was trained on.
 Exit codes: 0 done, 1 failed, 2 the input is wrong, 130 interrupted.
 """
 
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("fpnkit.evaluate")  # the name of the module is `__main__` when it runs as a command
 
 INTERRUPTED = 130
-_OVERRIDABLE = ("data", "detector", "training.device")
+_OVERRIDABLE = ("data", "detector")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from fpnkit.errors import PyramidError
-from fpnkit.geometry import ImageGeometry as ImageGeometry  # detectors of others import it from here
+from fpnkit.geometry import ImageGeometry as ImageGeometry  # where detectors of other packages import it from
 
 
 @dataclass(frozen=True)

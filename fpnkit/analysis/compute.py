@@ -18,11 +18,11 @@ from fpnkit.analysis.statistics.objects import OBJECT_COLUMNS, object_rows
 from fpnkit.analysis.statistics.relations import LevelRelations
 from fpnkit.analysis.statistics.sensitivity import level_sensitivity, metrics
 from fpnkit.analysis.statistics.spectrum import RadialSpectrum
-from fpnkit.analysis.subject import Bench, Subject
+from fpnkit.analysis.subject import CachedBench, Subject
 from fpnkit.data.windows import Features
-from fpnkit.detectors.base import Detections, Detector
-from fpnkit.evaluation.task import SELF_MAP_SCORE
+from fpnkit.detectors.base import Detections
 from fpnkit.metrics.coco_format import GroundTruth
+from fpnkit.metrics.detection import SELF_MAP_SCORE, self_truth
 from fpnkit.pyramid import Pyramid
 
 log = logging.getLogger(__name__)
@@ -58,28 +58,27 @@ def codec_tables(subject: Subject) -> Tables:
     objects: list[dict[str, object]] = []
     truth, before, after = [], [], []
     for index, features in bench.each("codec"):
-        image = GroundTruth.of(bench.images[index])
-        streams = codec.encode(features.pyramid)
-        decoded = codec.decode(streams)
-        coded = codec.coded_latents(features.pyramid)
-        latents.update(coded)
+        sample = bench.images[index]
+        image, sent = GroundTruth.of(sample), subject.send(sample.image, features)
+        decoded = sent.features.pyramid
+        latents.update(codec.coded_latents(features.pyramid))
         errors.update(features.pyramid, decoded)
         spectrum.update(_difference(features.pyramid, decoded))
-        for name, stream in streams.levels.items():
+        for name, payload_bits in sent.coded.bits_level.items():
             bits.append(
                 {
                     "image": image.image_id,
                     "level": name,
                     "pixels": features.original_pixels,
-                    "estimated_bits": coded[name].bits.double().sum().item(),
-                    "payload_bits": 8 * len(stream.payload),
+                    "estimated_bits": sent.coded.bits_estimated[name],
+                    "payload_bits": payload_bits,
                 }
             )
-        found = [detect(bench.detector, pyramid, features) for pyramid in (features.pyramid, decoded)]
-        objects += object_rows(image, found[0], found[1], SELF_MAP_SCORE, bench.categories)
+        clean = bench.detect(features)
+        objects += object_rows(image, clean, sent.detections, SELF_MAP_SCORE, bench.categories)
         truth.append(image)
-        before.append(found[0])
-        after.append(found[1])
+        before.append(clean)
+        after.append(sent.detections)
     _tell_of_dead_levels(latents.channels())
     return {
         "image_bits": pd.DataFrame(bits),
@@ -106,22 +105,12 @@ def _task(truth: list[GroundTruth], before: list[Detections], after: list[Detect
     return pd.DataFrame([{"features": name} | metrics(kinds, found) for name, found in rows])
 
 
-def self_truth(truth: list[GroundTruth], detections: list[Detections]) -> list[GroundTruth]:
-    """The detector's own confident detections taken as labels."""
-    result = []
-    for image, found in zip(truth, detections, strict=True):
-        sure = found.scores >= SELF_MAP_SCORE
-        crowd = torch.zeros(int(sure.sum()), dtype=torch.bool)
-        result.append(GroundTruth(image.image_id, found.boxes[sure], found.labels[sure], crowd))
-    return result
+Uncompressed = tuple[list[GroundTruth], list[Detections]]  # labels, and what is found without a codec
 
 
-Reference = tuple[list[GroundTruth], list[Detections]]
-
-
-def sensitivity_tables(subject: Subject, level: str, reference: Reference) -> Tables:
+def sensitivity_tables(subject: Subject, level: str, uncompressed: Uncompressed) -> Tables:
     """Noise on one level; the row of infinite SNR is without noise."""
-    bench, (truth, clean) = subject.bench, reference
+    bench, (truth, clean) = subject.bench, uncompressed
     position = subject.trained.codec.spec.names.index(level)
     deviation = float(subject.trained.codec.standardiser.deviation[position])
     kinds = {"map": truth, "self_map": self_truth(truth, clean)}
@@ -135,20 +124,13 @@ def sensitivity_tables(subject: Subject, level: str, reference: Reference) -> Ta
     return {f"sensitivity_{level}": pd.concat([without, table], ignore_index=True)}
 
 
-@torch.no_grad()
-def reference_of(bench: Bench) -> Reference:
+def uncompressed_of(bench: CachedBench) -> Uncompressed:
     """Labels, and detections in uncompressed features."""
     truth, found = [], []
     for index, features in bench.each("detections"):
         truth.append(GroundTruth.of(bench.images[index]))
-        found.append(detect(bench.detector, features.pyramid, features))
+        found.append(bench.detect(features))
     return truth, found
-
-
-def detect(detector: Detector, pyramid: Pyramid, features: Features) -> Detections:
-    """What the detector finds in a pyramid that takes the place of the features' own."""
-    (found,) = detector.detect(detector.complete(pyramid), [features.geometry])
-    return found
 
 
 def _difference(original: Pyramid, decoded: Mapping[str, torch.Tensor]) -> Pyramid:

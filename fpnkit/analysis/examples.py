@@ -13,12 +13,11 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from fpnkit.analysis.compute import detect
 from fpnkit.analysis.parts import FOLDER, Tables
 from fpnkit.analysis.statistics import maps as shown
 from fpnkit.analysis.subject import Subject
-from fpnkit.evaluation.task import SELF_MAP_SCORE
 from fpnkit.foundation.files import write_bytes
+from fpnkit.metrics.detection import SELF_MAP_SCORE
 
 COUNT = 3
 _SIDE = 640  # pixels of the longer side of a photo, which is there to be looked at
@@ -44,18 +43,18 @@ def shown_tables(
     rows: list[tuple[int, int, int, int]] = []
     tables: Tables = {}
     for number, (image, index) in enumerate(zip(image_ids, indices, strict=True), start=1):
-        tables |= _one(subject, index, number, mosaics and number == 1)
         pixels = subject.bench.images[index].image
+        tables |= _one(subject, pixels, index, number, mosaics and number == 1)
         _write_photo(directory / FOLDER / f"photo_{number}.png", pixels)
         rows.append((number, image, pixels.shape[2], pixels.shape[1]))
     return {"shown": pd.DataFrame(rows, columns=["number", "image", "width", "height"]), **tables}
 
 
-def _one(subject: Subject, index: int, number: int, mosaics: bool) -> Tables:
+def _one(subject: Subject, pixels: torch.Tensor, index: int, number: int, mosaics: bool) -> Tables:
     codec, bench = subject.trained.codec, subject.bench
-    features = bench.features.load(index)
-    decoded = codec.decode(codec.encode(features.pyramid))
-    before, after = (detect(bench.detector, pyramid, features) for pyramid in (features.pyramid, decoded))
+    features = bench.cached(index)
+    sent = subject.send(pixels, features)
+    before, after, decoded = bench.detect(features), sent.detections, sent.features.pyramid
     coded = codec.coded_latents(features.pyramid)
     tables = {
         f"bits_map_{number}": shown.bits_map(coded, codec.spec, features.pyramid, features.geometry),

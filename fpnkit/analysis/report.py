@@ -24,8 +24,8 @@ from fpnkit.analysis.statistics.sensitivity import weights_yaml
 from fpnkit.analysis.subject import Subject, feature_facts
 from fpnkit.analysis.task_figures import sensitivity_drawings, task_drawings, weights_or_none
 from fpnkit.config.schema import CodecConfig
-from fpnkit.evaluation.task import SELF_MAP_SCORE
 from fpnkit.foundation.files import remove_temporaries, write_text
+from fpnkit.metrics.detection import SELF_MAP_SCORE
 from fpnkit.metrics.distortion import level_weights
 from fpnkit.runs import layout
 from fpnkit.runs.metrics import read_metrics
@@ -94,7 +94,7 @@ def _sensitivity(subject: Subject, parts: Parts, *, compute_missing: bool) -> pd
     """All levels; from disk alone unless the missing ones are to be computed."""
     facts = {**feature_facts(subject.bench), "seed": subject.trained.config.seed}
     scale = subject.trained.codec.standardiser.deviation.tolist()
-    reference = functools.cache(lambda: compute.reference_of(subject.bench))
+    uncompressed = functools.cache(lambda: compute.uncompressed_of(subject.bench))
     result = []
     for level, deviation in zip(subject.trained.codec.spec.names, scale, strict=True):
         part, known = f"sensitivity_{level}", {**facts, "deviation": deviation}
@@ -103,7 +103,7 @@ def _sensitivity(subject: Subject, parts: Parts, *, compute_missing: bool) -> pd
             if not compute_missing:
                 return None
             make = functools.partial(compute.sensitivity_tables, subject, level)
-            tables = parts.get(part, known, lambda make=make: make(reference()))  # type: ignore[misc]
+            tables = parts.get(part, known, lambda make=make: make(uncompressed()))  # type: ignore[misc]
         result.append(tables[part])
     return pd.concat(result, ignore_index=True)
 

@@ -9,9 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
+from torch import Tensor
 from tqdm import tqdm
 
+from fpnkit.codecs.coder import CoderInput
+from fpnkit.codecs.learned import LearnedCoder
 from fpnkit.codecs.saved import TrainedCodec, load_codec
 from fpnkit.config.load import plain
 from fpnkit.config.schema import CocoData, CodecConfig, HoldoutData
@@ -20,10 +22,10 @@ from fpnkit.data.cache import FeatureCache
 from fpnkit.data.files import file_identity
 from fpnkit.data.images import ImageSet
 from fpnkit.data.windows import Features
-from fpnkit.detectors.base import Detector
 from fpnkit.detectors.build import build_detector
 from fpnkit.detectors.cached import feature_cache
 from fpnkit.errors import ConfigError, RunError, WeightsError
+from fpnkit.evaluation.bench import Bench, Transmission
 from fpnkit.runs import layout
 from fpnkit.runs.trained import TrainedRun
 
@@ -33,26 +35,22 @@ SPLITS = ("val", "test")
 
 
 @dataclass(frozen=True)
-class Bench:
-    """A detector and the images that codecs are looked at on; the features are cached as training's are."""
+class CachedBench(Bench):
+    """A bench whose features are cached as training's are."""
 
-    detector: Detector
-    images: ImageSet
     indices: tuple[int, ...]  # of the images looked at, spread over the set
-    features: FeatureCache
+    cache: FeatureCache
     split: str
-    fingerprint: str  # of the detector
     images_id: str  # 16 hex: of the images looked at and their labels
+
+    def cached(self, index: int) -> Features:
+        """Of one image, uncompressed, in the precision of float16."""
+        return self.cache.load(index)
 
     def each(self, what: str) -> Iterator[tuple[int, Features]]:
         """Index and features of each image, with a progress bar."""
         for index in tqdm(self.indices, desc=what, unit="image", disable=None, leave=False):
-            yield index, self.features.load(index)
-
-    @property
-    def categories(self) -> dict[int, str]:
-        """Names by id; empty where nothing is labelled."""
-        return {category.id: category.name for category in self.images.categories}
+            yield index, self.cached(index)
 
 
 @dataclass(frozen=True)
@@ -61,7 +59,12 @@ class Subject:
 
     run: Path
     trained: TrainedCodec
-    bench: Bench
+    bench: CachedBench
+
+    def send(self, image: Tensor, features: Features) -> Transmission:
+        """Code one image as a file and decode it."""
+        source = CoderInput(image, features.pyramid, features.geometry)
+        return self.bench.send(LearnedCoder(self.trained), source)
 
     @property
     def facts(self) -> Mapping[str, Any]:
@@ -69,24 +72,21 @@ class Subject:
         return {"checkpoint": self.trained.hash, **feature_facts(self.bench)}
 
 
-def feature_facts(bench: Bench) -> Mapping[str, Any]:
+def feature_facts(bench: CachedBench) -> Mapping[str, Any]:
     """What every number about the uncompressed features depends on."""
     return {"detector": bench.fingerprint[:16], "images": bench.images_id, "count": len(bench.indices)}
 
 
-def build_bench(config: CodecConfig, split: str, count: int) -> Bench:
+def build_bench(config: CodecConfig, split: str, count: int) -> CachedBench:
     """Raises `ConfigError` without a test set, `DataError` for images that are missing or broken."""
     images = _images(config, split)
     count = min(count, len(images))
     indices = tuple(index * len(images) // count for index in range(count))
     images.check(indices)
     detector = build_detector(config.detector)
-    module = getattr(detector, "module", None)
-    if isinstance(module, torch.nn.Module):
-        module.eval()
-    features = feature_cache(config.cache, detector, images)
+    cache = feature_cache(config.cache, detector, images)
     identity = _identity(config, split, images, indices)
-    return Bench(detector, images, indices, features, split, detector.fingerprint(), identity)
+    return CachedBench(detector, images, detector.fingerprint(), indices, cache, split, identity)
 
 
 def _images(config: CodecConfig, split: str) -> ImageSet:
@@ -107,7 +107,7 @@ def _identity(config: CodecConfig, split: str, images: ImageSet, indices: tuple[
     return hashlib.sha256("\n".join(texts).encode()).hexdigest()[:16]
 
 
-def load_subject(run: Path, bench: Bench) -> Subject:
+def load_subject(run: Path, bench: CachedBench) -> Subject:
     """The best codec of a run; raises `WeightsError` if it was trained for another detector."""
     trained = load_codec(run / layout.BEST_MODEL)
     if trained.detector_fingerprint != bench.fingerprint:
@@ -130,7 +130,7 @@ def load_subjects(candidates: Sequence[TrainedRun], split: str, count: int) -> l
 
     Raises `RunError` where detectors or images differ, and what `build_bench` and `load_subject` raise.
     """
-    benches: dict[str, Bench] = {}
+    benches: dict[str, CachedBench] = {}
     subjects: list[Subject] = []
     for candidate in candidates:
         key = bench_key(candidate.config, split)

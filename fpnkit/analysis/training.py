@@ -12,7 +12,7 @@ from fpnkit.config.schema import CodecConfig, Config
 from fpnkit.training.loop import EpochEnd
 
 if TYPE_CHECKING:
-    from fpnkit.analysis.subject import Bench
+    from fpnkit.analysis.subject import CachedBench
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +26,7 @@ class TrainingFigures:
 
     def __init__(self, config: Config) -> None:
         self._config = config
-        self._bench: Bench | None = None
+        self._bench: CachedBench | None = None
 
     def after_epoch(self, end: EpochEnd) -> None:
         """Into a directory of the epoch's own, beside the final one."""

@@ -2,19 +2,21 @@
 
 Codes the test images of a training config as JPEG, WebP, AVIF and HEVC, and their features with Zstandard and HEVC, at
 several qualities each, and measures all of them as a learned codec is measured. Results go to
-checkpoints/anchors/<dataset>_<detector>/<key>/<codec>/<quality>/; what is there already is not measured again, and an
-interrupted measurement goes on. Exit codes: 0 done, 1 failed, 2 the input is wrong, 130 interrupted.
+checkpoints/anchors/<dataset>_<detector>/<key>/<codec>/<quality>/, where the key is that of data, detector and encoder;
+what is there already is not measured again, and an interrupted measurement goes on.
+Exit codes: 0 done, 1 failed, 2 the input is wrong, 130 interrupted.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import logging
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from fpnkit.anchors.catalogue import ANCHORS, Anchor, build_coder, require_qualities, select
+from fpnkit.anchors.catalogue import ANCHORS, Anchor, require_qualities, select
 from fpnkit.anchors.hevc import MISSING, has_av
 from fpnkit.config.load import load_config, parse_override
 from fpnkit.config.schema import CodecConfig
@@ -100,8 +102,10 @@ def _measure(config: CodecConfig, points: Sequence[tuple[Anchor, int]]) -> None:
 def _job(anchor: Anchor, quality: int, task: Task) -> Job:
     from fpnkit.evaluation.run import Job, Origin
 
-    folder = layout.home() / "checkpoints" / "anchors" / task.folder_name / task.key / anchor.name / str(quality)
-    return Job(build_coder(anchor, quality, task.detector.spec), folder, Origin(quality=quality))
+    coder = anchor.build(quality, task.detector.spec)
+    key = hashlib.sha256(f"{task.key} {coder.encoder}".encode()).hexdigest()[:8]
+    folder = layout.home() / "checkpoints" / "anchors" / task.folder_name / key / anchor.name / str(quality)
+    return Job(coder, folder, Origin(quality=quality, encoder=coder.encoder))
 
 
 def _row(summary: Summary) -> list[str]:

@@ -1,56 +1,77 @@
-"""The list of anchors: names, scales of quality, and the coder for each. Without torch until a coder is built."""
+"""The list of anchors: names, scales of quality, and how the coder of each is built. Without torch until one is built.
+
+A new anchor is a file with its coder and a row in `ANCHORS`.
+"""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from fpnkit.errors import UserError
 
 if TYPE_CHECKING:
-    from fpnkit.codecs.coder import Coder
+    from fpnkit.anchors.coder import AnchorCoder
+    from fpnkit.anchors.pictures import Scale
     from fpnkit.pyramid import PyramidSpec
+
+Factory: TypeAlias = "Callable[[int, PyramidSpec], AnchorCoder]"  # of a quality and the detector's levels
 
 
 @dataclass(frozen=True)
 class Anchor:
     """One curve: a coder and the qualities at which it is measured, lowest rate first."""
 
-    codec: str  # `jpeg`, or `zstd` of features
-    carries: str  # `original` or `input`, the scale of an image; `features`
+    name: str
+    families: tuple[str, ...]  # what else it is called by, together with others
     scale: str  # what the numbers mean
     allowed: tuple[int, int]  # lowest and highest quality
     qualities: tuple[int, ...]
+    build: Factory
+    needs_av: bool = False
 
-    @property
-    def name(self) -> str:
-        return f"features_{self.codec}" if self.carries == "features" else f"{self.codec}_{self.carries}"
 
-    @property
-    def families(self) -> tuple[str, ...]:
-        """What else it is called by, together with others."""
-        return (self.codec, "features") if self.carries == "features" else (self.codec, self.carries, "images")
+def _image(codec: str, size: Scale, scale: str, allowed: tuple[int, int], qualities: tuple[int, ...]) -> Anchor:
+    """An image codec of `pictures.FORMATS`, at the image's own size or at that of the detector's input."""
 
-    @property
-    def needs_av(self) -> bool:
-        return self.codec == "hevc"
+    def build(quality: int, spec: PyramidSpec) -> AnchorCoder:
+        from fpnkit.anchors.pictures import FORMATS, ImageAnchor
 
+        return ImageAnchor(FORMATS[codec], size, quality)
+
+    families = (codec, size, "images")
+    return Anchor(f"{codec}_{size}", families, scale, allowed, qualities, build, needs_av=codec == "hevc")
+
+
+def _zstd_features(quality: int, spec: PyramidSpec) -> AnchorCoder:
+    from fpnkit.anchors.packed import ZstdFeatures
+
+    return ZstdFeatures(spec, quality)
+
+
+def _hevc_features(quality: int, spec: PyramidSpec) -> AnchorCoder:
+    from fpnkit.anchors.packed import HevcFeatures
+
+    return HevcFeatures(spec, quality)
+
+
+_ZSTD, _HEVC = ("zstd", "features"), ("hevc", "features")
 
 # From about a third of the ceiling to about all of it, on photographs; `input` needs better pictures than `original`
 # does for the same accuracy.
 ANCHORS = (
-    Anchor("jpeg", "original", "quality", (1, 95), (4, 7, 11, 18, 30, 50, 75, 90)),
-    Anchor("jpeg", "input", "quality", (1, 95), (12, 17, 25, 40, 60, 80, 92)),
-    Anchor("webp", "original", "quality", (0, 100), (0, 4, 10, 22, 40, 65, 85)),
-    Anchor("webp", "input", "quality", (0, 100), (0, 8, 22, 45, 70, 86, 95)),
-    Anchor("avif", "original", "quality", (0, 100), (0, 5, 12, 22, 35, 50, 66)),
-    Anchor("avif", "input", "quality", (0, 100), (0, 8, 20, 36, 52, 68, 82)),
-    Anchor("hevc", "original", "quantiser", (1, 51), (51, 48, 44, 40, 36, 31, 25)),
-    Anchor("hevc", "input", "quantiser", (1, 51), (49, 45, 41, 37, 33, 28, 22)),
-    Anchor("zstd", "features", "number of bits", (1, 8), (2, 3, 4, 5, 6, 8)),
-    Anchor("hevc", "features", "quantiser", (1, 51), (44, 41, 38, 35, 31, 26, 20)),
+    _image("jpeg", "original", "quality", (1, 95), (4, 7, 11, 18, 30, 50, 75, 90)),
+    _image("jpeg", "input", "quality", (1, 95), (12, 17, 25, 40, 60, 80, 92)),
+    _image("webp", "original", "quality", (0, 100), (0, 4, 10, 22, 40, 65, 85)),
+    _image("webp", "input", "quality", (0, 100), (0, 8, 22, 45, 70, 86, 95)),
+    _image("avif", "original", "quality", (0, 100), (0, 5, 12, 22, 35, 50, 66)),
+    _image("avif", "input", "quality", (0, 100), (0, 8, 20, 36, 52, 68, 82)),
+    _image("hevc", "original", "quantiser", (1, 51), (51, 48, 44, 40, 36, 31, 25)),
+    _image("hevc", "input", "quantiser", (1, 51), (49, 45, 41, 37, 33, 28, 22)),
+    Anchor("features_zstd", _ZSTD, "number of bits", (1, 8), (2, 3, 4, 5, 6, 8), _zstd_features),
+    Anchor("features_hevc", _HEVC, "quantiser", (1, 51), (44, 41, 38, 35, 31, 26, 20), _hevc_features, needs_av=True),
 )
 
 
@@ -76,18 +97,6 @@ def require_qualities(anchor: Anchor, qualities: Sequence[int]) -> None:
                 f"--qualities {quality}: required for {anchor.name} a {anchor.scale} from {low} to {high}, "
                 f"such as its own {' '.join(map(str, anchor.qualities))}"
             )
-
-
-def build_coder(anchor: Anchor, quality: int, spec: PyramidSpec) -> Coder:
-    """The coder of one point of the curve."""
-    from fpnkit.anchors import pictures as image_anchors
-    from fpnkit.anchors.packed import HevcFeatures, ZstdFeatures
-
-    if anchor.carries == "features":
-        return HevcFeatures(spec, quality) if anchor.needs_av else ZstdFeatures(spec, quality)
-    picture = {"jpeg": image_anchors.JPEG, "webp": image_anchors.WEBP, "avif": image_anchors.AVIF}.get(anchor.codec)
-    scale: image_anchors.Scale = "original" if anchor.carries == "original" else "input"
-    return image_anchors.ImageAnchor(picture or image_anchors.HEVC, scale, quality)
 
 
 def _words() -> list[str]:

@@ -36,6 +36,16 @@ def has_av() -> bool:
     return True
 
 
+def encoder_of(more: str = "") -> str:
+    """Libraries and settings that `encode_frame` uses. PyAV brings x265 along, so its version stands for x265's.
+
+    Raises `UserError` without PyAV.
+    """
+    av = _av()
+    codec = ".".join(map(str, av.library_versions["libavcodec"]))
+    return f"PyAV {av.__version__}, libavcodec {codec}, x265 {_PRESET} {_SETTINGS}{more and ':' + more}"
+
+
 def padded_side(side: int) -> int:
     """Height or width of the frame that holds a picture of this side; x265 would extend it to the same."""
     return max(_LEAST_SIDE, -(-side // _MULTIPLE) * _MULTIPLE)

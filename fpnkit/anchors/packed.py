@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from fpnkit.anchors.fields import geometry_bytes, read_geometry, read_size, read_to_end, with_length
-from fpnkit.anchors.hevc import LEAST_SQUARES, decode_frame, encode_frame
+from fpnkit.anchors.hevc import LEAST_SQUARES, decode_frame, encode_frame, encoder_of
 from fpnkit.anchors.tiling import frame_size, tile, untile
 from fpnkit.codecs.coder import CodedImage, CoderInput, ReceivedFeatures
 from fpnkit.errors import PyramidError, StreamError
@@ -43,7 +43,7 @@ class _Header:
 
 
 class ZstdFeatures:
-    """Implements `Coder`: `quality` bits a value, one byte each, levels compressed apart by Zstandard.
+    """Implements `AnchorCoder`: `quality` bits a value, one byte each, levels compressed apart by Zstandard.
 
     The number of bits is the file's first byte.
     """
@@ -53,6 +53,12 @@ class ZstdFeatures:
 
     def __init__(self, spec: PyramidSpec, quality: int) -> None:
         self._spec, self._bits = spec, quality
+
+    @property
+    def encoder(self) -> str:
+        """Zstandard and its level."""
+        version = ".".join(map(str, zstandard.ZSTD_VERSION))
+        return f"zstandard {zstandard.__version__}, Zstandard {version}, level {_ZSTD_LEVEL}"
 
     def encode(self, source: CoderInput) -> CodedImage:
         """Raises `PyramidError`: not this pyramid, or values that are not finite."""
@@ -79,9 +85,9 @@ class ZstdFeatures:
 
 
 class HevcFeatures:
-    """Implements `Coder`: 10 bits a value, channels tiled into one grey frame, coded as HEVC; quality is the quantiser.
+    """Implements `AnchorCoder`: 10 bits a value, channels tiled into one grey frame, coded as HEVC.
 
-    The frame holds all levels in one stream, so bits cannot be told apart by level.
+    Quality is the quantiser. The frame holds all levels in one stream, so bits cannot be told apart by level.
     """
 
     name = "features_hevc"
@@ -90,6 +96,11 @@ class HevcFeatures:
 
     def __init__(self, spec: PyramidSpec, quality: int) -> None:
         self._spec, self._qp = spec, quality
+
+    @property
+    def encoder(self) -> str:
+        """x265 and its settings. Raises `UserError` without PyAV."""
+        return f"{encoder_of(LEAST_SQUARES)}, {self._FORMAT}"
 
     def encode(self, source: CoderInput) -> CodedImage:
         """Raises `PyramidError` as above, `UserError` without PyAV."""

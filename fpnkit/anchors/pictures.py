@@ -8,22 +8,26 @@ in front of the picture and count as bytes of the file. Where a detector enlarge
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Literal, Protocol
 
 import numpy as np
+import PIL
 import torch
 import torch.nn.functional as F
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError, features
 from torch import Tensor
 
 from fpnkit.anchors.fields import read_size, read_to_end, with_length
-from fpnkit.anchors.hevc import decode_frame, encode_frame, padded_side
+from fpnkit.anchors.hevc import decode_frame, encode_frame, encoder_of, padded_side
 from fpnkit.codecs.coder import CodedImage, CoderInput, ReceivedImage
 from fpnkit.errors import StreamError, UserError
 from fpnkit.foundation.varints import ByteReader, varints
 
 Scale = Literal["original", "input"]
+
+_PILLOW = f"Pillow {PIL.__version__}"
 
 
 class PictureFormat(Protocol):
@@ -31,6 +35,9 @@ class PictureFormat(Protocol):
 
     @property
     def name(self) -> str: ...
+
+    @property
+    def encoder(self) -> str: ...
 
     def encode(self, image: Tensor, quality: int) -> bytes: ...
 
@@ -42,7 +49,14 @@ class PillowFormat:
     """A file format of Pillow's; larger quality, better picture."""
 
     name: str
-    options: dict[str, object] = field(default_factory=dict)
+    library: str  # as Pillow names it in its list of features
+    options: Mapping[str, object]
+
+    @property
+    def encoder(self) -> str:
+        """The library, its version and its settings."""
+        options = [f"{key} {value}" for key, value in self.options.items()]
+        return ", ".join([_PILLOW, f"{self.library} {features.version(self.library)}", *options])
 
     def encode(self, image: Tensor, quality: int) -> bytes:
         """Raises `UserError` for a picture that the format cannot hold."""
@@ -75,6 +89,11 @@ class HevcPicture:
     name = "hevc"
     _FORMAT = "yuv420p"
 
+    @property
+    def encoder(self) -> str:
+        """x265 and its settings, and Pillow, which converts colors."""
+        return f"{encoder_of()}, {self._FORMAT}, {_PILLOW}"
+
     def encode(self, image: Tensor, quality: int) -> bytes:
         """Edges are repeated up to the size that HEVC can code."""
         height, width = image.shape[1:]
@@ -100,19 +119,25 @@ class HevcPicture:
 
 # Settings that take their time: an anchor that is made weak flatters what is compared with it. AVIF alone stops
 # halfway: speed 4 gains 1.5 % of the bytes and takes four times as long.
-JPEG = PillowFormat("jpeg", {"optimize": True, "progressive": True})
-WEBP = PillowFormat("webp", {"method": 6})
-AVIF = PillowFormat("avif", {"speed": 6, "max_threads": 1})
+JPEG = PillowFormat("jpeg", "libjpeg_turbo", {"optimize": True, "progressive": True})
+WEBP = PillowFormat("webp", "webp", {"method": 6})
+AVIF = PillowFormat("avif", "avif", {"speed": 6, "max_threads": 1})
 HEVC = HevcPicture()
+FORMATS: Mapping[str, PictureFormat] = {picture.name: picture for picture in (JPEG, WEBP, AVIF, HEVC)}
 
 
 class ImageAnchor:
-    """Implements `Coder`."""
+    """Implements `AnchorCoder`."""
 
     def __init__(self, picture: PictureFormat, scale: Scale, quality: int) -> None:
         self.name = f"{picture.name}_{scale}"
         self.suffix = f".{picture.name}" if scale == "original" else f".{self.name}"
         self._picture, self._scale, self._quality = picture, scale, quality
+
+    @property
+    def encoder(self) -> str:
+        """That of the picture."""
+        return self._picture.encoder
 
     def encode(self, source: CoderInput) -> CodedImage:
         """One image; its pyramid is not looked at."""

@@ -145,7 +145,9 @@ class PluginDetector(Section):
 DetectorSettings = Annotated[
     ShapesDetector | TorchvisionDetector | NanodetDetector | PluginDetector, Field(discriminator="kind")
 ]
-TrainableDetectorSettings = Annotated[ShapesDetector | TorchvisionDetector, Field(discriminator="kind")]
+TrainableDetectorSettings = Annotated[
+    ShapesDetector | TorchvisionDetector | PluginDetector, Field(discriminator="kind")
+]
 
 
 class Cache(Section):

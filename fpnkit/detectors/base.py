@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
 from fpnkit.geometry import ImageGeometry
 from fpnkit.pyramid import Pyramid, PyramidSpec
@@ -40,8 +41,33 @@ class Detector(Protocol):
     gradients, float32.
     """
 
-    name: str
-    spec: PyramidSpec  # of what `pyramid` returns
+    @property
+    def name(self) -> str:
+        """What people call it: in logs, tables and folder names."""
+        ...
+
+    @property
+    def spec(self) -> PyramidSpec:
+        """Of what `pyramid` returns."""
+        ...
+
+    @property
+    def class_names(self) -> Mapping[int, str]:
+        """Category id → name; empty where the detector does not know them."""
+        ...
+
+    @property
+    def trainable(self) -> nn.Module | None:
+        """The module that holds the detector's weights; None for a detector that cannot be trained.
+
+        In training mode it takes what torchvision's detectors take and returns what they return: images in [0, 1] and
+        targets, named losses. In evaluation mode `detect` sees the trained weights.
+        """
+        ...
+
+    def to(self, device: torch.device) -> None:
+        """Move the weights. `prepare` puts images there; pyramids are expected and returned there."""
+        ...
 
     def prepare(self, images: Sequence[Tensor]) -> ImageBatch:
         """uint8 RGB images (3, height, width), sizes may differ → network input."""

@@ -9,6 +9,7 @@ from fpnkit.data.cache import FeatureCache, default_root
 from fpnkit.data.images import ImageSet
 from fpnkit.data.windows import Features
 from fpnkit.detectors.base import Detector
+from fpnkit.detectors.one_image import features_of
 from fpnkit.errors import UserError
 
 
@@ -16,8 +17,7 @@ def feature_cache(settings: Cache, detector: Detector, images: ImageSet, *, read
     """Pyramids of the images of a set."""
 
     def compute(index: int) -> Features:
-        batch = detector.prepare([images[index].image])
-        return Features(detector.pyramid(batch), batch.geometry[0])
+        return features_of(detector, images[index].image)
 
     root = Path(settings.directory) if settings.directory else default_root()
     file = next((part for part in (root, *root.parents) if part.exists() and not part.is_dir()), None)

@@ -33,11 +33,12 @@ _NMS_IOU = 0.6
 _DETECTIONS = 100
 _UNUSED = ("head.gfl_reg.", "head.distribution_project.")  # in the published file: a second branch, the bins' numbers
 # torchvision's list numbers the 80 classes as COCO does, with gaps up to 90.
-_COCO_IDS = tuple(
-    number
+_COCO_NAMES = {
+    number: name
     for number, name in enumerate(FasterRCNN_ResNet50_FPN_Weights.COCO_V1.meta["categories"])
     if name not in ("__background__", "N/A")
-)
+}
+_COCO_IDS = tuple(_COCO_NAMES)
 
 
 def build_nanodet(settings: NanodetDetector) -> NanodetAdapter:
@@ -57,11 +58,17 @@ class NanodetAdapter:
     """Implements `Detector`; labels are COCO's category ids."""
 
     name = NAME
+    class_names = _COCO_NAMES
+    trainable = None
     spec = PyramidSpec(tuple(LevelSpec(f"p{s.bit_length() - 1}", _CHANNELS, s) for s in _STRIDES))
 
     def __init__(self, module: Nanodet, score_threshold: float) -> None:
         self.module = module.eval()
         self._score_threshold = score_threshold
+
+    def to(self, device: torch.device) -> None:
+        """Move the weights."""
+        self.module.to(device)
 
     def prepare(self, images: Sequence[Tensor]) -> ImageBatch:
         """Resize to fit 320x320, centre on black, normalise, in the order blue, green, red."""

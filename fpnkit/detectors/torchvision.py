@@ -36,6 +36,7 @@ class TorchvisionAdapter:
     def __init__(self, module: TorchvisionModule, name: str, categories: Sequence[Category] = ()) -> None:
         self.name = name
         self.module = module.eval()
+        self.class_names = {category.id: category.name for category in categories}
         self._category_ids = torch.tensor([0, *(category.id for category in categories)]) if categories else None
         self._extra = module.backbone.fpn.extra_blocks
         canvas = 128, 128  # one cell at the coarsest stride of all, P7
@@ -45,6 +46,16 @@ class TorchvisionAdapter:
         self._keys = tuple(levels)  # torchvision's names, which its RoI pooling selects levels by
         self._names = PyramidSpec.from_shapes(canvas, shapes).names
         self.spec = PyramidSpec.from_shapes(canvas, shapes[: len(shapes) - self._derived_levels])
+
+    @property
+    def trainable(self) -> nn.Module:
+        """torchvision's own module."""
+        module: nn.Module = self.module
+        return module
+
+    def to(self, device: torch.device) -> None:
+        """Move the weights."""
+        self.module.to(device)
 
     def prepare(self, images: Sequence[Tensor]) -> ImageBatch:
         """Scale, normalise and pad as the detector itself does."""

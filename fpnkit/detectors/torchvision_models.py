@@ -50,7 +50,7 @@ def build_torchvision(settings: TorchvisionDetector) -> TorchvisionAdapter:
     settings = settings.model_copy(update=trained | given)
     module = _module(settings, settings.classes or _classes(file, settings.model))
     _load(module, file, settings.model)
-    return TorchvisionAdapter(module, settings.model, file.categories)
+    return TorchvisionAdapter(module, settings.model, file.categories or _published(settings))
 
 
 def build_trainable_torchvision(settings: TorchvisionDetector, categories: tuple[Category, ...]) -> TorchvisionModule:
@@ -125,6 +125,14 @@ def _find(weights: str, model: str) -> Path:
     """Where the weights lie; torchvision's own are downloaded if they are not there yet."""
     named = named_weights(model)
     return _download(named[weights], model) if weights in named else find_weights(weights, named)
+
+
+def _published(settings: TorchvisionDetector) -> tuple[Category, ...]:
+    """What torchvision says its own weights find; nothing for other files. Label and category id are the same."""
+    if settings.weights not in named_weights(settings.model):
+        return ()
+    names = get_model_weights(settings.model)[settings.weights].meta["categories"]
+    return tuple(Category(number, name) for number, name in enumerate(names) if number > 0)
 
 
 def named_weights(model: str) -> dict[str, str]:

@@ -5,22 +5,19 @@ from __future__ import annotations
 import resource
 import statistics
 import sys
-import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from tqdm import tqdm
 
-from fpnkit.codecs.coder import CodedImage, Coder, CoderInput, ReceivedFeatures, ReceivedImage
+from fpnkit.codecs.coder import CodedImage, Coder, CoderInput
 from fpnkit.data.images import Sample
-from fpnkit.detectors.base import Detections
+from fpnkit.evaluation.bench import Transmission
 from fpnkit.evaluation.journal import Journal
 from fpnkit.evaluation.task import Task
 from fpnkit.foundation import clock
-from fpnkit.foundation.files import write_bytes
 from fpnkit.metrics import rate
 from fpnkit.metrics.bootstrap import map_interval
 from fpnkit.metrics.distortion import snr_db
@@ -43,6 +40,7 @@ class Origin:
     epoch: int | None = None
     lmbda: float | None = None
     quality: float | None = None
+    encoder: str | None = None  # of an anchor: libraries with their versions, settings
 
 
 @dataclass(frozen=True)
@@ -73,61 +71,41 @@ def evaluate(jobs: Sequence[Job], task: Task) -> list[Summary]:
 
 
 def _identity(job: Job, task: Task) -> dict[str, str]:
+    encoder = {} if job.origin.encoder is None else {"encoder": job.origin.encoder}
     return {
         "data_id": task.reference.data_id,
         "detector_id": task.detector_id,
         "codec": job.coder.name,
         "checkpoint": str(job.origin.checkpoint),
         "quality": str(job.origin.quality),
+        **encoder,
     }
 
 
-@torch.no_grad()
 def _one_image(task: Task, sample: Sample, waiting: Sequence[tuple[Job, Journal]]) -> None:
-    batch = task.detector.prepare([sample.image])
-    source = CoderInput(sample.image, task.detector.pyramid(batch), batch.geometry[0])
+    features = task.features(sample)
+    source = CoderInput(sample.image, features.pyramid, features.geometry)
     for job, journal in waiting:
         path = job.directory / STREAMS / f"{sample.image_id}{job.coder.suffix}"
-        row, found = _code(job.coder, task, source, path, sample.image_id)
-        journal.add(sample.image_id, asdict(row), found)
+        sent = task.send(job.coder, source, path)
+        journal.add(sample.image_id, asdict(_row(task, sample.image_id, source, sent)), sent.detections)
 
 
-def _code(coder: Coder, task: Task, source: CoderInput, path: Path, image_id: int) -> tuple[ImageRow, Detections]:
-    """To bytes on disk and back, then through the heads."""
-    start = time.perf_counter()
-    coded = coder.encode(source)
-    encode_seconds = time.perf_counter() - start
-    write_bytes(path, coded.data)
-    data = path.read_bytes()
-    start = time.perf_counter()
-    received = coder.decode(data)
-    decode_seconds = time.perf_counter() - start
-    features = _features(task, received)
-    (found,) = task.detector.detect(task.detector.complete(features.pyramid), [features.geometry])
-    mse = _mse(source.pyramid, features.pyramid)
-    row = ImageRow(
+def _row(task: Task, image_id: int, source: CoderInput, sent: Transmission) -> ImageRow:
+    mse = _mse(source.pyramid, sent.features.pyramid)
+    return ImageRow(
         image=image_id,
         width=source.image.shape[2],
         height=source.image.shape[1],
-        bytes=len(data),
-        bits_level=coded.bits_level,
-        bits_estimated=coded.bits_estimated,
-        flagged=_flagged(coded),
+        bytes=len(sent.coded.data),
+        bits_level=sent.coded.bits_level,
+        bits_estimated=sent.coded.bits_estimated,
+        flagged=_flagged(sent.coded),
         mse=mse,
         snr_db={name: _snr_db(task, name, value) for name, value in mse.items()},
-        encode_seconds=encode_seconds,
-        decode_seconds=decode_seconds,
+        encode_seconds=sent.encode_seconds,
+        decode_seconds=sent.decode_seconds,
     )
-    return row, found
-
-
-def _features(task: Task, received: ReceivedFeatures | ReceivedImage) -> ReceivedFeatures:
-    """A decoded image goes through the whole detector; its boxes are wanted in the original's pixels."""
-    if isinstance(received, ReceivedFeatures):
-        return received
-    batch = task.detector.prepare([received.image])
-    geometry = replace(batch.geometry[0], original=received.original)
-    return ReceivedFeatures(task.detector.pyramid(batch), geometry)
 
 
 def _mse(original: Pyramid, decoded: Pyramid) -> dict[str, float]:
@@ -165,7 +143,7 @@ def _summarise(job: Job, task: Task, journal: Journal) -> Summary:
         codec=job.coder.name,
         dataset=task.images.name,
         data_id=reference.data_id,
-        detector=task.detector_name,
+        detector=task.detector.name,
         detector_id=task.detector_id,
         images=len(rows),
         **_rates(rows),

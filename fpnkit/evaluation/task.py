@@ -11,22 +11,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import nn
 from tqdm import tqdm
 
 from fpnkit.config.schema import CocoData, CodecConfig, ImageSource
 from fpnkit.data.build import build_image_set
 from fpnkit.data.files import file_identity
 from fpnkit.data.images import ImageSet, Sample
-from fpnkit.detectors.base import Detections, Detector
+from fpnkit.detectors.base import Detections
 from fpnkit.detectors.build import build_detector
 from fpnkit.errors import ConfigError
+from fpnkit.evaluation.bench import Bench
 from fpnkit.evaluation.journal import Journal
 from fpnkit.foundation import clock
 from fpnkit.foundation.files import from_json, write_text
 from fpnkit.metrics.coco_format import GroundTruth, truth_from_coco, truth_to_coco
-from fpnkit.metrics.detection import average_precision
+from fpnkit.metrics.detection import average_precision, self_truth
 from fpnkit.metrics.matching import match
 from fpnkit.runs import layout
 from fpnkit.runs.provenance import describe_commit
@@ -34,7 +33,6 @@ from fpnkit.runs.results import MATCHES, SCHEMA_VERSION, Ceiling
 
 log = logging.getLogger(__name__)
 
-SELF_MAP_SCORE = 0.3  # detections on uncompressed features that count as objects for `self_map`
 _TRUTH = "truth.json"
 _ID_DIGITS = 16
 
@@ -52,28 +50,25 @@ class Reference:
     @property
     def self_truth(self) -> list[GroundTruth]:
         """The detector's own confident detections taken as labels."""
-        return [
-            GroundTruth(image.image_id, found.boxes[sure], found.labels[sure], torch.zeros(int(sure.sum())).bool())
-            for image, found in zip(self.truth, self.detections, strict=True)
-            for sure in [found.scores >= SELF_MAP_SCORE]
-        ]
+        return self_truth(self.truth, self.detections)
 
 
 @dataclass(frozen=True)
-class Task:
-    """Detector, images, reference."""
+class Task(Bench):
+    """A bench on which the ceiling is known."""
 
-    detector: Detector
-    detector_name: str
-    detector_id: str
-    images: ImageSet
     reference: Reference
     key: str  # of detector and files, for directories
 
     @property
+    def detector_id(self) -> str:
+        """The start of the detector's fingerprint, as results have it."""
+        return self.fingerprint[:_ID_DIGITS]
+
+    @property
     def folder_name(self) -> str:
         """`<dataset>_<detector>`."""
-        return f"{self.images.name}_{self.detector_name}"
+        return f"{self.images.name}_{self.detector.name}"
 
 
 def build_task(config: CodecConfig) -> Task:
@@ -88,15 +83,10 @@ def build_task(config: CodecConfig) -> Task:
     images = build_image_set(config.data.test)
     images.check()
     detector = build_detector(config.detector)
-    module = getattr(detector, "module", None)
-    if isinstance(module, nn.Module):
-        module.eval()
-    fingerprint = detector.fingerprint()
-    key = _key(config.data.test, images, fingerprint)
-    name = getattr(config.detector, "model", config.detector.kind)
-    folder = layout.home() / "checkpoints" / "ceilings" / f"{images.name}_{name}" / key
-    reference = _reference(folder, detector, images)
-    return Task(detector, name, fingerprint[:_ID_DIGITS], images, reference, key)
+    bench = Bench(detector, images, detector.fingerprint())
+    key = _key(config.data.test, images, bench.fingerprint)
+    folder = layout.home() / "checkpoints" / "ceilings" / f"{images.name}_{detector.name}" / key
+    return Task(bench.detector, images, bench.fingerprint, _reference(folder, bench), key)
 
 
 def _key(source: ImageSource, images: ImageSet, fingerprint: str) -> str:
@@ -108,8 +98,8 @@ def _key(source: ImageSource, images: ImageSet, fingerprint: str) -> str:
     return digest.hexdigest()[:8]
 
 
-def _reference(folder: Path, detector: Detector, images: ImageSet) -> Reference:
-    journal = Journal(folder, {})
+def _reference(folder: Path, bench: Bench) -> Reference:
+    journal, images = Journal(folder, {}), bench.images
     if not journal.finished:
         log.info("measuring the ceiling: %d images without a codec", len(images))
         truth = [GroundTruth.of(images[index]) for index in range(len(journal.rows))]
@@ -117,9 +107,9 @@ def _reference(folder: Path, detector: Detector, images: ImageSet) -> Reference:
         for index in tqdm(todo, desc="ceiling", unit="image", disable=None, leave=False):
             sample = images[index]
             truth.append(GroundTruth.of(sample))
-            journal.add(sample.image_id, *_without_codec(detector, sample))
+            journal.add(sample.image_id, *_without_codec(bench, sample))
         write_text(folder / _TRUTH, json.dumps(truth_to_coco(truth)) + "\n")
-        journal.finish(_summary(journal, truth, detector, images))
+        journal.finish(_summary(journal, truth, bench))
     values = from_json(json.loads((folder / layout.SUMMARY).read_text()))
     reference = Reference(
         data_id=values["data_id"],
@@ -133,21 +123,19 @@ def _reference(folder: Path, detector: Detector, images: ImageSet) -> Reference:
     return reference
 
 
-@torch.no_grad()
-def _without_codec(detector: Detector, sample: Sample) -> tuple[dict[str, Any], Detections]:
+def _without_codec(bench: Bench, sample: Sample) -> tuple[dict[str, Any], Detections]:
     """A line about one image, and what is found in it."""
-    batch = detector.prepare([sample.image])
-    pyramid = detector.pyramid(batch)
-    (found,) = detector.detect(detector.complete(pyramid), batch.geometry)
+    features = bench.features(sample)
+    levels = {name: level.double() for name, level in features.pyramid.items()}
     row = {
         "image": sample.image_id,
         "width": sample.image.shape[2],
         "height": sample.image.shape[1],
         "digest": _digest(sample),
-        "mean": {name: level.double().mean().item() for name, level in pyramid.items()},
-        "square": {name: level.double().square().mean().item() for name, level in pyramid.items()},
+        "mean": {name: level.mean().item() for name, level in levels.items()},
+        "square": {name: level.square().mean().item() for name, level in levels.items()},
     }
-    return row, found
+    return row, bench.detect(features)
 
 
 def _digest(sample: Sample) -> str:
@@ -158,19 +146,19 @@ def _digest(sample: Sample) -> str:
     return digest.hexdigest()[:_ID_DIGITS]
 
 
-def _summary(journal: Journal, truth: list[GroundTruth], detector: Detector, images: ImageSet) -> dict[str, Any]:
+def _summary(journal: Journal, truth: list[GroundTruth], bench: Bench) -> dict[str, Any]:
     scores = average_precision(truth, journal.detections)
     return {
         "schema_version": SCHEMA_VERSION,
-        "dataset": images.name,
+        "dataset": bench.images.name,
         "data_id": hashlib.sha256("".join(row["digest"] for row in journal.rows).encode()).hexdigest()[:_ID_DIGITS],
-        "detector": detector.name,
-        "detector_id": detector.fingerprint()[:_ID_DIGITS],
+        "detector": bench.detector.name,
+        "detector_id": bench.fingerprint[:_ID_DIGITS],
         "images": len(journal.rows),
         "pixels": sum(row["width"] * row["height"] for row in journal.rows),
         "map": scores.map,
         "map50": scores.map50,
-        "variance": {name: _variance(journal.rows, name) for name in detector.spec.names},
+        "variance": {name: _variance(journal.rows, name) for name in bench.detector.spec.names},
         "created": clock.to_text(clock.now()),
         "commit": describe_commit(),
     }

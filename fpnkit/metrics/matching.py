@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from fpnkit.detectors.base import Detections
+from fpnkit.errors import DataError
 from fpnkit.metrics.coco_format import GroundTruth
-from fpnkit.metrics.detection import check_image_ids
 from fpnkit.metrics.matches import IOU_THRESHOLDS, Matches
 
 MOST_DETECTIONS = 100  # of an image and category
@@ -26,7 +26,7 @@ def match(truth: Sequence[GroundTruth], detections: Sequence[Detections]) -> Mat
 
     Raises `DataError` where an image stands twice.
     """
-    check_image_ids(truth)
+    _require_unique_ids(truth)
     categories = sorted({int(label) for image in truth for label in image.labels})
     column = {category: index for index, category in enumerate(categories)}
     objects = np.zeros((len(truth), len(categories)), np.int32)
@@ -37,6 +37,13 @@ def match(truth: Sequence[GroundTruth], detections: Sequence[Detections]) -> Mat
         parts += _image(index, labelled, found, column)
     parts.sort(key=lambda part: truth[part.image].image_id)  # COCO's order where scores are equal
     return _joined(parts, objects, categories)
+
+
+def _require_unique_ids(truth: Sequence[GroundTruth]) -> None:
+    ids = [image.image_id for image in truth]
+    if len(set(ids)) != len(ids):
+        twice = sorted({image_id for image_id in ids if ids.count(image_id) > 1})
+        raise DataError(f"image ids: required unique ones, found {', '.join(map(str, twice[:5]))} more than once")
 
 
 @dataclass(frozen=True)

@@ -122,10 +122,15 @@ def _waiting(path: Path, record: RunRecord, status: str, lines: Sequence[Metrics
 
 
 def read_anchors(home: Path) -> list[tuple[Point, Summary]]:
-    """All that were measured, of every detector and data set."""
-    found = []
+    """All that were measured, of every detector and data set; where several encoders gave one point, the newest."""
+    newest: dict[tuple[object, ...], tuple[Path, Summary]] = {}
     for directory in _summaries(home / "checkpoints" / ANCHORS, depth=4):
         summary = read_summary(directory)
+        place = (summary.data_id, summary.detector_id, summary.codec, summary.quality)
+        if place not in newest or _created(newest[place][1]) < _created(summary):
+            newest[place] = directory, summary
+    found = []
+    for directory, summary in newest.values():
         point = Point(
             codec=summary.codec,
             status=ANCHOR,

@@ -94,6 +94,7 @@ class Summary:
     epoch: int | None = None  # of the checkpoint
     lmbda: float | None = None
     quality: float | None = None  # of an anchor: its own scale
+    encoder: str | None = None  # of an anchor: libraries, versions, settings; None: from before it was noted
     commit: str | None = None
     created: str | None = None
     schema_version: int = SCHEMA_VERSION

@@ -7,14 +7,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
 
 from fpnkit.config.load import shown_settings
 from fpnkit.config.schema import DetectorConfig
-from fpnkit.data.images import Category, ImageSet, Sample
-from fpnkit.detectors.base import Detections, Detector
-from fpnkit.detectors.torchvision import TorchvisionAdapter
+from fpnkit.data.images import Category, ImageSet
+from fpnkit.detectors.base import Detector
+from fpnkit.detectors.one_image import detections_in, features_of
 from fpnkit.errors import DataError, DivergedError
 from fpnkit.metrics.coco_format import GroundTruth
 from fpnkit.metrics.detection import average_precision
@@ -33,18 +33,20 @@ class LabelledBatch:
 
 
 class DetectorLearner:
-    """A detector's module with its optimiser and data. Its loss in validation is 1 - mAP, what it is chosen by."""
+    """A trainable detector with its optimiser and data. Its loss in validation is 1 - mAP, what it is chosen by."""
 
     def __init__(
         self,
-        module: nn.Module,
+        detector: Detector,
         config: DetectorConfig,
         train: ImageSet,
         val: ImageSet,
         device: torch.device,
     ) -> None:
-        settings = config.training
-        self.device, self._config, self._module = device, config, module.to(device)
+        settings, module = config.training, detector.trainable
+        assert module is not None  # `build_trainable` sees to it
+        detector.to(device)
+        self.device, self._config, self._detector, self._module = device, config, detector, module
         self._train, self._val = train, val
         self._label = {category.id: index for index, category in enumerate(train.categories, start=1)}
         self._parameters = [parameter for parameter in module.parameters() if parameter.requires_grad]
@@ -79,12 +81,13 @@ class DetectorLearner:
     @torch.no_grad()
     def validate(self) -> Validation:
         """AP over the validation images, one at a time."""
-        detector = TorchvisionAdapter(self._module, self._config.detector.kind, self._train.categories)
+        self._module.eval()
         truth, found = [], []
         for index in range(len(self._val)):
             sample = self._val[index]
             truth.append(GroundTruth.of(sample))
-            found.append(_detect(detector, sample))
+            features = features_of(self._detector, sample.image)
+            found.append(detections_in(self._detector, features.pyramid, features.geometry))
         scores = average_precision(truth, found)
         content = {
             "kind": "detection",
@@ -125,11 +128,6 @@ class DetectorLearner:
             boxes = torch.stack([width - boxes[:, 2], boxes[:, 1], width - boxes[:, 0], boxes[:, 3]], 1)
         labels = torch.tensor([self._label[int(label)] for label in sample.labels[kept]], dtype=torch.int64)
         return image, {"boxes": boxes, "labels": labels}
-
-
-def _detect(detector: Detector, sample: Sample) -> Detections:
-    batch = detector.prepare([sample.image])
-    return detector.detect(detector.complete(detector.pyramid(batch)), batch.geometry)[0]
 
 
 def require_labels(train: ImageSet, val: ImageSet) -> tuple[Category, ...]:

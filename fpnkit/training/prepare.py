@@ -15,7 +15,6 @@ from fpnkit.data.build import build_image_sets
 from fpnkit.data.cache import FeatureCache
 from fpnkit.detectors.build import build_detector, build_trainable
 from fpnkit.detectors.cached import feature_cache
-from fpnkit.detectors.torchvision import TorchvisionAdapter
 from fpnkit.errors import ConfigError, UserError
 from fpnkit.metrics.distortion import level_weights
 from fpnkit.pyramid import PyramidSpec
@@ -36,9 +35,7 @@ def codec_learner(config: CodecConfig, *, resumed: bool = False, dry_run: bool =
     for images in (train_set, val_set):
         images.check()
     detector = build_detector(config.detector)
-    module = getattr(detector, "module", None)
-    if isinstance(module, torch.nn.Module):
-        module.to(device)
+    detector.to(device)
     log.info("detector %s: %s", detector.name, detector.spec)
     codec = _codec(config, detector.spec)
     train, val = (feature_cache(config.cache, detector, images, read_only=dry_run) for images in (train_set, val_set))
@@ -81,9 +78,9 @@ def detector_learner(config: DetectorConfig) -> DetectorLearner:
         images.check()
     categories = require_labels(train, val)
     torch.manual_seed(config.seed)
-    module = build_trainable(config.detector, categories)
-    log.info("detector %s: %s", config.detector.kind, TorchvisionAdapter(module, "", categories).spec)
-    return DetectorLearner(module, config, train, val, device)
+    detector = build_trainable(config.detector, categories)
+    log.info("detector %s: %s", detector.name, detector.spec)
+    return DetectorLearner(detector, config, train, val, device)
 
 
 def device_of(setting: str) -> torch.device:

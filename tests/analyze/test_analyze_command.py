@@ -50,7 +50,7 @@ def test_the_bits_are_those_of_the_streams_and_add_up(analysed: Path, trained: P
     codec = load_codec(trained / "best_model.pth").codec
     bench = build_bench(load_config(trained / "config_used.yaml"), "val", 2)  # type: ignore[arg-type]
     for index, (_, rows) in zip(bench.indices, bits.groupby("image", sort=False), strict=True):
-        streams = codec.encode(Pyramid({k: torch.clone(v) for k, v in bench.features.load(index).pyramid.items()}))
+        streams = codec.encode(Pyramid({k: torch.clone(v) for k, v in bench.cached(index).pyramid.items()}))
         coded = {name: 8 * len(stream.payload) for name, stream in streams.levels.items()}
         assert rows.set_index("level")["payload_bits"].to_dict() == coded
         assert rows.set_index("level")["estimated_bits"].to_dict() == pytest.approx(dict(streams.bits_estimated))

@@ -3,7 +3,7 @@ import sys
 
 import pytest
 
-from fpnkit.anchors.catalogue import ANCHORS, Anchor, build_coder, require_qualities, select
+from fpnkit.anchors.catalogue import ANCHORS, Anchor, require_qualities, select
 from fpnkit.errors import UserError
 from tests.support.anchor_inputs import SPEC, with_skips
 
@@ -54,9 +54,9 @@ def test_a_quality_that_does_not_exist_is_refused(name: str, quality: int) -> No
 
 @pytest.mark.parametrize("anchor", with_skips(list(ANCHORS)))
 def test_a_coder_has_the_name_of_its_anchor_and_a_suffix_of_its_own(anchor: Anchor) -> None:
-    coder = build_coder(anchor, anchor.qualities[0], SPEC)
+    coder = anchor.build(anchor.qualities[0], SPEC)
     assert coder.name == anchor.name
-    suffixes = [build_coder(other, other.qualities[0], SPEC).suffix for other in ANCHORS]
+    suffixes = [other.build(other.qualities[0], SPEC).suffix for other in ANCHORS]
     assert suffixes.count(coder.suffix) == 1
 
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import settings as limits
 from hypothesis import strategies as st
 
-from fpnkit.anchors.catalogue import ANCHORS, Anchor, build_coder
+from fpnkit.anchors.catalogue import ANCHORS, Anchor
 from fpnkit.anchors.fields import with_length
 from fpnkit.anchors.packed import HevcFeatures, ZstdFeatures
 from fpnkit.codecs.coder import Coder, CoderInput
@@ -20,7 +20,7 @@ from fpnkit.pyramid import Pyramid, PyramidSpec
 from tests.support.anchor_inputs import SPEC, as_features, detector_source, needs_av, random_source, with_skips
 
 SIZES = {"p3": (5, 9), "p5": (2, 3), "p5b": (1, 1)}
-FEATURES = [anchor for anchor in ANCHORS if anchor.carries == "features"]
+FEATURES = [anchor for anchor in ANCHORS if "features" in anchor.families]
 
 Kind = Callable[[PyramidSpec, int], Coder]
 both = pytest.mark.parametrize("kind", [ZstdFeatures, pytest.param(HevcFeatures, marks=needs_av)])
@@ -65,9 +65,9 @@ def test_along_the_default_qualities_bytes_and_fidelity_rise(anchor: Anchor) -> 
     spec, source = detector_source()
     sizes, fidelity = [], []
     for quality in anchor.qualities:
-        data = build_coder(anchor, quality, spec).encode(source).data
+        data = anchor.build(quality, spec).encode(source).data
         sizes.append(len(data))
-        fidelity.append(snr_db(source, as_features(build_coder(anchor, quality, spec).decode(data)).pyramid))
+        fidelity.append(snr_db(source, as_features(anchor.build(quality, spec).decode(data)).pyramid))
     assert len(anchor.qualities) >= 6
     assert sizes == sorted(set(sizes))
     assert fidelity == sorted(set(fidelity))

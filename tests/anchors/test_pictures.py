@@ -8,7 +8,7 @@ from hypothesis import settings as limits
 from hypothesis import strategies as st
 from torch import Tensor
 
-from fpnkit.anchors.catalogue import ANCHORS, Anchor, build_coder
+from fpnkit.anchors.catalogue import ANCHORS, Anchor
 from fpnkit.anchors.pictures import AVIF, HEVC, JPEG, WEBP, ImageAnchor, PictureFormat
 from fpnkit.errors import StreamError, UserError
 from fpnkit.foundation.varints import varints
@@ -16,7 +16,7 @@ from fpnkit.pyramid import PyramidSpec
 from tests.support.anchor_inputs import as_image, image_source, needs_av, shapes_image, with_skips
 
 FINE = {"jpeg": 95, "webp": 95, "avif": 90, "hevc": 12}
-IMAGES = [anchor for anchor in ANCHORS if anchor.carries != "features"]
+IMAGES = [anchor for anchor in ANCHORS if "images" in anchor.families]
 
 PICTURES = [JPEG, WEBP, AVIF, pytest.param(HEVC, marks=needs_av)]
 every_picture = pytest.mark.parametrize("picture", PICTURES, ids=lambda picture: picture.name)
@@ -85,7 +85,7 @@ def test_along_the_default_qualities_bytes_and_fidelity_rise(anchor: Anchor) -> 
     source = image_source(shapes_image(192, 192), (192, 192))
     sizes, fidelity = [], []
     for quality in anchor.qualities:
-        coder = build_coder(anchor, quality, PyramidSpec(()))
+        coder = anchor.build(quality, PyramidSpec(()))
         data = coder.encode(source).data
         sizes.append(len(data))
         fidelity.append(psnr_db(as_image(coder.decode(data)).image, source.image))

@@ -1,6 +1,5 @@
 """From settings to detectors, other people's among them."""
 
-import sys
 from pathlib import Path
 
 import pytest
@@ -11,55 +10,18 @@ from fpnkit.data.images import Category
 from fpnkit.detectors.build import build_detector, build_trainable
 from fpnkit.detectors.nanodet import Nanodet
 from fpnkit.errors import UserError
-
-PLUGIN = '''
-import torch
-from fpnkit.detectors.base import Detections, ImageBatch
-from fpnkit.pyramid import ImageGeometry, LevelSpec, Pyramid, PyramidSpec
-
-class Mean:
-    """One level, the mean of 4x4 pixels; finds one box as large as the image."""
-
-    name, spec = "mean", PyramidSpec((LevelSpec("p2", 3, 4),))
-
-    def __init__(self, options):
-        self.label = options["label"]
-
-    def prepare(self, images):
-        sizes = [tuple(image.shape[1:]) for image in images]
-        return ImageBatch(torch.stack(list(images)) / 255, tuple(ImageGeometry(size, size, size) for size in sizes))
-
-    def pyramid(self, batch):
-        return Pyramid({"p2": torch.nn.functional.avg_pool2d(batch.pixels, 4)})
-
-    def complete(self, pyramid):
-        return pyramid
-
-    def detect(self, pyramid, geometry):
-        boxes = [torch.tensor([[0.0, 0.0, *reversed(place.original)]]) for place in geometry]
-        scores, labels = pyramid["p2"].mean((1, 2, 3)), torch.tensor([self.label])
-        return [Detections(box, score[None], labels) for box, score in zip(boxes, scores)]
-
-    def fingerprint(self):
-        return "mean 1"
-'''
+from tests.support.plugins import MEAN, install
 
 
 @pytest.fixture
 def plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Another package, installed as pip does it."""
-    (tmp_path / "lab_detectors.py").write_text(PLUGIN)
-    info = tmp_path / "lab_detectors-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: lab-detectors\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[fpnkit.detectors]\nmean = lab_detectors:Mean\n")
-    monkeypatch.syspath_prepend(str(tmp_path))
-    monkeypatch.delitem(sys.modules, "lab_detectors", raising=False)
+    """Another package, registered under another name than its class gives itself."""
+    install(tmp_path, monkeypatch, MEAN, {"fpnkit.detectors": "average = lab_detectors:Mean"})
 
 
 @pytest.mark.usefixtures("plugin")
 def test_detector_of_another_package_joins_by_its_entry_point() -> None:
-    detector = build_detector(PluginDetector(kind="plugin", name="mean", options={"label": 3}))
+    detector = build_detector(PluginDetector(kind="plugin", name="average", options={"label": 3}))
 
     batch = detector.prepare([torch.full((3, 8, 12), 51, dtype=torch.uint8)])
     pyramid = detector.pyramid(batch)
@@ -73,11 +35,64 @@ def test_detector_of_another_package_joins_by_its_entry_point() -> None:
 
 
 @pytest.mark.usefixtures("plugin")
+def test_plugin_without_the_optional_members_gets_them_and_the_name_it_is_registered_under() -> None:
+    detector = build_detector(PluginDetector(kind="plugin", name="average", options={"label": 3}))
+
+    detector.to(torch.device("meta"))  # it has no weights, so nothing moves
+    batch = detector.prepare([torch.zeros(3, 8, 8, dtype=torch.uint8)])
+
+    assert (detector.name, detector.class_names, detector.trainable) == ("average", {}, None)
+    assert detector.pyramid(batch)["p2"].device.type == "cpu"
+
+
+def test_module_of_a_plugin_is_moved_and_put_in_evaluation_mode(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = (
+        MEAN
+        + """
+def with_module(options):
+    detector = Mean(options)
+    detector.module = torch.nn.Linear(1, 1)
+    return detector
+"""
+    )
+    install(tmp_path, monkeypatch, source, {"fpnkit.detectors": "mean = lab_detectors:with_module"})
+    detector = build_detector(PluginDetector(kind="plugin", name="mean", options={"label": 3}))
+    module = detector.prepare.__self__.module  # type: ignore[attr-defined]
+
+    detector.to(torch.device("meta"))
+
+    assert not module.training
+    assert module.weight.device.type == "meta"
+
+
+def test_plugin_with_nothing_to_train_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    groups = {"fpnkit.trainable_detectors": "mean = lab_detectors:to_train"}
+    install(tmp_path, monkeypatch, MEAN + "\ndef to_train(options, categories): return Mean(options)\n", groups)
+    with pytest.raises(UserError) as error:
+        build_trainable(PluginDetector(kind="plugin", name="mean", options={"label": 3}), (Category(1, "dot"),))
+    assert str(error.value) == (
+        "detector `mean`: required a detector with `trainable`, the module to train, from its plugin "
+        "lab_detectors:to_train; found none"
+    )
+
+
+@pytest.mark.usefixtures("plugin")
+def test_plugin_that_is_not_registered_for_training_is_refused() -> None:
+    with pytest.raises(UserError) as error:
+        build_trainable(PluginDetector(kind="plugin", name="average"), (Category(1, "dot"),))
+    assert str(error.value) == (
+        "detector `average`: required an installed entry point of the group fpnkit.trainable_detectors, found none"
+    )
+
+
+@pytest.mark.usefixtures("plugin")
 def test_unknown_plugin_lists_what_is_installed() -> None:
     with pytest.raises(UserError) as error:
         build_detector(PluginDetector(kind="plugin", name="median"))
     assert str(error.value) == (
-        "detector `median`: required an installed entry point of the group fpnkit.detectors, found mean"
+        "detector `median`: required an installed entry point of the group fpnkit.detectors, found average"
     )
 
 
@@ -110,13 +125,16 @@ def test_every_kind_of_settings_gives_its_detector(tmp_path: Path) -> None:
 )
 def test_trainable_module_gives_finite_losses_and_gradients(settings: ShapesDetector | TorchvisionDetector) -> None:
     torch.manual_seed(0)
-    module = build_trainable(settings, (Category(7, "dog"), Category(3, "cat")))
+    detector = build_trainable(settings, (Category(7, "dog"), Category(3, "cat")))
+    assert detector.class_names == {7: "dog", 3: "cat"}
+    module = detector.trainable
+    assert module is not None
+    module.train()
     target = {"boxes": torch.tensor([[10.0, 10.0, 60.0, 60.0]]), "labels": torch.tensor([2])}
 
     loss = sum(module([torch.rand(3, 96, 96)] * 2, [target] * 2).values())
     loss.backward()
 
-    assert module.training
     assert torch.isfinite(loss)
     gradients = [parameter.grad for parameter in module.parameters() if parameter.requires_grad]
     assert all(gradient is not None and torch.isfinite(gradient).all() for gradient in gradients)

@@ -51,7 +51,7 @@ def place_as_downloaded(monkeypatch: pytest.MonkeyPatch, home: Path, model: str)
 
 
 @pytest.mark.parametrize("model", ["retinanet_resnet50_fpn", "fasterrcnn_mobilenet_v3_large_fpn"])
-def testnamed_weights_give_torchvisions_own_detector_and_so_does_their_file(
+def test_named_weights_give_torchvisions_own_detector_and_so_does_their_file(
     model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """RetinaNet's are run with another epsilon of BatchNorm, which only the name tells."""
@@ -61,7 +61,9 @@ def testnamed_weights_give_torchvisions_own_detector_and_so_does_their_file(
     noise = torch.randn(1, 3, 128, 128)
 
     for weights in ("COCO_V1", "DEFAULT", str(path)):
-        ours = build_torchvision(settings(model, weights)).module
+        detector = build_torchvision(settings(model, weights))
+        ours = detector.module
+        assert detector.class_names.get(90) == (None if weights == str(path) else "toothbrush")
         assert same_state(ours, own)
         with torch.no_grad():
             for level, expected in zip(ours.backbone(noise).values(), own.backbone(noise).values(), strict=True):

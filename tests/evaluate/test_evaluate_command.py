@@ -120,8 +120,10 @@ def test_wrong_input_is_said(run_dir: Path, home: Path, capsys: pytest.CaptureFi
         f"fpnkit.evaluate: run 'nothing': no run in {base} has this in its name; did you mean {run_dir.name!r}?"
     )
     assert refused(capsys, run_dir.name, "--set", "loss.lambda=3") == (
-        "fpnkit.evaluate: --set loss.lambda: required a key of data, detector, training.device; "
-        "the rest belongs to the run"
+        "fpnkit.evaluate: --set loss.lambda: required a key of data, detector; the rest belongs to the run"
+    )
+    assert refused(capsys, run_dir.name, "--set", "training.device=cuda") == (
+        "fpnkit.evaluate: --set training.device: required a key of data, detector; the rest belongs to the run"
     )
     assert not (run_dir / "evaluation").exists()
 

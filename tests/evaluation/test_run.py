@@ -20,6 +20,7 @@ from fpnkit.metrics.detection import average_precision
 from fpnkit.metrics.matches import Matches, average_precision_of
 from fpnkit.runs.results import IMAGES, STREAMS, Summary, read_images, read_summary
 from tests.support.coders import FeatureCoder, ImageCoder, Promising, config
+from tests.support.plugins import MEAN, install
 
 ORIGIN = Origin(quality=1.0)
 CLOCK = ("encode_seconds", "decode_seconds", "peak_memory_mb", "created", "commit")
@@ -39,10 +40,9 @@ def test_a_lossless_coder_reaches_the_ceiling(coder: FeatureCoder | ImageCoder, 
     summary = evaluate_one(coder, task, tmp_path / "out")
     assert task.reference.ceiling.map is not None
     assert task.reference.ceiling.map > 0.2
-    assert summary.map == pytest.approx(task.reference.ceiling.map, abs=1e-9)
-    assert summary.map50 == pytest.approx(task.reference.ceiling.map50, abs=1e-9)
-    assert summary.share_of_ceiling == pytest.approx(1.0)
-    assert summary.self_map == pytest.approx(1.0)
+    assert (summary.map, summary.map50) == (task.reference.ceiling.map, task.reference.ceiling.map50)
+    assert summary.share_of_ceiling == 1
+    assert summary.self_map == pytest.approx(1)
     assert all(value == float("inf") for value in summary.snr_db.values())
 
 
@@ -272,6 +272,17 @@ def test_the_ceiling_is_measured_once_and_read_back_the_same(
     for left, right in zip(again.self_truth, task.reference.self_truth, strict=True):
         assert torch.equal(left.boxes, right.boxes)
         assert torch.equal(left.labels, right.labels)
+
+
+def test_a_plugin_is_called_by_its_own_name(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    install(tmp_path, monkeypatch, MEAN, {"fpnkit.detectors": "mean = lab_detectors:Mean"})
+    detector = {"kind": "plugin", "name": "mean", "options": {"label": 1}}
+    settings = validate({**plain(config(images=2)), "detector": detector})
+    assert isinstance(settings, CodecConfig)
+    task = build_task(settings)
+    assert evaluate_one(FeatureCoder(), task, tmp_path / "out").detector == "mean"
+    assert task.folder_name == "shapes_2_seed_5_mean"
+    assert [path.name for path in (home / "checkpoints" / "ceilings").iterdir()] == ["shapes_2_seed_5_mean"]
 
 
 def test_no_test_set_is_said() -> None:

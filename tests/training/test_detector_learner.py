@@ -19,6 +19,7 @@ from fpnkit.runs.writer import RunWriter
 from fpnkit.torch_files import load_checkpoint
 from fpnkit.training.detector_learner import DetectorLearner, require_labels
 from fpnkit.training.loop import train
+from tests.support.plugins import install
 from tests.support.trainings_alike import Interrupted, assert_same_state, lines
 
 CPU = torch.device("cpu")
@@ -42,8 +43,8 @@ def learner(settings: DetectorConfig) -> DetectorLearner:
     torch.set_num_threads(1)
     torch.manual_seed(settings.seed)
     images = ShapesSet(4)
-    module = build_trainable(settings.detector, images.categories)
-    return DetectorLearner(module, settings, images, ShapesSet(2, seed=9), CPU)
+    detector = build_trainable(settings.detector, images.categories)
+    return DetectorLearner(detector, settings, images, ShapesSet(2, seed=9), CPU)
 
 
 def run(settings: DetectorConfig, folder: Path) -> RunWriter:
@@ -89,6 +90,27 @@ def test_the_best_model_is_a_detector_whose_ap_is_what_validation_said(whole: Pa
     best = load_checkpoint(whole / "best_model.pth", "detection")
     assert best["metrics"]["map"] == scores.map
     assert best["loss"] == 1 - best["metrics"]["map"]
+
+
+TO_TRAIN = """
+from fpnkit.config.schema import ShapesDetector
+from fpnkit.detectors.build import build_trainable
+
+def to_train(options, categories):
+    return build_trainable(ShapesDetector(kind="shapes_fcos", weights=None), categories)
+"""
+
+
+def test_a_plugin_is_trained_as_a_detector_of_ours_is(
+    whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install(tmp_path, monkeypatch, TO_TRAIN, {"fpnkit.trainable_detectors": "lab = lab_detectors:to_train"})
+    plugin = validate({**plain(config()), "detector": {"kind": "plugin", "name": "lab"}})
+    assert isinstance(plugin, DetectorConfig)
+    writer = run(plugin, tmp_path / "runs")
+    assert train(learner(plugin), writer, plugin.training, warmup_steps=2).finished
+    writer.end("finished", 0)
+    assert lines(writer.path) == lines(whole)
 
 
 def test_detector_lines_have_map_in_validation_and_nothing_of_a_codec(whole: Path) -> None:

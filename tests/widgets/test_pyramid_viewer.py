@@ -20,7 +20,7 @@ from fpnkit.data.build import build_image_sets
 from fpnkit.detectors.base import Detections
 from fpnkit.detectors.build import build_detector
 from fpnkit.errors import ConfigError, DataError, RunError, WeightsError
-from fpnkit.evaluation.task import SELF_MAP_SCORE
+from fpnkit.metrics.detection import SELF_MAP_SCORE
 from fpnkit.runs import layout
 from fpnkit.widgets.pyramid import loading as features_load
 from fpnkit.widgets.pyramid.viewer import PyramidViewer

@@ -10,6 +10,7 @@ import torch
 
 from fpnkit.data.windows import Features
 from fpnkit.detectors.base import Detections, Detector
+from fpnkit.detectors.one_image import detections_in
 from fpnkit.errors import DataError
 from fpnkit.metrics.coco_format import GroundTruth
 from fpnkit.metrics.detection import average_precision
@@ -41,7 +42,7 @@ def level_sensitivity(
         noise = torch.randn(image.pyramid[level].shape, generator=generator)
         for snr in snrs_db:
             noisy = {**image.pyramid, level: image.pyramid[level] + noise * deviation * 10 ** (-snr / 20)}
-            found[snr] += detector.detect(detector.complete(Pyramid(noisy)), [image.geometry])
+            found[snr].append(detections_in(detector, Pyramid(noisy), image.geometry))
         progress()
     rows = [{"level": level, "snr_db": snr} | metrics(truth, found[snr]) for snr in snrs_db]
     return pd.DataFrame(rows)

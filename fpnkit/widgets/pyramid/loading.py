@@ -14,13 +14,11 @@ import numpy as np
 import pandas as pd
 import torch
 
-from fpnkit.analysis.compute import detect
 from fpnkit.analysis.examples import Photo, thumbnail
 from fpnkit.analysis.statistics import maps as shown
 from fpnkit.analysis.statistics.loss import ErrorStatistics
-from fpnkit.analysis.subject import Bench, Subject, bench_key, build_bench, load_subject
-from fpnkit.codecs.coder import CodedImage, CoderInput
-from fpnkit.codecs.learned import LearnedCoder
+from fpnkit.analysis.subject import CachedBench, Subject, bench_key, build_bench, load_subject
+from fpnkit.codecs.coder import CodedImage
 from fpnkit.data.windows import Features
 from fpnkit.detectors.base import Detections
 from fpnkit.errors import RunError
@@ -82,7 +80,7 @@ class _Image:
 class Loader:
     """Loads what a view needs, and keeps some of it."""
 
-    _benches: dict[Hashable, Bench] = field(default_factory=dict)
+    _benches: dict[Hashable, CachedBench] = field(default_factory=dict)
     _subjects: dict[Hashable, Subject] = field(default_factory=dict)
     _images: dict[Hashable, _Image] = field(default_factory=dict)
 
@@ -113,20 +111,18 @@ def _kept(kept: dict[Hashable, Value], most: int, key: Hashable, make: Callable[
     return value
 
 
-@torch.no_grad()
-def _look(bench: Bench, index: int) -> _Image:
-    sample, features = bench.images[index], bench.features.load(index)
+def _look(bench: CachedBench, index: int) -> _Image:
+    sample, features = bench.images[index], bench.cached(index)
     size = (sample.image.shape[1], sample.image.shape[2])
     photo = Photo(index, sample.image_id, np.asarray(thumbnail(sample.image)), size)
-    return _Image(sample.image, photo, features, detect(bench.detector, features.pyramid, features))
+    return _Image(sample.image, photo, features, bench.detect(features))
 
 
 @torch.no_grad()
 def _through(subject: Subject, image: _Image, split: str, index: int) -> View:
     bench, trained, features = subject.bench, subject.trained, image.features
-    codec, coder = trained.codec, LearnedCoder(trained)
-    coded = coder.encode(CoderInput(image.pixels, features.pyramid, features.geometry))
-    decoded = coder.decode(coded.data).pyramid
+    codec, sent = trained.codec, subject.send(image.pixels, features)
+    coded, decoded = sent.coded, sent.features.pyramid
     errors = ErrorStatistics()
     errors.update(features.pyramid, decoded)
     return View(
@@ -143,7 +139,7 @@ def _through(subject: Subject, image: _Image, split: str, index: int) -> View:
         original=features.pyramid,
         decoded=decoded,
         before=image.before,
-        after=detect(bench.detector, decoded, features),
+        after=sent.detections,
         bits=shown.bits_map(codec.coded_latents(features.pyramid), codec.spec, features.pyramid, features.geometry),
         levels=_levels(coded, codec.spec, features.original_pixels, errors.levels()),
         channels=errors.channels(),

@@ -1,0 +1,76 @@
+"""The one way to code an image and to judge what arrives: for evaluation, analysis and panels alike."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+
+from fpnkit.codecs.coder import CodedImage, Coder, CoderInput, ReceivedFeatures, ReceivedImage
+from fpnkit.data.images import ImageSet, Sample
+from fpnkit.data.windows import Features
+from fpnkit.detectors.base import Detections, Detector
+from fpnkit.detectors.one_image import detections_in, features_of
+from fpnkit.foundation.files import write_bytes
+
+
+@dataclass(frozen=True)
+class Transmission:
+    """One image as it was sent and received."""
+
+    coded: CodedImage
+    features: ReceivedFeatures  # of a received image, the detector's
+    detections: Detections
+    encode_seconds: float  # pyramid or image → bytes
+    decode_seconds: float  # bytes → pyramid or image
+
+
+@dataclass(frozen=True)
+class Bench:
+    """A detector and the images that coders are measured on."""
+
+    detector: Detector
+    images: ImageSet
+    fingerprint: str  # of the detector
+
+    @property
+    def categories(self) -> Mapping[int, str]:
+        """Names by id: the images' own, where nothing is labelled the detector's."""
+        return {**self.detector.class_names, **{category.id: category.name for category in self.images.categories}}
+
+    def features(self, sample: Sample) -> Features:
+        """Of one image, uncompressed."""
+        return features_of(self.detector, sample.image)
+
+    def detect(self, features: Features) -> Detections:
+        """What the heads find in uncompressed features."""
+        return detections_in(self.detector, features.pyramid, features.geometry)
+
+    @torch.no_grad()
+    def send(self, coder: Coder, source: CoderInput, path: Path | None = None) -> Transmission:
+        """To bytes, through the file `path` if there is one, back, and through the heads."""
+        start = time.perf_counter()
+        coded = coder.encode(source)
+        encode_seconds = time.perf_counter() - start
+        data = coded.data if path is None else _through_file(path, coded.data)
+        start = time.perf_counter()
+        received = coder.decode(data)
+        decode_seconds = time.perf_counter() - start
+        features = self._features_of(received)
+        found = detections_in(self.detector, features.pyramid, features.geometry)
+        return Transmission(coded, features, found, encode_seconds, decode_seconds)
+
+    def _features_of(self, received: ReceivedFeatures | ReceivedImage) -> ReceivedFeatures:
+        """A decoded image goes through the whole detector; its boxes are wanted in the original's pixels."""
+        if isinstance(received, ReceivedFeatures):
+            return received
+        features = features_of(self.detector, received.image)
+        return ReceivedFeatures(features.pyramid, replace(features.geometry, original=received.original))
+
+
+def _through_file(path: Path, data: bytes) -> bytes:
+    write_bytes(path, data)
+    return path.read_bytes()
