@@ -9,49 +9,32 @@ Exit codes: 0 done, 1 failed, 2 the input is wrong, 130 interrupted.
 from __future__ import annotations
 
 import argparse
-import logging
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fpnkit.errors import ConfigError, FpnkitError, RunError
+from fpnkit import cli
+from fpnkit.errors import ConfigError, RunError
 from fpnkit.foundation import clock
-from fpnkit.foundation.signals import EarlyStop
 from fpnkit.runs import layout
-from fpnkit.runs.trained import TrainedRun, find_candidates
+from fpnkit.runs.trained import find_candidates
 
 if TYPE_CHECKING:
     from fpnkit.analysis.report import Analysis
 
-log = logging.getLogger("fpnkit.analyze")  # the name of the module is `__main__` when it runs as a command
-
-INTERRUPTED = 130
 _OVERRIDABLE = ("data", "detector", "cache")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; → exit code."""
-    options = _parser().parse_args(arguments)
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
-    try:
-        _check(options)
-        candidates = find_candidates(options.runs, options.base_dir, options.set, _OVERRIDABLE)
-        with EarlyStop():
-            print(_analyze(candidates, options))
-        return 0
-    except FpnkitError as error:
-        print(f"fpnkit.analyze: {error}", file=sys.stderr)
-        return error.exit_code
-    except KeyboardInterrupt:
-        print("fpnkit.analyze: interrupted; the same command goes on where it stopped", file=sys.stderr)
-        return INTERRUPTED
+    cli.log_to_terminal()
+    return cli.run(_parser(), arguments, lambda options, session: print(_analyze(options)), interrupted=cli.GOES_ON)
 
 
 def _parser() -> argparse.ArgumentParser:
-    description, _, epilog = (__doc__ or "").partition("\n\n")
-    parser = argparse.ArgumentParser(prog="python -m fpnkit.analyze", description=description, epilog=epilog)
-    parser.add_argument("runs", metavar="RUN", nargs="+", help="a path or a unique part of a name")
+    parser = cli.command_parser("fpnkit.analyze", __doc__)
+    parser.add_argument("runs", metavar="RUN", nargs="+", help=cli.RUN)
     parser.add_argument("--images", metavar="N", type=int, default=20, help="spread over the set (default: 20)")
     parser.add_argument("--split", choices=("val", "test"), default="val", help="which images (default: val)")
     parser.add_argument("--sensitivity", action="store_true", help="noise on one level at a time; takes a while")
@@ -60,10 +43,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--dark", action="store_true", help="figures and page for a dark background")
     parser.add_argument("--output", metavar="DIR", type=Path, help="where to, in place of the usual directory")
-    parser.add_argument("--base-dir", metavar="DIR", type=Path, help="folder that directly holds the runs")
-    parser.add_argument(
-        "--set", metavar="KEY.PATH=VALUE", action="append", default=[], help="other data, such as data.test.limit=20"
-    )
+    cli.add_base_dir(parser)
+    cli.add_settings(parser, text="other data, such as data.test.limit=20")
     return parser
 
 
@@ -75,8 +56,10 @@ def _check(options: argparse.Namespace) -> None:
             raise RunError(f"--output {options.output}: required a directory, found the file {path}")
 
 
-def _analyze(candidates: Sequence[TrainedRun], options: argparse.Namespace) -> Path:
+def _analyze(options: argparse.Namespace) -> Path:
     """→ the page to look at."""
+    _check(options)
+    candidates = find_candidates(options.runs, options.base_dir, options.set, _OVERRIDABLE)
     # torch only once the arguments are known to be right
     from fpnkit.analysis.report import INDEX, analyse, default_directory
     from fpnkit.analysis.subject import load_subjects

@@ -15,9 +15,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fpnkit import cli
 from fpnkit.config.load import plain
-from fpnkit.errors import FpnkitError, WeightsError
-from fpnkit.foundation.signals import EarlyStop
+from fpnkit.errors import WeightsError
 from fpnkit.runs import layout
 from fpnkit.runs.trained import TrainedRun, find_candidates
 
@@ -28,38 +28,25 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("fpnkit.evaluate")  # the name of the module is `__main__` when it runs as a command
 
-INTERRUPTED = 130
 _OVERRIDABLE = ("data", "detector")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; → exit code."""
-    options = _parser().parse_args(arguments)
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
-    try:
-        with EarlyStop():
-            _evaluate_all(find_candidates(options.runs, options.base_dir, options.set, _OVERRIDABLE))
-        return 0
-    except FpnkitError as error:
-        print(f"fpnkit.evaluate: {error}", file=sys.stderr)
-        return error.exit_code
-    except KeyboardInterrupt:
-        print("fpnkit.evaluate: interrupted; the same command goes on where it stopped", file=sys.stderr)
-        return INTERRUPTED
+    cli.log_to_terminal()
+    return cli.run(_parser(), arguments, _evaluate_all, interrupted=cli.GOES_ON)
 
 
 def _parser() -> argparse.ArgumentParser:
-    description, _, epilog = (__doc__ or "").partition("\n\n")
-    parser = argparse.ArgumentParser(prog="python -m fpnkit.evaluate", description=description, epilog=epilog)
-    parser.add_argument("runs", metavar="RUN", nargs="+", help="a path or a unique part of a name")
-    parser.add_argument("--base-dir", metavar="DIR", type=Path, help="folder that directly holds the runs")
-    parser.add_argument(
-        "--set", metavar="KEY.PATH=VALUE", action="append", default=[], help="other data, such as data.test.limit=20"
-    )
+    parser = cli.command_parser("fpnkit.evaluate", __doc__)
+    parser.add_argument("runs", metavar="RUN", nargs="+", help=cli.RUN)
+    cli.add_base_dir(parser)
+    cli.add_settings(parser, text="other data, such as data.test.limit=20")
     return parser
 
 
-def _evaluate_all(candidates: Sequence[TrainedRun]) -> None:
+def _evaluate_all(options: argparse.Namespace, session: cli.Session) -> None:
+    candidates = find_candidates(options.runs, options.base_dir, options.set, _OVERRIDABLE)
     from fpnkit.evaluation.run import evaluate  # torch only once the arguments are known to be right
     from fpnkit.evaluation.task import build_task
 
@@ -67,6 +54,7 @@ def _evaluate_all(candidates: Sequence[TrainedRun]) -> None:
     for candidate in candidates:
         config = plain(candidate.config)
         groups.setdefault(str((config["detector"], config["data"]["test"])), []).append(candidate)
+    session.report.tell(phase="evaluating")
     for group in groups.values():
         task = build_task(group[0].config)
         jobs = [_job(candidate, task) for candidate in group]

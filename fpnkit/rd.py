@@ -14,7 +14,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from fpnkit.errors import FpnkitError, UserError
+from fpnkit import cli
+from fpnkit.errors import UserError
 from fpnkit.foundation import text
 from fpnkit.foundation.files import write_text
 from fpnkit.foundation.tables import Rows, print_rows
@@ -35,28 +36,16 @@ from fpnkit.ratedist.rows import (
 from fpnkit.ratedist.table import read_points
 from fpnkit.runs import layout
 
-INTERRUPTED = 130
-
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; → exit code."""
-    options = _parser().parse_args(arguments)
-    try:
-        _run(options)
-        return 0
-    except FpnkitError as error:
-        print(f"fpnkit.rd: {error}", file=sys.stderr)
-        return error.exit_code
-    except KeyboardInterrupt:
-        print("fpnkit.rd: interrupted", file=sys.stderr)
-        return INTERRUPTED
+    return cli.run(_parser(), arguments, _run)
 
 
 def _parser() -> argparse.ArgumentParser:
-    description, _, epilog = (__doc__ or "").partition("\n\n")
-    parser = argparse.ArgumentParser(prog="python -m fpnkit.rd", description=description, epilog=epilog)
-    parser.add_argument("runs", metavar="RUN", nargs="*", help="a path or a unique part of a name (default: all)")
-    parser.add_argument("--base-dir", metavar="D", type=Path, help="folder that directly holds the runs")
+    parser = cli.command_parser("fpnkit.rd", __doc__)
+    parser.add_argument("runs", metavar="RUN", nargs="*", help=f"{cli.RUN} (default: all)")
+    cli.add_base_dir(parser)
     parser.add_argument("--sweep", metavar="ID", help="the runs of a sweep, with those that are missing")
     parser.add_argument(
         "--anchors", metavar="NAME", nargs="+", help="these, `all`, or `none` (default: all on the same images)"
@@ -66,11 +55,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--y", metavar="COLUMN", help="such as map, map50, self_map, snr_db.p3 (default: map)")
     parser.add_argument("--bd", metavar="CURVE", help="compare all other curves with this one")
     parser.add_argument("--output", metavar="F", type=Path, help="figure, .png .pdf .svg, its points and origin beside")
+    parser.set_defaults(only_prints=True)
     parser.add_argument("--csv", metavar="F", type=Path, help="the table, a row a point")
     return parser
 
 
-def _run(options: argparse.Namespace) -> None:
+def _run(options: argparse.Namespace, session: cli.Session) -> None:
     runs, missing = _runs(options)
     points = read_points(runs, anchors=_anchors(options.anchors), dataset=options.dataset)
     y = _metric(points, options.y, missing)
@@ -91,7 +81,7 @@ def _run(options: argparse.Namespace) -> None:
 
 def _runs(options: argparse.Namespace) -> tuple[list[Path], list[str]]:
     """Directories, and what a sweep lacks."""
-    base_dir: Path = options.base_dir or layout.default_base_dir("fpn_compression")
+    base_dir = cli.base_dir(options)
     if options.sweep is not None:
         if options.runs:
             raise UserError(f"--sweep {options.sweep}: required no RUN beside it, found {options.runs[0]}")

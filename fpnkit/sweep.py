@@ -8,23 +8,26 @@ was started, 130 stopped on request.
 from __future__ import annotations
 
 import argparse
-import subprocess
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO, cast
 
+from fpnkit import cli
 from fpnkit.anchors.catalogue import select
-from fpnkit.config.load import parse_override
-from fpnkit.errors import FpnkitError, RunError
+from fpnkit.config.flags import SHARED_FLAGS
+from fpnkit.errors import FpnkitError, UserError
 from fpnkit.foundation import text
 from fpnkit.foundation.lock import DirectoryLock
 from fpnkit.foundation.logs import DetachableStream
+from fpnkit.foundation.process_record import Reporter
 from fpnkit.foundation.tables import print_rows
 from fpnkit.launch.foreground import Foreground
-from fpnkit.launch.local import TRAIN, command
-from fpnkit.launch.needs import Needs, needs, parameters_in
-from fpnkit.launch.request import FLAGS, flag_overrides, read_points
+from fpnkit.launch.local import command
+from fpnkit.launch.needs import Needs, needs
+from fpnkit.launch.protocol import TRAIN
+from fpnkit.launch.request import read_points
 from fpnkit.launch.sweep import (
     Sweep,
     SweepPoint,
@@ -36,42 +39,29 @@ from fpnkit.launch.sweep import (
     sweep_state,
     write_sweep,
 )
-from fpnkit.runs import layout
 from fpnkit.runs.create import require_base_directory
 from fpnkit.runs.store import RunInfo, list_runs
-
-STOPPED = 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; → exit code."""
-    options = _parser().parse_args(arguments)
     streams = sys.stdout, sys.stderr
     sys.stdout, sys.stderr = (cast(TextIO, DetachableStream(stream)) for stream in streams)
     try:
-        return _run(options)
-    except FpnkitError as error:
-        print(f"fpnkit.sweep: {error}", file=sys.stderr)
-        return error.exit_code
-    except KeyboardInterrupt:
-        print("fpnkit.sweep: interrupted before anything was started", file=sys.stderr)
-        return STOPPED
+        return cli.run(_parser(), arguments, _run, interrupted="interrupted before anything was started")
     finally:
         sys.stdout, sys.stderr = streams
 
 
 def _parser() -> argparse.ArgumentParser:
-    description, _, epilog = (__doc__ or "").partition("\n\n")
-    parser = argparse.ArgumentParser(prog="python -m fpnkit.sweep", description=description, epilog=epilog)
+    parser = cli.command_parser("fpnkit.sweep", __doc__)
     parser.add_argument("--config", metavar="FILE", required=True, help="YAML; see configs/")
     parser.add_argument("--lambdas", metavar="X", nargs="+", required=True, help="loss.lambda of each run")
     parser.add_argument(
         "--seeds", metavar="N", nargs="+", help="every lambda with each of them (default: the config's)"
     )
-    for flag, key in FLAGS.items():
-        parser.add_argument(flag, metavar="X", dest=flag, help=f"sets {'.'.join(key)}")
-    parser.add_argument("--set", metavar="KEY.PATH=VALUE", action="append", default=[], help="sets any other key")
-    parser.add_argument("--base-dir", metavar="DIR", help="folder that directly holds the runs")
+    cli.add_settings(parser, SHARED_FLAGS)
+    cli.add_base_dir(parser)
     parser.add_argument("--evaluate", action="store_true", help="evaluate the finished runs at the end")
     parser.add_argument(
         "--anchors", metavar="NAME", nargs="+", default=[], help="then measure these on the same images; see anchors"
@@ -80,9 +70,8 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _run(options: argparse.Namespace) -> int:
-    base_dir = layout.default_base_dir("fpn_compression") if options.base_dir is None else Path(options.base_dir)
-    base_dir = base_dir.absolute()
+def _run(options: argparse.Namespace, session: cli.Session) -> int:
+    base_dir = cli.base_dir(options).absolute()
     select(options.anchors, "--anchors")  # a name that is wrong is said now, not after hours
     sweep, points = _read(options)
     require_base_directory(base_dir)
@@ -92,7 +81,8 @@ def _run(options: argparse.Namespace) -> int:
     todo = [point for point in state if _action(point) in ("train", "resume")]
     _say_plan(sweep, base_dir, state)
     if todo:
-        demand = _needs(options, sweep, todo, runs, base_dir)
+        session.report.tell(phase="preparing")
+        demand = _needs(options, sweep, todo, runs, base_dir, session.report)
         if isinstance(demand, int):
             return demand
         print(*demand.describe(), sep="\n", flush=True)
@@ -101,20 +91,31 @@ def _run(options: argparse.Namespace) -> int:
         print("dry run: nothing was started", flush=True)
         return 0
     write_sweep(base_dir, sweep)
+    session.report.tell(sweep=sweep.id, phase="training")
     lock = DirectoryLock(config_path(base_dir, sweep.id).parent, "another process is working on this sweep")
     try:
         with Foreground() as front:
-            code = _train_all(sweep, base_dir, points, front)
-            return _conclude(sweep, base_dir, points, front, code, options)
+            work = _Work(sweep, base_dir, points, front, session.report)
+            return _conclude(work, _train_all(work), options)
     finally:
         lock.release()
+
+
+@dataclass(frozen=True)
+class _Work:
+    """A sweep being worked on."""
+
+    sweep: Sweep
+    base_dir: Path
+    points: Sequence[tuple[float, int]]  # (lambda, seed) that this command asks for
+    front: Foreground
+    report: Reporter
 
 
 def _read(options: argparse.Namespace) -> tuple[Sweep, list[tuple[float, int]]]:
     """The sweep and the (lambda, seed) that this command asks for, in the order typed."""
     file = Path(options.config)
-    overrides = [*map(parse_override, options.set), *flag_overrides({flag: getattr(options, flag) for flag in FLAGS})]
-    points = read_points(file, overrides, options.lambdas, options.seeds or [])
+    points = read_points(file, cli.overrides(options), options.lambdas, options.seeds or [])
     sweep = new_sweep(file, points.config, points.lambdas, points.seeds)
     return sweep, [(lmbda, seed) for lmbda in points.lambdas for seed in points.seeds]
 
@@ -140,7 +141,12 @@ def _say_plan(sweep: Sweep, base_dir: Path, state: Sequence[SweepPoint]) -> None
 
 
 def _needs(
-    options: argparse.Namespace, sweep: Sweep, todo: Sequence[SweepPoint], runs: Sequence[RunInfo], base_dir: Path
+    options: argparse.Namespace,
+    sweep: Sweep,
+    todo: Sequence[SweepPoint],
+    runs: Sequence[RunInfo],
+    base_dir: Path,
+    report: Reporter,
 ) -> Needs | int:
     """Disk and time; where nothing comparable has finished yet the trainer's dry run is asked, which checks all input.
 
@@ -151,21 +157,25 @@ def _needs(
         return demand
     first = min(todo, key=lambda point: point.lmbda)  # the one that may be too small to buy anything
     varied = ["--lambda", repr(first.lmbda), "--seed", str(first.seed)]
-    given = [part for flag in FLAGS if (value := getattr(options, flag)) for part in (flag, value)]
+    given = [part for flag, value in cli.given_flags(options).items() for part in (flag, value)]
     given += [part for each in options.set for part in ("--set", each)]
     arguments = ["--config", options.config, *given, *varied, "--base-dir", str(base_dir), "--dry-run"]
-    done = subprocess.run(command(arguments), stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-    print(done.stderr, end="", file=sys.stderr, flush=True)
-    if done.returncode:
-        return done.returncode
-    return needs(sweep, todo, runs, base_dir, parameters_in(done.stderr))
+    with Foreground() as front:
+        code, found = front.run(command(arguments))
+    if front.asked:
+        raise KeyboardInterrupt
+    if code:
+        report.tell(reason=found.reason)
+        return code
+    return needs(sweep, todo, runs, base_dir, found.parameters)
 
 
-def _train_all(sweep: Sweep, base_dir: Path, points: Sequence[tuple[float, int]], front: Foreground) -> int:
+def _train_all(work: _Work) -> int:
     """0, or the exit code with which no further run can be trained."""
+    sweep, base_dir, points = work.sweep, work.base_dir, work.points
     for number, (lmbda, seed) in enumerate(points, start=1):
-        if front.asked:
-            return STOPPED
+        if work.front.asked:
+            return cli.STOPPED
         runs = list_runs(base_dir)  # now: others may have trained meanwhile
         left = [find_point(sweep, runs, *each) for each in points[number - 1 :]]
         point, action = left[0], _action(left[0])
@@ -174,15 +184,18 @@ def _train_all(sweep: Sweep, base_dir: Path, points: Sequence[tuple[float, int]]
             todo = [each for each in left if _action(each) in ("resume", "train")]
             print(needs(sweep, todo, runs, base_dir, None).time_left(), flush=True)
         if action == "resume" and point.run is not None:
-            front.run(command(["--resume", str(point.run.path)]))
+            work.front.run(command(["--resume", str(point.run.path)]))
         elif action == "train":
             config = str(config_path(base_dir, sweep.id))
             varied = ["--lambda", repr(lmbda), "--seed", str(seed)]
-            code = front.run(command(["--config", config, *varied, "--base-dir", str(base_dir), "--sweep", sweep.id]))
-            if code == RunError.exit_code:  # data, weights or device: the same for every lambda
+            code, found = work.front.run(
+                command(["--config", config, *varied, "--base-dir", str(base_dir), "--sweep", sweep.id])
+            )
+            if code == UserError.exit_code:  # data, weights or device: the same for every lambda
                 print(f"fpnkit.sweep: {TRAIN} refused its input, which all runs share", file=sys.stderr)
+                work.report.tell(reason=found.reason)
                 return code
-    return STOPPED if front.asked else 0
+    return cli.STOPPED if work.front.asked else 0
 
 
 def _label(point: SweepPoint) -> str:
@@ -205,36 +218,38 @@ def _told(point: SweepPoint, action: str) -> str:
     return f"{name} is finished" if point.status == "finished" else f"{name} was {point.status}; resuming"
 
 
-def _conclude(
-    sweep: Sweep,
-    base_dir: Path,
-    points: Sequence[tuple[float, int]],
-    front: Foreground,
-    code: int,
-    options: argparse.Namespace,
-) -> int:
-    """The table of the whole sweep, what is left to do, and the exit code."""
-    state = sweep_state(base_dir, sweep.id)
+def _conclude(work: _Work, code: int, options: argparse.Namespace) -> int:
+    """The table of the whole sweep, what is left to do, what comes after the training, and the exit code."""
+    front, report = work.front, work.report
+    state = sweep_state(work.base_dir, work.sweep.id)
     print_rows(["lambda", "seed", "run", "status", "loss", "bpp est."], [_row(point) for point in state])
     sys.stdout.flush()
-    asked_for = [point for point in state if (point.lmbda, point.seed) in points]
+    asked_for = [point for point in state if (point.lmbda, point.seed) in work.points]
     unfinished = [point for point in asked_for if point.status != "finished"]
     if front.asked:
         print(f"stopped by {front.asked}; to go on, type the same command again", flush=True)
-        return STOPPED
+        report.tell(reason=front.asked)
+        return cli.STOPPED
+    left = None
     if unfinished:
         told = "; ".join(f"{_label(point)} {_why(point)}" for point in unfinished)
-        print(f"{len(unfinished)} of {len(asked_for)} not finished: {told}", flush=True)
+        left = f"{len(unfinished)} of {len(asked_for)} not finished: {told}"
+        print(left, flush=True)
     finished = [str(point.run.path) for point in asked_for if point.run and point.status == "finished"]
     following = [command(finished, "fpnkit.evaluate")] if options.evaluate and finished else []
     if options.anchors:
-        config = str(config_path(base_dir, sweep.id))
+        config = str(config_path(work.base_dir, work.sweep.id))
         following.append(command(["--config", config, "--only", *options.anchors], "fpnkit.anchors"))
     for each in following:
         if not code:
-            ended = front.run(each)
-            code = STOPPED if front.asked else ended
-    return code or (1 if unfinished else 0)
+            report.tell(phase="evaluating")
+            ended, found = front.run(each)
+            code = cli.STOPPED if front.asked else ended
+            report.tell(reason=front.asked or (found.reason if code else None))
+    if code or not unfinished:
+        return code
+    report.end("finished", left)  # all that could be trained: that a run failed is the run's outcome
+    return FpnkitError.exit_code
 
 
 def _why(point: SweepPoint) -> str:

@@ -13,12 +13,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fpnkit.config.load import Override, load_config, parse_override, plain, to_yaml
+from fpnkit import cli
+from fpnkit.config.flags import FLAGS
+from fpnkit.config.load import load_config, plain, to_yaml
 from fpnkit.config.schema import CodecConfig, Config, FolderData, ImageSource, ShapesData, TorchvisionDetector
 from fpnkit.errors import AmbiguousRunError, ConfigError, DivergedError, FpnkitError, RunError
 from fpnkit.foundation.files import write_text
 from fpnkit.foundation.redact import without_secrets
-from fpnkit.foundation.signals import EarlyStop
 from fpnkit.runs import layout
 from fpnkit.runs.create import require_base_directory
 from fpnkit.runs.record import ConfigSummary, read_record
@@ -26,62 +27,39 @@ from fpnkit.runs.writer import RunWriter, refuse_running
 
 if TYPE_CHECKING:
     from fpnkit.foundation.logs import RunLog
+    from fpnkit.foundation.signals import EarlyStop
     from fpnkit.training.loop import Learner
 
 log = logging.getLogger("fpnkit.train")  # the name of the module is `__main__` when it runs as a command
 
-STOPPED = 130
 KINDS: tuple[layout.Kind, ...] = ("fpn_compression", "detection")
-# Flag → the key that it sets.
-_FLAGS = {
-    "--lambda": ("loss", "lambda"),
-    "--lr": ("training", "lr"),
-    "--batch-size": ("training", "batch_size"),
-    "--epochs": ("training", "epochs"),
-    "--seed": ("seed",),
-}
+_INTERRUPTED = "interrupted before training began; no run directory was made"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; → exit code."""
-    options = _parser().parse_args(arguments)
-    try:
-        with EarlyStop() as early:
-            return _resume(options, early) if options.resume else _start(options, early)
-    except FpnkitError as error:
-        print(f"fpnkit.train: {error}", file=sys.stderr)
-        return error.exit_code
-    except KeyboardInterrupt:
-        print("fpnkit.train: interrupted before training began; no run directory was made", file=sys.stderr)
-        return STOPPED
+    return cli.run(_parser(), arguments, _run, interrupted=_INTERRUPTED)
+
+
+def _run(options: argparse.Namespace, session: cli.Session) -> int:
+    return _resume(options, session) if options.resume else _start(options, session)
 
 
 def _parser() -> argparse.ArgumentParser:
-    description, _, epilog = (__doc__ or "").partition("\n\n")
-    parser = argparse.ArgumentParser(prog="python -m fpnkit.train", description=description, epilog=epilog)
+    parser = cli.command_parser("fpnkit.train", __doc__)
     parser.add_argument("--config", metavar="FILE", help="YAML; see configs/")
-    for flag, key in _FLAGS.items():
-        parser.add_argument(flag, metavar="X", dest=flag, help=f"sets {'.'.join(key)}")
-    parser.add_argument("--set", metavar="KEY.PATH=VALUE", action="append", default=[], help="sets any other key")
-    parser.add_argument("--base-dir", metavar="DIR", help="folder that directly holds the runs")
+    cli.add_settings(parser, FLAGS)
+    cli.add_base_dir(parser)
     parser.add_argument("--resume", metavar="RUN", help="go on in a run's directory: a path or a unique part of a name")
     parser.add_argument("--sweep", metavar="ID", help="the sweep that the run belongs to")
     parser.add_argument("--dry-run", action="store_true", help="check everything, train nothing, leave nothing behind")
     return parser
 
 
-def _overrides(options: argparse.Namespace) -> list[Override]:
-    flags = [(flag, key, getattr(options, flag)) for flag, key in _FLAGS.items() if getattr(options, flag) is not None]
-    flagged = [
-        Override(key, parse_override(f"{'.'.join(key)}={text}").value, f"{flag} {text}") for flag, key, text in flags
-    ]
-    return [*map(parse_override, options.set), *flagged]
-
-
-def _start(options: argparse.Namespace, early: EarlyStop) -> int:
+def _start(options: argparse.Namespace, session: cli.Session) -> int:
     if options.config is None:
         raise ConfigError(["required --config FILE, or --resume RUN"])
-    config = load_config(options.config, _overrides(options))
+    config = load_config(options.config, cli.overrides(options))
     base_dir = _base_dir(options) or layout.default_base_dir(config.task)
     require_base_directory(base_dir)
 
@@ -91,11 +69,11 @@ def _start(options: argparse.Namespace, early: EarlyStop) -> int:
     config = config.model_copy(update={"detector": with_weights_file(config.detector)})
     run_log = RunLog()
     try:
-        learner = _learner(config, early, dry_run=options.dry_run)
+        learner = _learner(config, session, dry_run=options.dry_run)
         if options.dry_run:
             log.info("dry run: everything is in order; a run would go to %s", base_dir)
             return 0
-        early.check()
+        session.early.check()
         run = RunWriter.create(
             base_dir,
             kind=config.task,
@@ -105,21 +83,21 @@ def _start(options: argparse.Namespace, early: EarlyStop) -> int:
             argv=sys.orig_argv,
             sweep=options.sweep,
         )
-        return _train(learner, config, run, run_log, None, early)
+        return _train(learner, config, run, run_log, None, session)
     finally:
         run_log.close()
 
 
-def _resume(options: argparse.Namespace, early: EarlyStop) -> int:
+def _resume(options: argparse.Namespace, session: cli.Session) -> int:
     given = [
-        flag for flag in (*_FLAGS, "config", "set", "sweep", "dry_run") if getattr(options, flag) and flag != "--epochs"
+        flag for flag in (*FLAGS, "config", "set", "sweep", "dry_run") if getattr(options, flag) and flag != "--epochs"
     ]
     if given:
         names = ", ".join(f"--{name.strip('-').replace('_', '-')}" for name in given)
         raise ConfigError([f"--resume takes every setting from the run but --epochs; found {names}"])
     path = _find(options.resume, _base_dir(options))
     refuse_running(path, read_record(path))
-    config = load_config(path / layout.CONFIG_USED, _overrides(options))
+    config = load_config(path / layout.CONFIG_USED, cli.overrides(options))
 
     from fpnkit.foundation.logs import RunLog
     from fpnkit.torch_files import load_checkpoint
@@ -131,20 +109,19 @@ def _resume(options: argparse.Namespace, early: EarlyStop) -> int:
     require_resumable(path, config, state)
     run_log = RunLog()
     try:
-        learner = _learner(config, early, resumed=True)
+        learner = _learner(config, session, resumed=True)
         learner.load_state_dict(state["learner"])  # before the run is touched: what does not fit leaves it as it is
-        early.check()
+        session.early.check()
         run = RunWriter.resume(path, argv=sys.orig_argv, epochs=config.training.epochs)
         write_text(path / layout.CONFIG_USED, to_yaml(without_secrets(plain(config))))
-        return _train(learner, config, run, run_log, state, early)
+        return _train(learner, config, run, run_log, state, session)
     finally:
         run_log.close()
 
 
 def _base_dir(options: argparse.Namespace) -> Path | None:
-    if options.base_dir == "":
-        raise RunError("--base-dir: required a directory, found an empty name")
-    return None if options.base_dir is None else Path(options.base_dir).absolute()
+    given: Path | None = options.base_dir
+    return None if given is None else given.absolute()
 
 
 def _find(text: str, base_dir: Path | None) -> Path:
@@ -167,13 +144,16 @@ def _find(text: str, base_dir: Path | None) -> Path:
     return found[0]
 
 
-def _learner(config: Config, early: EarlyStop, *, resumed: bool = False, dry_run: bool = False) -> Learner:
+def _learner(config: Config, session: cli.Session, *, resumed: bool = False, dry_run: bool = False) -> Learner:
     from fpnkit.training.prepare import codec_learner, detector_learner
 
-    early.check()
-    if isinstance(config, CodecConfig):
-        return codec_learner(config, resumed=resumed, dry_run=dry_run)
-    return detector_learner(config)
+    session.early.check()
+    session.report.tell(phase="preparing")
+    if not isinstance(config, CodecConfig):
+        return detector_learner(config)
+    learner = codec_learner(config, resumed=resumed, dry_run=dry_run)
+    session.report.tell(parameters=learner.parameters)
+    return learner
 
 
 def _train(
@@ -182,14 +162,15 @@ def _train(
     run: RunWriter,
     run_log: RunLog,
     state: dict[str, Any] | None,
-    early: EarlyStop,
+    session: cli.Session,
 ) -> int:
+    session.report.tell(run=str(run.path), phase="training")
     run_log.write_to(run.log_path, run.redact)
     log.info("run %s", run.path)
     try:
-        code, reason = _outcome(learner, config, run, state, early)
+        code, reason = _outcome(learner, config, run, state, session.early)
     except KeyboardInterrupt:
-        code, reason = STOPPED, "interrupted"
+        code, reason = cli.STOPPED, "interrupted"
     except DivergedError as error:
         log.error("%s", error)
         code, reason = error.exit_code, "diverged"
@@ -200,6 +181,7 @@ def _train(
         log.exception("crashed")
         code, reason = FpnkitError.exit_code, f"{type(error).__name__}: {error}".splitlines()[0][:200]
     run.end(reason, code)
+    session.report.tell(reason=run.redact(reason))
     print(run.path)
     return code
 
@@ -227,7 +209,7 @@ def _outcome(
     best = run.record.best
     if best is not None:
         print(f"best epoch {best.epoch} of {config.training.epochs}: {describe(Values(**best.metrics))}")
-    return 0 if outcome.finished else STOPPED, outcome.reason
+    return 0 if outcome.finished else cli.STOPPED, outcome.reason
 
 
 def _summary(config: Config) -> ConfigSummary:

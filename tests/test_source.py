@@ -36,6 +36,7 @@ LAYERS = [
     "analysis",
     "launch",
     "widgets",
+    "cli",
     "train",
     "bitstream",
     "evaluate",
@@ -53,6 +54,7 @@ TORCH_FREE = (
     "ratedist",
     "plots",
     "launch",
+    "cli",
     "rd",
     "sweep",
 )

@@ -55,4 +55,4 @@ class TrainingFigures:
                 directory = default_directory(run, config, "val")
                 analyse(load_subject(run, self._bench), directory.with_name(directory.name + suffix), small=True)
         except Exception as error:
-            log.warning("no figures: %s", error)
+            log.warning("no figures: %s", error, extra={"kind": "figures"})

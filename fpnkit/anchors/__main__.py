@@ -16,12 +16,12 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from fpnkit import cli
 from fpnkit.anchors.catalogue import ANCHORS, Anchor, require_qualities, select
 from fpnkit.anchors.hevc import MISSING, has_av
-from fpnkit.config.load import load_config, parse_override
+from fpnkit.config.load import load_config
 from fpnkit.config.schema import CodecConfig
-from fpnkit.errors import ConfigError, FpnkitError, UserError
-from fpnkit.foundation.signals import EarlyStop
+from fpnkit.errors import ConfigError, UserError
 from fpnkit.foundation.tables import print_rows
 from fpnkit.runs import layout
 
@@ -32,33 +32,26 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("fpnkit.anchors")  # the name of the module is `__main__` when it runs as a command
 
-INTERRUPTED = 130
 _HEADER = ("codec", "quality", "bpp", "KB/image", "mAP", "mAP50", "self-mAP", "of ceiling")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; → exit code."""
-    options = _parser().parse_args(arguments)
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
-    try:
-        points = _points(select(options.only), options.qualities)
-        config = load_config(options.config, [parse_override(text) for text in options.set])
-        if not isinstance(config, CodecConfig):
-            raise ConfigError([f"{options.config}: task: required fpn_compression, found {config.task}"])
-        with EarlyStop():
-            _measure(config, points)
-        return 0
-    except FpnkitError as error:
-        print(f"fpnkit.anchors: {error}", file=sys.stderr)
-        return error.exit_code
-    except KeyboardInterrupt:
-        print("fpnkit.anchors: interrupted; the same command goes on where it stopped", file=sys.stderr)
-        return INTERRUPTED
+    cli.log_to_terminal()
+    return cli.run(_parser(), arguments, _run, interrupted=cli.GOES_ON)
+
+
+def _run(options: argparse.Namespace, session: cli.Session) -> None:
+    points = _points(select(options.only), options.qualities)
+    config = load_config(options.config, cli.overrides(options))
+    if not isinstance(config, CodecConfig):
+        raise ConfigError([f"{options.config}: task: required fpn_compression, found {config.task}"])
+    session.report.tell(phase="evaluating")
+    _measure(config, points)
 
 
 def _parser() -> argparse.ArgumentParser:
-    description, _, epilog = (__doc__ or "").partition("\n\n")
-    parser = argparse.ArgumentParser(prog="python -m fpnkit.anchors", description=description, epilog=epilog)
+    parser = cli.command_parser("fpnkit.anchors", __doc__)
     parser.add_argument("--config", metavar="FILE", required=True, help="of a codec's training; see configs/")
     names = ", ".join(anchor.name for anchor in ANCHORS)
     parser.add_argument(
@@ -67,9 +60,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--qualities", metavar="Q", nargs="+", type=int, default=[], help="in place of each one's own list"
     )
-    parser.add_argument(
-        "--set", metavar="KEY.PATH=VALUE", action="append", default=[], help="sets a key, such as data.test.limit=20"
-    )
+    cli.add_settings(parser, text="sets a key, such as data.test.limit=20")
     return parser
 
 
@@ -82,7 +73,7 @@ def _points(anchors: Sequence[Anchor], qualities: Sequence[int]) -> list[tuple[A
     if missing and not possible:
         raise UserError(MISSING)
     if missing:
-        log.warning("left out: %s (%s)", ", ".join(missing), MISSING)
+        log.warning("left out: %s (%s)", ", ".join(missing), MISSING, extra={"kind": "left_out"})
     return [(anchor, quality) for anchor in possible for quality in dict.fromkeys(qualities or anchor.qualities)]
 
 

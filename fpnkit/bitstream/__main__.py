@@ -12,49 +12,23 @@ file that appears is complete.
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from fpnkit import container
+from fpnkit import cli, container
 from fpnkit.bitstream.inspection import inspect_files
 from fpnkit.bitstream.targets import make_folder, one_by_one, plan
-from fpnkit.errors import FpnkitError
-from fpnkit.runs import layout
 from fpnkit.runs.run import find
-
-INTERRUPTED = 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; → exit code."""
-    options = _parser().parse_args(arguments)
-    try:
-        _run(options)
-        sys.stdout.flush()
-        return 0
-    except FpnkitError as error:
-        _tell(str(error), error)
-        return error.exit_code
-    except KeyboardInterrupt as error:
-        _tell("interrupted", error)
-        return INTERRUPTED
-    except BrokenPipeError as error:  # the reader, such as `head`, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        if options.action == "inspect":
-            return 0
-        _tell("standard output was closed", error)
-        return FpnkitError.exit_code
+    return cli.run(_parser(), arguments, _run)
 
 
-def _tell(text: str, error: BaseException) -> None:
-    for line in (f"fpnkit.bitstream: {text}", *getattr(error, "__notes__", ())):
-        print(line, file=sys.stderr)
-
-
-def _run(options: argparse.Namespace) -> None:
-    base_dir = options.base_dir or layout.default_base_dir("fpn_compression")
+def _run(options: argparse.Namespace, session: cli.Session) -> None:
+    base_dir = cli.base_dir(options)
     if options.action == "inspect":
         inspect_files(options.inputs, base_dir, as_json=options.json)
         return
@@ -72,13 +46,7 @@ def _run(options: argparse.Namespace) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    description, _, rest = (__doc__ or "").partition("\n\n")
-    parser = argparse.ArgumentParser(
-        prog="python -m fpnkit.bitstream",
-        description=description,
-        epilog=rest,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = cli.command_parser("fpnkit.bitstream", __doc__, keep_lines=True)
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     texts = {
         "encode": ("IMAGE", "image files, turned upright by their Exif orientation → DIR/<name>.fpn"),
@@ -88,11 +56,12 @@ def _parser() -> argparse.ArgumentParser:
     for name, (inputs, text) in texts.items():
         action = actions.add_parser(name, help=text, description=text)
         if name != "inspect":
-            action.add_argument("run", metavar="RUN", help="a path or a unique part of a name")
+            action.add_argument("run", metavar="RUN", help=cli.RUN)
             action.add_argument("-o", "--output", metavar="DIR", type=Path, required=True, help="made if missing")
         action.add_argument("inputs", metavar=inputs, nargs="+", type=Path)
-        action.add_argument("--base-dir", metavar="DIR", type=Path, help="folder that directly holds the runs")
+        cli.add_base_dir(action)
         if name == "inspect":
+            action.set_defaults(only_prints=True)
             action.add_argument("--json", action="store_true", help="for programs")
     return parser
 

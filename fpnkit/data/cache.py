@@ -177,7 +177,8 @@ class FeatureCache:
             self._room -= write_features(self._path(index), features)
         except (OSError, StorageError) as error:
             self._writable = False
-            _log.warning("feature cache %s: %s; features are computed whenever they are needed", self._folder, error)
+            told = "feature cache %s: %s; features are computed whenever they are needed"
+            _log.warning(told, self._folder, error, extra={"kind": "cache"})
             return False
         return True
 

@@ -172,7 +172,9 @@ def _rows_by_image(annotations: list[_Annotation], path: Path) -> dict[int, NDAr
     boxes = _box_array(annotations)
     flat = (boxes[:, 2:] == 0).any(axis=1)
     if flat.any():
-        _log.warning("%s: boxes of no area left out: %s", path, first_five(boxes[flat].tolist()))
+        _log.warning(
+            "%s: boxes of no area left out: %s", path, first_five(boxes[flat].tolist()), extra={"kind": "boxes"}
+        )
     rows: defaultdict[int, list[list[float]]] = defaultdict(list)
     for entry, box, skip in zip(annotations, boxes.tolist(), flat, strict=True):
         if not skip:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import signal
 import subprocess
+import tempfile
 from collections.abc import Sequence
+from pathlib import Path
 from types import FrameType
 
+from fpnkit.foundation.process_record import ProcessRecord, read_process_record, record_environment
 from fpnkit.foundation.signals import StopSignals
 
 
@@ -22,14 +25,18 @@ class Foreground(StopSignals):
         self._pending: list[int] = []
         self._process: subprocess.Popen[bytes] | None = None
 
-    def run(self, argv: Sequence[str]) -> int:
-        """Its exit code, negative for the signal that ended it. Its output goes where ours goes."""
-        self._process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, start_new_session=True)
-        self._pass_on()  # what came while it was being started
-        try:
-            return self._process.wait()
-        finally:
-            self._process = None
+    def run(self, argv: Sequence[str]) -> tuple[int, ProcessRecord]:
+        """Its exit code, negative for the signal that ended it, and its facts. Its output goes where ours goes."""
+        with tempfile.TemporaryDirectory(prefix="fpnkit-") as folder:
+            path = Path(folder) / "record.json"
+            self._process = subprocess.Popen(
+                argv, stdin=subprocess.DEVNULL, start_new_session=True, env=record_environment(path)
+            )
+            self._pass_on()  # what came while it was being started
+            try:
+                return self._process.wait(), read_process_record(path)
+            finally:
+                self._process = None
 
     def receive(self, number: int, frame: FrameType | None) -> None:
         """Pass it on, now or once the process has started."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shutil
 import statistics
 from collections.abc import Sequence
@@ -17,7 +16,6 @@ from fpnkit.runs.store import RunInfo
 # Weights and two moments of Adam in last.pth; weights alone in best_model.pth and in each copy that is kept.
 _BYTES_OF_LAST, _BYTES_OF_BEST = 12, 4
 _OTHER_BYTES, _OTHER_BYTES_AN_EPOCH = 100_000, 2_000  # environment; diagnostics, metrics and log
-_PARAMETERS = re.compile(r"^codec \w+: (\d+) parameters$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -70,12 +68,6 @@ def needs(
         free_bytes(base_dir),
         source,
     )
-
-
-def parameters_in(output: str) -> int | None:
-    """The number of parameters that `python -m fpnkit.train --dry-run` tells."""
-    found = _PARAMETERS.search(output)
-    return int(found[1]) if found else None
 
 
 def free_bytes(path: Path) -> int:

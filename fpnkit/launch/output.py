@@ -1,4 +1,4 @@
-"""The output of a process as people want to see it: its last lines, and why it failed."""
+"""The output of a process, for people: its last lines, and what it said as it failed. Nothing is decided by it."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from pathlib import Path
 
 _READ = 64 * 1024  # bytes; of a log of any length
 _TRACEBACK = "Traceback (most recent call last):"
-_OF_A_SWEEP = ("sweep ", "[", "lambda ")  # how its own lines begin
-_NOTHING_SAID = "it ended without a word, as a process does that is killed"
+_LINES_AT_END = 5
+_NOTHING_SAID = "it was ended before it wrote anything"
 
 
 def last_lines(path: Path, count: int) -> list[str]:
@@ -38,28 +38,13 @@ def _lines(data: bytes) -> list[str]:
     return [line.rstrip("\r").rpartition("\r")[2] for line in data.decode("utf-8", "replace").rstrip("\n").split("\n")]
 
 
-def last_failure(path: Path, module: str) -> str | None:
-    """What a command said last when it failed: its traceback or message, else the last line.
-
-    None for a sweep that got beyond its beginning and says neither: it may have ended well, and what the trainers
-    before its last own line complained of is theirs.
-    """
-    lines = last_lines(path, 1000)
-    going = _OF_A_SWEEP if module == "fpnkit.sweep" else ()
-    for start in range(len(lines) - 1, -1, -1):
-        if lines[start].startswith((_TRACEBACK, f"{module}: ")):
-            return "\n".join(lines[start:]).strip()
-        if lines[start].startswith(going):
-            return None
-    return next((line for line in reversed(lines) if line.strip()), _NOTHING_SAID)
-
-
-def interrupted(failure: str, module: str) -> bool:
-    """Whether what `last_failure` found, of a command that was asked to stop, is no more than that it did."""
-    if not failure.startswith((_TRACEBACK, f"{module}: ")):
-        return True  # a signal ended it
-    last = failure.splitlines()[-1]
-    return last.startswith(("KeyboardInterrupt", f"{module}: interrupted before "))
+def last_words(path: Path, reason: str | None = None) -> str:
+    """What a command that failed said last: its traceback, else the reason that it gave, else its last lines."""
+    lines = [line for line in last_lines(path, 1000) if line.strip()]
+    trace = last_traceback(path)
+    if trace and lines[-1] == trace.splitlines()[-1]:
+        return trace
+    return reason or "\n".join(lines[-_LINES_AT_END:]) or _NOTHING_SAID
 
 
 def last_traceback(path: Path) -> str | None:

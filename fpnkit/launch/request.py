@@ -7,19 +7,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from fpnkit.config.flags import FLAGS, flag_overrides, override
 from fpnkit.config.load import Override, load_config, parse_override
 from fpnkit.config.schema import Config
 from fpnkit.errors import ConfigError
-from fpnkit.launch.local import SWEEP, TRAIN
+from fpnkit.launch.protocol import SWEEP, TRAIN
 from fpnkit.runs import layout
 
-# Flag → the key that it sets, the same for one run and for a sweep.
-FLAGS = {
-    "--lr": ("training", "lr"),
-    "--batch-size": ("training", "batch_size"),
-    "--epochs": ("training", "epochs"),
-}
-LAMBDA, SEED = ("loss", "lambda"), ("seed",)
+_LAMBDA, _SEED = FLAGS["--lambda"], FLAGS["--seed"]
 
 
 @dataclass(frozen=True)
@@ -47,26 +42,21 @@ class Request:
         return shlex.join(["python", "-m", self.module, *self.arguments])
 
 
-def flag_overrides(values: Mapping[str, str | None]) -> list[Override]:
-    """Of the flags that have a value."""
-    return [_override(flag, FLAGS[flag], text) for flag, text in values.items() if text is not None]
-
-
 def read_points(file: Path, overrides: Sequence[Override], lambdas: Sequence[str], seeds: Sequence[str]) -> Points:
     """What a sweep is to train; no seeds: the config's. Raises ConfigError with all problems at once."""
     problems = [
-        f"{override.origin}: a sweep sets {'.'.join(override.path)} itself, see --{flag}"
-        for override in overrides
-        for key, flag in ((LAMBDA, "lambdas"), (SEED, "seeds"))
-        if override.path == key
+        f"{each.origin}: a sweep sets {'.'.join(each.path)} itself, see --{flag}"
+        for each in overrides
+        for key, flag in ((_LAMBDA, "lambdas"), (_SEED, "seeds"))
+        if each.path == key
     ]
-    of_lambda = _varied("--lambdas", LAMBDA, lambdas, problems)
-    of_seed = _varied("--seeds", SEED, seeds, problems)
+    of_lambda = _varied("--lambdas", _LAMBDA, lambdas, problems)
+    of_seed = _varied("--seeds", _SEED, seeds, problems)
     config: Config | None = None
     for extra in (*of_lambda, *of_seed):
         # Each value on its own, with a lambda that is certainly there: what is wrong with the rest is said once.
         try:
-            loaded = load_config(file, [*overrides, *(of_lambda[:1] if extra.path == SEED else of_seed[:1]), extra])
+            loaded = load_config(file, [*overrides, *(of_lambda[:1] if extra.path == _SEED else of_seed[:1]), extra])
             config = config or loaded
         except ConfigError as error:
             problems += [problem for problem in error.problems if problem not in problems]
@@ -93,23 +83,19 @@ def make_request(
         place = base_dir or layout.default_base_dir("fpn_compression")
         return Request(SWEEP, arguments, points.config, points.lambdas, place)
     one = [part for text in lambdas for part in ("--lambda", text)]
-    config = load_config(file, [*overrides, *(_override("--lambda", LAMBDA, text) for text in lambdas)])
+    config = load_config(file, [*overrides, *(override("--lambda", _LAMBDA, text) for text in lambdas)])
     place = base_dir or layout.default_base_dir(config.task)
     return Request(TRAIN, ("--config", str(file), *one, *given), config, (), place)
-
-
-def _override(flag: str, key: tuple[str, ...], text: str) -> Override:
-    return Override(key, parse_override(f"{'.'.join(key)}={text}").value, f"{flag} {text}")
 
 
 def _varied(flag: str, key: tuple[str, ...], texts: Sequence[str], problems: list[str]) -> list[Override]:
     found: dict[object, str] = {}
     overrides = []
     for given in texts:
-        override = _override(flag, key, given)
-        same = float(override.value) if isinstance(override.value, int | float) else given
+        one = override(flag, key, given)
+        same = float(one.value) if isinstance(one.value, int | float) else given
         if same in found:
             problems.append(f"{flag} {given}: stands twice, first as {found[same]}")
         found.setdefault(same, given)
-        overrides.append(override)
+        overrides.append(one)
     return overrides

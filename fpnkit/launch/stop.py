@@ -3,29 +3,25 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import signal
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Literal
-
-import psutil
 
 from fpnkit.errors import RunError, StorageError
 from fpnkit.foundation import clock
 from fpnkit.foundation.files import write_text
 from fpnkit.foundation.processes import host_name, process_lives
-from fpnkit.launch.local import Launch, load, run_of, write
+from fpnkit.launch.launchers import load, run_of
+from fpnkit.launch.local import end_process
+from fpnkit.launch.protocol import How, Launch
 from fpnkit.runs import layout
 from fpnkit.runs.record import read_record
 from fpnkit.runs.status import run_status
 
-How = Literal["graceful", "now", "kill"]
-_SIGNALS = {"graceful": signal.SIGINT, "now": signal.SIGTERM, "kill": signal.SIGKILL}
-
 
 def stop(target: Launch | Path, how: How = "graceful") -> str:
-    """Ask a process, or the process of a run directory, to end; → what was done, in a sentence.
+    """Ask a command, or the process of a run directory, to end; → what was done, in a sentence.
 
     `graceful`: it ends the step, saves its state, and can be resumed; asking again changes nothing, from wherever.
     `now`: the same for one that was not asked before, else it ends at once with what it saved last. `kill`: at once,
@@ -34,10 +30,10 @@ def stop(target: Launch | Path, how: How = "graceful") -> str:
     """
     if isinstance(target, Launch):
         if target.lives():
-            return _end(target, target.pid, how)
+            return _end(target, target.label, how, target.end)
         run = None if target.here else run_of(target)
         if run is None:
-            raise RunError(f"process {target.pid} on {target.host}: is not running")
+            raise RunError(f"{target.label} on {target.host}: is not running")
         target = run
     return _stop_run(target, how)
 
@@ -64,13 +60,13 @@ def _stop_run(run_dir: Path, how: How) -> str:
         return f"asked the run on {record.host} to stop; it looks once a second, after a step"
     if record.pid is None or not process_lives(record.pid, record.pid_created or "", record.pid_start):
         raise RunError(f"{run_dir}: process {record.pid} is not running")  # it ended in this moment
-    return _end(run_dir, record.pid, how)
+    return _end(run_dir, f"process {record.pid}", how, partial(end_process, record.pid))
 
 
-def _end(target: Launch | Path, pid: int, how: How) -> str:
+def _end(target: Launch | Path, label: str, how: How, end: Callable[[How], str]) -> str:
     if how == "graceful" and asked(target):
-        return f"process {pid} was asked to stop before; it ends after its step"
-    said = _signal(pid, how)
+        return f"{label} was asked to stop before; it ends after its step"
+    said = end(how)
     if how != "kill":
         with contextlib.suppress(StorageError):  # to a full disk it listens all the same
             _note(target)
@@ -83,21 +79,4 @@ def _note(target: Launch | Path) -> None:
     if run is not None:
         write_text(run / layout.STOP, "")
     elif isinstance(target, Launch):
-        write(replace(target, stop_asked=clock.to_text(clock.now())))
-
-
-def _signal(pid: int, how: How) -> str:
-    """To this process alone: its workers, were they to end first, would look like an accident."""
-    try:
-        started = psutil.Process(pid).children(recursive=True) if how == "kill" else []
-        os.kill(pid, _SIGNALS[how])
-    except (ProcessLookupError, psutil.NoSuchProcess):
-        raise RunError(f"process {pid}: is not running") from None
-    except (PermissionError, psutil.AccessDenied):
-        raise RunError(f"process {pid}: belongs to somebody else, who has to stop it") from None
-    for process in started:
-        with contextlib.suppress(psutil.Error):
-            process.kill()
-    if how == "kill":
-        return f"killed process {pid}"
-    return f"sent {_SIGNALS[how].name} to process {pid}"
+        replace(target, stop_asked=clock.to_text(clock.now())).write()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from fpnkit.errors import RunError
 from fpnkit.foundation import clock
-from fpnkit.launch.local import Launch
+from fpnkit.launch.protocol import Launch
 from fpnkit.launch.tail import MetricsTail
 from fpnkit.launch.watch import TrainingState, see
 from fpnkit.runs import layout

@@ -1,8 +1,7 @@
-"""What there is to see of a training, by the path of its run directory or of what `local.start` wrote."""
+"""What there is to see of a training, by the path of its run directory or of what `launchers.submit` wrote."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,8 +9,10 @@ from pathlib import Path
 from fpnkit.config.load import plain
 from fpnkit.errors import RunError
 from fpnkit.foundation import text
-from fpnkit.launch.local import FOLDER, SWEEP, Launch, ProcessState, find, load, look, lost_run
-from fpnkit.launch.output import first_lines, interrupted, last_lines, last_traceback
+from fpnkit.foundation.process_record import Phase
+from fpnkit.launch.launchers import facts, find, load, look
+from fpnkit.launch.output import last_traceback, last_words
+from fpnkit.launch.protocol import FOLDER, SWEEP, Launch, ProcessState
 from fpnkit.launch.request import Request
 from fpnkit.launch.stop import asked
 from fpnkit.launch.sweep import SweepPoint, learned, learned_by, sweep_state
@@ -21,8 +22,6 @@ from fpnkit.runs.status import run_status
 from fpnkit.runs.store import RunInfo, list_runs
 
 STARTING, FAILED, ENDED = "starting", "failed", "ended"  # beside the status words of runs
-_SWEEP_LINE = re.compile(r"sweep (\S+): ")
-_LINES_AFTER_KILL = 5
 _BEFORE_IT_BEGAN = "stopped before it began"
 _GONE = "its run directory is gone"
 
@@ -38,6 +37,7 @@ class TrainingState:
     run: Path | None = None  # of a sweep: the one that runs, else the last that did
     record: RunRecord | None = None  # of that run
     log: Path | None = None  # the newest
+    phase: Phase | None = None  # of what was launched and has no run to show yet
     failure: str | None = None  # traceback or message
     sweep: tuple[SweepPoint, ...] = ()
     asked: bool = False  # to stop, by whoever
@@ -66,10 +66,10 @@ def running(base_dir: Path, runs: Sequence[RunInfo] | None = None) -> list[Choic
         if not launched.lives():
             continue
         if launched.module == SWEEP:
-            sweeps.append(Choice(launched.file, f"sweep {sweep_of(launched) or 'about to start'}"))
-        elif look(launched, 0).run is None:
-            told = f": {_GONE}" if lost_run(launched) else ", about to start"
-            starting.append(Choice(launched.file, f"process {launched.pid}{told}"))
+            sweeps.append(Choice(launched.file, f"sweep {facts(launched).sweep or 'about to start'}"))
+        elif (seen := look(launched, 0)).run is None:
+            told = f": {_GONE}" if seen.record.run else ", about to start"
+            starting.append(Choice(launched.file, f"{launched.label}{told}"))
     try:
         runs = list_runs(base_dir) if runs is None else runs
     except RunError:  # no such directory yet
@@ -90,12 +90,6 @@ def twins(request: Request) -> list[Choice]:
             same = _equal(learned_by(candidate.path), wanted, request.lambdas)
         found += [candidate] if same else []
     return found
-
-
-def sweep_of(launched: Launch) -> str | None:
-    """The id that a sweep's process said; None: not yet."""
-    said = (_SWEEP_LINE.match(line) for line in first_lines(launched.log))
-    return next((match[1] for match in said if match), None)
 
 
 def _equal(found: dict[str, object], wanted: dict[str, object], lambdas: tuple[float, ...]) -> bool:
@@ -122,26 +116,37 @@ def _see_launched(launched: Launch) -> TrainingState:
         return _see_run(seen.run)
     if _stopped_early(launched, seen):
         return _early(launched)
-    gone = lost_run(launched) is not None
+    gone = seen.record.run is not None
     status = FAILED if not seen.running else "running" if gone else STARTING
-    name, reason, stopping = f"process {launched.pid}", _GONE if gone else None, asked(launched)
-    return TrainingState(name, status, seen.running, reason, log=launched.log, failure=seen.failure, asked=stopping)
+    if seen.record.outcome == "finished" and not gone:
+        status = ENDED
+    return TrainingState(
+        name=launched.label,
+        status=status,
+        running=seen.running,
+        reason=_GONE if gone else None,
+        log=launched.log,
+        phase=seen.record.phase if seen.running else None,
+        failure=seen.failure,
+        asked=asked(launched),
+    )
 
 
 def _stopped_early(launched: Launch, seen: ProcessState) -> bool:
-    """Whether it was asked to stop, and did, before it had made anything."""
-    if seen.failure is None or lost_run(launched) or not interrupted(seen.failure, launched.module):
+    """Whether it ended on request before it had made anything: it may be gone before it can tell."""
+    if seen.running or seen.record.run or seen.record.sweep:
         return False
-    return asked(launched)
+    return seen.record.outcome == "interrupted" or (seen.record.outcome is None and asked(launched))
 
 
 def _early(launched: Launch) -> TrainingState:
     """Without the traceback, which tells no more than where it was."""
-    return TrainingState(f"process {launched.pid}", "stopped", False, _BEFORE_IT_BEGAN, log=launched.log, asked=True)
+    return TrainingState(launched.label, "stopped", False, _BEFORE_IT_BEGAN, log=launched.log, asked=True)
 
 
 def _see_sweep(launched: Launch) -> TrainingState:
-    seen, sweep_id = look(launched, 0), sweep_of(launched)
+    seen = look(launched, 0)
+    sweep_id = seen.record.sweep
     state: tuple[SweepPoint, ...] = ()
     if _stopped_early(launched, seen):
         return _early(launched)
@@ -156,19 +161,18 @@ def _see_sweep(launched: Launch) -> TrainingState:
     current = current or max(runs, key=_created, default=None)
     if seen.running and not stopping:
         state = _waiting(state, launched)
+    status = FAILED if seen.failure else ENDED
+    if seen.running:
+        status = "running" if state else STARTING
     return TrainingState(
-        name=f"sweep {sweep_id}" if sweep_id else f"process {launched.pid}",
-        status=STARTING
-        if seen.running and not state
-        else "running"
-        if seen.running
-        else FAILED
-        if seen.failure
-        else ENDED,
+        name=f"sweep {sweep_id}" if sweep_id else launched.label,
+        status=status,
         running=seen.running,
+        reason=None if seen.failure else seen.record.reason,
         run=current.path if current else None,
         record=_record(current.path) if current else None,
         log=launched.log,
+        phase=seen.record.phase if seen.running else None,
         failure=seen.failure,
         sweep=state,
         asked=stopping,
@@ -204,14 +208,24 @@ def _see_run(run: Path) -> TrainingState:
     if status.word == "crashed":
         failure = (last_traceback(log) if log else None) or status.reason
     elif status.word == "killed":
-        failure = _last_words(run, record)
-    running = status.word == "running"
-    return TrainingState(run.name, status.word, running, status.reason, run, record, log, failure, asked=asked(run))
+        failure = _words_of_killed(run, record)
+    return TrainingState(
+        name=run.name,
+        status=status.word,
+        running=status.word == "running",
+        reason=status.reason,
+        run=run,
+        record=record,
+        log=log,
+        failure=failure,
+        asked=asked(run),
+    )
 
 
-def _last_words(run: Path, record: RunRecord) -> str | None:
+def _words_of_killed(run: Path, record: RunRecord) -> str | None:
     """What the system or a library wrote when it ended the process, which no log of ours has."""
     for launched in find(run.parent):
-        if (launched.pid, launched.pid_created) == (record.pid, record.pid_created):
-            return "\n".join(last_lines(launched.log, _LINES_AFTER_KILL)) or None
+        told = facts(launched)
+        if (told.run, told.pid) == (str(run), record.pid):
+            return last_words(launched.log)
     return None

@@ -1,4 +1,4 @@
-"""`python -m fpnkit.runs`: list runs, show everything about one, and keep them in order.
+"""List training runs, newest first, or do something with them. RUN is a path or a unique part of a name.
 
 python -m fpnkit.runs
 python -m fpnkit.runs --base-dir checkpoints/detection --sort best_loss
@@ -9,41 +9,26 @@ python -m fpnkit.runs note 143022 "the good one"
 """
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from fpnkit.errors import FpnkitError, RunError
-from fpnkit.runs import layout
+from fpnkit import cli
+from fpnkit.errors import RunError
 from fpnkit.runs.listing import print_details, print_list
 from fpnkit.runs.store import COLUMNS
 
-STOPPED = 130
-
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Exit code 0; 1 or 2 with one message on stderr."""
+    """Run the command; → exit code."""
     # Names of directories are bytes; one that the terminal's encoding cannot show must not end the list.
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
-    options = _parser().parse_args(arguments)
-    try:
-        _run(options)
-        sys.stdout.flush()
-    except FpnkitError as error:
-        print(error, file=sys.stderr)
-        return error.exit_code
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return STOPPED
-    except BrokenPipeError:  # the reader, such as `head`, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return 0
+    return cli.run(_parser(), arguments, _run, prefix="")
 
 
-def _run(options: argparse.Namespace) -> None:
+def _run(options: argparse.Namespace, session: cli.Session) -> None:
     if options.action is None:
         return print_list(options) if options.show_details is None else print_details(options)
     from fpnkit.runs import actions
@@ -51,19 +36,15 @@ def _run(options: argparse.Namespace) -> None:
     given = [name for name in _OF_THE_LIST if getattr(options, name)]
     if given:
         raise RunError(f"--{given[0].replace('_', '-')}: is for the list, not for {options.action}")
-    base_dir = options.base_dir or layout.default_base_dir("fpn_compression")
-    return getattr(actions, options.action)(options, base_dir)  # type: ignore[no-any-return]
+    return getattr(actions, options.action)(options, cli.base_dir(options))  # type: ignore[no-any-return]
 
 
 _OF_THE_LIST = ("show_details", "sort", "reverse", "columns", "query", "json", "csv")
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m fpnkit.runs",
-        description="List training runs, newest first, or do something with them.",
-        epilog="RUN is a path or any unique part of a name.",
-    )
+    parser = cli.command_parser("fpnkit.runs", __doc__, keep_lines=True)
+    parser.set_defaults(only_prints=True)
     place = "holds the runs (default: checkpoints/fpn_compression)"
     parser.add_argument("--base-dir", type=Path, help=place)
     parser.add_argument("--show-details", metavar="RUN", help="everything about one run")

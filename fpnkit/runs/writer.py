@@ -225,7 +225,7 @@ class RunWriter:
         try:
             commands.append_end(self.path, end, end - self._start, reason, exit_code)
         except StorageError as error:
-            _log.warning("%s", error)
+            _log.warning("%s", error, extra={"kind": "storage"})
         self._metrics.close()
         self._lock.release()
 
@@ -238,7 +238,7 @@ class RunWriter:
         try:
             self._write_record()
         except StorageError as error:
-            _log.warning("%s", error)
+            _log.warning("%s", error, extra={"kind": "storage"})
 
     def _write_record(self) -> None:
         with self._writing:

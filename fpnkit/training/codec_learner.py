@@ -39,6 +39,7 @@ class CodecLearner:
         settings = config.training
         self.device, self._config, self._fingerprint, self._val = device, config, detector_fingerprint, val
         self._codec = codec.to(device)
+        self.parameters = sum(each.numel() for each in codec.parameters())
         self._optimizers = CodecOptimizers.of(codec, settings)
         self.objective = objective(config, codec)
         crops = CropBatches(

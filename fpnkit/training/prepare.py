@@ -114,4 +114,4 @@ def _forecast(config: CodecConfig, goal: Objective, calibration: Calibration) ->
     result = forecast(goal, calibration)
     log.info("%s", result.describe(config.loss.lmbda))
     if result.collapses:
-        log.warning("%s", result.warning(config.loss.lmbda))
+        log.warning("%s", result.warning(config.loss.lmbda), extra={"kind": "collapse"})

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from fpnkit.launch.local import Launch, start
+from fpnkit.launch.launchers import submit
+from fpnkit.launch.local import LocalLaunch
 from fpnkit.runs.writer import RunWriter
 from tests.support import ROOT, fake_trainer
 from tests.support.run_processes import until
@@ -16,13 +17,13 @@ def base(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def launch(base: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Launch]]:
+def launch(base: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., LocalLaunch]]:
     """Starts fake trainers as `python -m tests.support.fake_trainer`; those still alive are killed."""
     monkeypatch.setenv("PYTHONPATH", str(ROOT) + os.pathsep + os.environ.get("PYTHONPATH", ""))
-    launched: list[Launch] = []
+    launched: list[LocalLaunch] = []
 
-    def begin(*arguments: object, module: str = "tests.support.fake_trainer") -> Launch:
-        launched.append(start(list(map(str, arguments)), base, module))
+    def begin(*arguments: object, module: str = "tests.support.fake_trainer") -> LocalLaunch:
+        launched.append(submit(list(map(str, arguments)), base, module))
         return launched[-1]
 
     yield begin

@@ -13,7 +13,7 @@ WAITING = """
 import sys
 from fpnkit.launch.foreground import Foreground
 with Foreground() as front:
-    code = front.run([sys.executable, "-uc", sys.argv[1]])
+    code, _ = front.run([sys.executable, "-uc", sys.argv[1]])
     print("ended", code, front.asked, flush=True)
 """
 CHILD = """

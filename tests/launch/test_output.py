@@ -4,10 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from fpnkit.launch.output import first_lines, interrupted, last_failure, last_lines, last_traceback
+from fpnkit.launch.output import first_lines, last_lines, last_traceback, last_words
 
 CRASH = "Traceback (most recent call last):\n  File x, line 1, in y\nImportError: no\n  such thing"
-TABLE = "lambda  seed  run  status\n1e-3    0     -    missing"
 
 
 @pytest.fixture
@@ -24,51 +23,17 @@ def test_the_last_lines_of_a_log_of_any_length(log: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "failure"),
+    ("text", "reason", "said"),
     [
-        (f"INFO x\n{CRASH}\n", CRASH),
-        (f"{CRASH}\nfpnkit.train: config: wrong\nand wrong\n", "fpnkit.train: config: wrong\nand wrong"),
-        ("reading\nKilled\n\n", "Killed"),
-        ("", "it ended without a word, as a process does that is killed"),
+        (f"INFO x\n{CRASH}\n", "ImportError: no", CRASH),
+        (f"{CRASH}\n2026-01-01 INFO x\nconfig: wrong\n", "config: wrong", "config: wrong"),
+        ("1\n2\n3\n4\n5\nKilled\n\n", None, "2\n3\n4\n5\nKilled"),
+        ("", None, "it was ended before it wrote anything"),
     ],
 )
-def test_why_a_trainer_failed(text: str, failure: str, log: Path) -> None:
+def test_what_a_command_said_last(text: str, reason: str | None, said: str, log: Path) -> None:
     log.write_text(text)
-    assert last_failure(log, "fpnkit.train") == failure
-
-
-@pytest.mark.parametrize(
-    ("text", "failure"),
-    [
-        (f"sweep x: 1 to train\n[1/1] lambda 1e-3: training\n{CRASH}\n{TABLE}\n1 of 1 not finished", None),
-        ("sweep x: 1 to train\n[1/1] lambda 1e-3: training\nepoch 1\n", None),  # killed
-        (f"sweep x: 1 to train\n[1/1] lambda 1e-3: training\n{CRASH}\n", CRASH),
-        (f"{CRASH}\n", CRASH),
-        ("fpnkit.sweep: --lambdas x: wrong\n", "fpnkit.sweep: --lambdas x: wrong"),
-        ("python: No module named fpnkit\n", "python: No module named fpnkit"),
-    ],
-)
-def test_why_a_sweep_failed_if_it_did(text: str, failure: str | None, log: Path) -> None:
-    log.write_text(text)
-    assert last_failure(log, "fpnkit.sweep") == failure
-
-
-@pytest.mark.parametrize(
-    ("text", "answer"),
-    [
-        ("", True),
-        ("INFO: codec factorized: 1234 parameters\n", True),  # SIGTERM
-        (f"{CRASH}\n\nDuring that:\n\nTraceback (most recent call last):\n  File x\nKeyboardInterrupt\n", True),
-        ("fpnkit.train: interrupted before training began; no run directory was made\n", True),
-        (f"{CRASH}\n", False),
-        ("fpnkit.train: data.train.images: no such directory\n", False),
-    ],
-)
-def test_what_a_command_that_was_asked_to_stop_says_of_that_and_what_is_another_matter(
-    text: str, answer: bool, log: Path
-) -> None:
-    log.write_text(text)
-    assert interrupted(last_failure(log, "fpnkit.train") or "", "fpnkit.train") == answer
+    assert last_words(log, reason) == said
 
 
 def test_the_traceback_in_a_log_ends_where_the_next_record_begins(log: Path) -> None:

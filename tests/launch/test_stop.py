@@ -13,7 +13,9 @@ import pytest
 from fpnkit.errors import RunError
 from fpnkit.foundation import clock
 from fpnkit.foundation.files import write_json
-from fpnkit.launch.local import SWEEP, TRAIN, Launch, find, look
+from fpnkit.launch.launchers import find, look
+from fpnkit.launch.local import LocalLaunch
+from fpnkit.launch.protocol import SWEEP, TRAIN
 from fpnkit.launch.stop import asked, stop
 from fpnkit.launch.watch import running, see
 from fpnkit.runs.metrics import read_metrics
@@ -23,10 +25,10 @@ from tests.support.launch_processes import PATIENCE, run_made
 from tests.support.run_processes import python, until
 from tests.support.train_process import write_config
 
-Launch = Callable[..., Launch]
+Begin = Callable[..., LocalLaunch]
 
 
-def test_a_training_asked_to_stop_saves_what_a_resume_goes_on_from(base: Path, launch: Launch, tmp_path: Path) -> None:
+def test_a_training_asked_to_stop_saves_what_a_resume_goes_on_from(base: Path, launch: Begin, tmp_path: Path) -> None:
     config = write_config(tmp_path, tmp_path / "features", crops=500)
     launched = launch("--config", config, "--base-dir", base, module=TRAIN)
     run = run_made(launched)
@@ -57,10 +59,10 @@ def test_a_stop_is_heard_from_the_first_moment_and_is_no_failure(
     config = write_config(tmp_path, tmp_path / "features", crops=500)
     code = (
         "import signal, sys, time; from pathlib import Path\n"
-        "from fpnkit.launch.local import start; from fpnkit.launch.stop import stop\n"
+        "from fpnkit.launch.launchers import submit; from fpnkit.launch.stop import stop\n"
         "base, seconds, module, *arguments = sys.argv[1:]\n"
         f"if {deaf}: signal.signal(signal.SIGINT, signal.SIG_IGN)\n"
-        "launched = start(arguments, Path(base), module); time.sleep(float(seconds)); print(stop(launched))"
+        "launched = submit(arguments, Path(base), module); time.sleep(float(seconds)); print(stop(launched))"
     )
     lambdas = ["--lambda", "1e-3"] if module == TRAIN else ["--lambdas", "1e-3", "2e-3"]
     done = python(code, base, seconds, module, "--config", config, "--base-dir", base, *lambdas)
@@ -110,14 +112,14 @@ def test_an_interrupt_that_an_import_swallows_still_ends_the_training(
         assert run_status(read_record(run)) == RunStatus("stopped", "interrupted")
 
 
-def test_an_interrupt_that_nobody_asked_for_is_a_failure(base: Path, launch: Launch) -> None:
+def test_an_interrupt_that_nobody_asked_for_is_a_failure(base: Path, launch: Begin) -> None:
     launched = launch("-n1", "while 1: 0", module="timeit")
     os.kill(launched.pid, signal.SIGINT)
     until(lambda: not launched.lives())
     assert see(launched.file).status == "failed"
 
 
-def test_kill_ends_it_at_once_with_its_workers(base: Path, launch: Launch) -> None:
+def test_kill_ends_it_at_once_with_its_workers(base: Path, launch: Begin) -> None:
     launched = launch("create", base, "--fork")
     run = run_made(launched)
     until(lambda: look(launched).output[-1] == "line 2")  # until then git, which it asks for the commit, may be another
@@ -130,7 +132,7 @@ def test_kill_ends_it_at_once_with_its_workers(base: Path, launch: Launch) -> No
     assert str(error.value) == f"process {launched.pid} on {launched.host}: is not running"
 
 
-def test_a_process_that_only_has_the_pid_is_not_touched(base: Path, launch: Launch) -> None:
+def test_a_process_that_only_has_the_pid_is_not_touched(base: Path, launch: Begin) -> None:
     run = run_made(launch("create", base, "--end", 1, "OSError"))
     until(lambda: read_record(run).exit_code == 1)
     bystander = subprocess.Popen(["sleep", "60"])
@@ -152,7 +154,7 @@ def test_a_process_that_only_has_the_pid_is_not_touched(base: Path, launch: Laun
         bystander.wait()
 
 
-def test_a_run_on_another_host_is_asked_by_a_file(base: Path, launch: Launch) -> None:
+def test_a_run_on_another_host_is_asked_by_a_file(base: Path, launch: Begin) -> None:
     launched = launch("create", base, "--heartbeat", 1000)
     run = run_made(launched)
     until(lambda: look(launched).output[-1] == "line 2")
@@ -167,7 +169,7 @@ def test_a_run_on_another_host_is_asked_by_a_file(base: Path, launch: Launch) ->
     assert run_status(read_record(run)) == RunStatus("stopped", "STOP file")
 
 
-def test_now_ends_what_does_not_hear(base: Path, launch: Launch) -> None:
+def test_now_ends_what_does_not_hear(base: Path, launch: Begin) -> None:
     launched = launch(
         "-s", "import signal; signal.signal(2, signal.SIG_IGN); print(1)", "-n1", "while 1: 0", module="timeit"
     )
@@ -178,7 +180,7 @@ def test_now_ends_what_does_not_hear(base: Path, launch: Launch) -> None:
     until(lambda: not launched.lives())
 
 
-def test_who_asks_again_from_elsewhere_does_not_end_it_at_once(base: Path, launch: Launch) -> None:
+def test_who_asks_again_from_elsewhere_does_not_end_it_at_once(base: Path, launch: Begin) -> None:
     """A trainer takes a second signal as `at once`; the first was asked for by a process that is gone."""
     launched = launch("create", base)
     run = run_made(launched)
@@ -199,7 +201,7 @@ def test_who_asks_again_from_elsewhere_does_not_end_it_at_once(base: Path, launc
     assert not asked(again)
 
 
-def test_a_process_without_a_run_directory_keeps_that_it_was_asked(base: Path, launch: Launch) -> None:
+def test_a_process_without_a_run_directory_keeps_that_it_was_asked(base: Path, launch: Begin) -> None:
     code = "import signal; signal.signal(2, signal.SIG_IGN); print(1)"
     launched = launch("-s", code, "-n1", "while 1: 0", module="timeit")
     until(lambda: look(launched).output == ("1",))
@@ -209,12 +211,12 @@ def test_a_process_without_a_run_directory_keeps_that_it_was_asked(base: Path, l
     assert stop(launched) == f"process {launched.pid} was asked to stop before; it ends after its step"
 
 
-def test_a_full_disk_is_no_reason_not_to_stop(base: Path, launch: Launch) -> None:
+def test_a_full_disk_is_no_reason_not_to_stop(base: Path, launch: Begin) -> None:
     launched = launch("-n1", "while 1: 0", module="timeit")
     before = launched.file.read_text()
     code = (
         "import resource, sys; from pathlib import Path\n"
-        "from fpnkit.launch.local import find; from fpnkit.launch.stop import stop\n"
+        "from fpnkit.launch.launchers import find; from fpnkit.launch.stop import stop\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))\n"
         "(launched,) = find(Path(sys.argv[1])); print(stop(launched))"
     )

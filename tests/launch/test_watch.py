@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from fpnkit.errors import ConfigError, RunError
-from fpnkit.launch.local import SWEEP, Launch, look
+from fpnkit.launch.launchers import look
+from fpnkit.launch.local import LocalLaunch
+from fpnkit.launch.protocol import SWEEP
 from fpnkit.launch.request import make_request
 from fpnkit.launch.stop import stop
 from fpnkit.launch.sweep import write_sweep
@@ -18,10 +20,10 @@ from tests.support.run_processes import until
 from tests.support.sweep_runs import make_run, plan
 from tests.support.train_process import write_config
 
-Launch = Callable[..., Launch]
+Begin = Callable[..., LocalLaunch]
 
 
-def test_a_training_from_its_start_to_its_kill(base: Path, launch: Launch) -> None:
+def test_a_training_from_its_start_to_its_kill(base: Path, launch: Begin) -> None:
     launched = launch("create", base)
     seen = see(launched.file)
     assert seen.running
@@ -39,16 +41,16 @@ def test_a_training_from_its_start_to_its_kill(base: Path, launch: Launch) -> No
     assert running(base) == []
 
 
-def test_one_that_failed_before_it_had_a_directory_shows_why(base: Path, launch: Launch) -> None:
+def test_one_that_failed_before_it_had_a_directory_shows_why(base: Path, launch: Begin) -> None:
     launched = launch("--set", "no", "--config", "x", module="fpnkit.train")
     until(lambda: not launched.lives())
     seen = see(launched.file)
     assert (seen.status, seen.running, seen.run) == ("failed", False, None)
     assert running(base) == []
-    assert seen.failure == "fpnkit.train: --set no: required key.path=value, such as training.lr=1e-4"
+    assert seen.failure == "--set no: required key.path=value, such as training.lr=1e-4"
 
 
-def test_one_whose_run_directory_is_gone_is_not_about_to_start(base: Path, launch: Launch) -> None:
+def test_one_whose_run_directory_is_gone_is_not_about_to_start(base: Path, launch: Begin) -> None:
     launched = launch("create", base, "--heartbeat", 1000)
     run = run_made(launched)
     until(lambda: look(launched).output[-1] == "line 2")
@@ -72,7 +74,7 @@ def test_what_is_gone_is_one_error(base: Path) -> None:
         assert str(error.value).startswith(expected)
 
 
-def test_a_sweep_shows_all_of_its_plan_and_a_failed_one_its_message(base: Path, launch: Launch, tmp_path: Path) -> None:
+def test_a_sweep_shows_all_of_its_plan_and_a_failed_one_its_message(base: Path, launch: Begin, tmp_path: Path) -> None:
     config = write_config(tmp_path, tmp_path / "features")
     base.mkdir(parents=True)
     whole = plan(config, [1e-4, 1e-3, 2e-3, 3e-3])
@@ -89,7 +91,7 @@ def test_a_sweep_shows_all_of_its_plan_and_a_failed_one_its_message(base: Path, 
     refused = launch("--config", config, "--lambdas", "0", "--base-dir", base, module=SWEEP)
     until(lambda: not refused.lives())
     seen = see(refused.file)
-    told = "fpnkit.sweep: --lambdas 0: loss.lambda: required a number greater than 0, found 0"
+    told = "--lambdas 0: loss.lambda: required a number greater than 0, found 0"
     assert (seen.status, seen.failure, seen.sweep) == ("failed", told, ())
 
 
@@ -131,7 +133,7 @@ def test_a_request_is_the_command_that_a_person_would_type(tmp_path: Path) -> No
 def test_none_of_it_needs_torch() -> None:
     from tests.support.run_processes import python
 
-    modules = "local, needs, output, request, stop, sweep, tail, watch, foreground"
+    modules = "launchers, local, needs, output, request, stop, sweep, tail, watch, foreground"
     done = python(
         f"import sys; from fpnkit.launch import {modules}; import fpnkit.sweep; print('torch' in sys.modules)"
     )

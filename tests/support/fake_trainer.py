@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 from fpnkit.foundation import clock
+from fpnkit.foundation.process_record import Reporter
 from fpnkit.runs.metrics import MetricsLine
 from fpnkit.runs.record import ConfigSummary
 from fpnkit.runs.writer import RunWriter
@@ -49,6 +50,7 @@ def main() -> None:
     if options.fork and os.fork() == 0:
         time.sleep(60)
         os._exit(0)
+    Reporter().tell(run=str(run.path))
     print(run.path, flush=True)
     for step in range(options.lines):
         run.metric(line(step))

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from fpnkit.launch.local import find
+from fpnkit.launch.launchers import find
 from fpnkit.launch.stop import stop
 from fpnkit.runs.metrics import MetricsLine, MetricsWriter
 from fpnkit.widgets.training.panel import TrainingPanel

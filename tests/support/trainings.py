@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from fpnkit.launch.local import find
+from fpnkit.launch.launchers import find
 from fpnkit.launch.stop import stop
 from fpnkit.runs.record import read_record
 from tests.support.run_processes import until

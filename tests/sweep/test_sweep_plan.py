@@ -7,7 +7,7 @@ import pytest
 
 from fpnkit.config.load import load_config, plain
 from fpnkit.errors import ConfigError, RunError
-from fpnkit.launch.needs import needs, parameters_in
+from fpnkit.launch.needs import needs
 from fpnkit.launch.sweep import (
     Sweep,
     SweepPoint,
@@ -199,5 +199,3 @@ def test_without_such_a_run_the_disk_is_estimated_from_the_parameters(config: Pa
     assert found.bytes == pytest.approx(1.41e6 + 2 * 0.53e6, rel=0.15)
     assert found.seconds is None
     assert found.source == "estimated from 105056 parameters"
-    assert parameters_in("detector x\ncodec factorized: 105056 parameters\ndry run") == 105056
-    assert parameters_in("nothing") is None

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from fpnkit.errors import ConfigError
-from fpnkit.launch.local import find
+from fpnkit.launch.launchers import find
 from fpnkit.launch.stop import stop
 from fpnkit.launch.sweep import sweep_ids
 from fpnkit.widgets.training.example import LAMBDAS, ExampleSweep

@@ -12,9 +12,9 @@ import psutil
 import pytest
 
 from fpnkit.errors import RunError
-from fpnkit.launch.local import FOLDER, SWEEP, find, start
+from fpnkit.launch.launchers import facts, find, submit
+from fpnkit.launch.protocol import FOLDER, SWEEP
 from fpnkit.launch.sweep import write_sweep
-from fpnkit.launch.watch import sweep_of
 from fpnkit.runs import layout
 from fpnkit.runs.metrics import MetricsLine, MetricsWriter, read_metrics
 from fpnkit.runs.record import read_record
@@ -169,7 +169,7 @@ def test_a_training_is_started_watched_stopped_resumed_and_killed(
 def fake(base: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
     """Starts a fake trainer; → its run directory."""
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    return lambda *arguments: run_made(start(["create", str(base), *arguments], base, "tests.support.fake_trainer"))
+    return lambda *arguments: run_made(submit(["create", str(base), *arguments], base, "tests.support.fake_trainer"))
 
 
 def test_a_second_stop_ends_at_once_whoever_pressed_first(
@@ -199,7 +199,7 @@ def test_a_second_stop_ends_at_once_whoever_pressed_first(
 
 def test_a_crash_shows_its_last_traceback(open_panel: Callable[..., TrainingPanel], base: Path) -> None:
     panel = open_panel()
-    launched = start(["create", "/proc/no"], base, "no_such_trainer")  # no such module: it cannot even begin
+    launched = submit(["create", "/proc/no"], base, "no_such_trainer")  # no such module: it cannot even begin
     panel.live.watch(launched.file)
     update_until(panel, lambda: "✖ failed" in panel.live.head.value)
     assert "No module named no_such_trainer" in panel.live.failure.value
@@ -276,8 +276,8 @@ def test_runs_of_a_sweep_wait_while_its_process_lives_and_are_missing_once_it_ha
     write_sweep(base, whole)
     done = make_run(base, whole.config(1e-3, 0), sweep=whole.id)
     arguments = ["--config", str(configs / "config.yaml"), "--lambdas", "1e-3", "2e-3", "--base-dir", str(base)]
-    launched = start(arguments, base, SWEEP)
-    until(lambda: sweep_of(launched) is not None)
+    launched = submit(arguments, base, SWEEP)
+    until(lambda: facts(launched).sweep is not None)
     os.kill(launched.pid, signal.SIGSTOP)
     clock = Clock()
     panel = open_panel(now=clock)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from fpnkit.launch.local import find
+from fpnkit.launch.launchers import find
 from fpnkit.runs.store import run_info
 from fpnkit.runs.trash import trash
 from fpnkit.widgets.training.panel import TrainingPanel

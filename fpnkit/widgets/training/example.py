@@ -10,7 +10,8 @@ from pathlib import Path
 import ipywidgets as widgets
 
 from fpnkit.foundation import text
-from fpnkit.launch.local import FOLDER, load, start
+from fpnkit.launch.launchers import load, submit
+from fpnkit.launch.protocol import FOLDER
 from fpnkit.launch.request import make_request
 from fpnkit.launch.watch import running
 from fpnkit.runs import layout
@@ -85,5 +86,5 @@ class ExampleSweep(Panel):
         self.look()
         if not self.make_button.disabled:
             request = make_request(self._config, LAMBDAS, {}, [], self.base_dir)
-            self.live.watch(start([*request.arguments, *_AND_THEN], request.base_dir, request.module).file)
+            self.live.watch(submit([*request.arguments, *_AND_THEN], request.base_dir, request.module).file)
             self.look()

@@ -9,9 +9,10 @@ import ipywidgets as widgets
 from fpnkit.config.diff import flatten
 from fpnkit.errors import RunError
 from fpnkit.foundation import text
-from fpnkit.launch.local import FOLDER, load, start
+from fpnkit.launch.launchers import load, submit
 from fpnkit.launch.output import last_lines
-from fpnkit.launch.stop import How, stop
+from fpnkit.launch.protocol import FOLDER, How
+from fpnkit.launch.stop import stop
 from fpnkit.launch.sweep import SweepPoint
 from fpnkit.launch.tail import MetricsTail, Pace, pace
 from fpnkit.launch.watch import TrainingState, see
@@ -113,9 +114,9 @@ class LiveView(widgets.VBox):
         assert self.watched is not None
         if self.watched.parent.name == FOLDER:
             launched = load(self.watched)
-            self.watch(start(launched.argv[launched.argv.index("-m") + 2 :], launched.base_dir, launched.module).file)
+            self.watch(submit(launched.argv[launched.argv.index("-m") + 2 :], launched.base_dir, launched.module).file)
         elif seen.run is not None:
-            self.watch(start(["--resume", str(seen.run)], seen.run.parent).file)
+            self.watch(submit(["--resume", str(seen.run)], seen.run.parent).file)
 
     def redraw(self) -> None:
         """In other colours."""
@@ -220,9 +221,10 @@ def _facts(seen: TrainingState, speed: Pace | None) -> list[str]:
     if seen.sweep and seen.run is not None:
         running = any(point.run and point.run.path == seen.run and point.status == "running" for point in seen.sweep)
         if not running:
-            facts += ["preparing the next"] if seen.running else []
+            facts += ["evaluating" if seen.phase == "evaluating" else "preparing the next"] if seen.running else []
             return [*facts, f"shown is {text.printable(layout.short_name(seen.run.name))}"]
         facts.append(text.printable(layout.short_name(seen.run.name)))
+    facts += ["preparing data and detector"] if seen.phase == "preparing" else []
     facts += _progress(seen.record, speed)
     return [*facts, text.printable(seen.reason)] if seen.reason else facts
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import ipywidgets as widgets
 
 from fpnkit.errors import ConfigError, RunError
-from fpnkit.launch.local import start
+from fpnkit.launch.launchers import submit
 from fpnkit.launch.request import Request
 from fpnkit.launch.watch import Choice, running, twins
 from fpnkit.runs import layout
@@ -112,7 +112,7 @@ class TrainingPanel(Panel):
         """Start what the settings say, and show it. Raises ConfigError, RunError or StorageError."""
         request = self._request()
         self.setup.checked.value = ""
-        launched = start(request.arguments, request.base_dir, request.module)
+        launched = submit(request.arguments, request.base_dir, request.module)
         self.live.watch(launched.file)
         self.list_running()
 

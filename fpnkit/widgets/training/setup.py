@@ -6,21 +6,24 @@ import subprocess
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import IO
 
 import ipywidgets as widgets
 
+from fpnkit.config.flags import FLAGS
 from fpnkit.config.schema import CodecConfig, Config
 from fpnkit.errors import ConfigError, FpnkitError
 from fpnkit.foundation import text
-from fpnkit.launch.local import SWEEP, command
-from fpnkit.launch.needs import needs, parameters_in
-from fpnkit.launch.request import FLAGS, Request, make_request
+from fpnkit.foundation.process_record import ProcessRecord, read_process_record, record_environment
+from fpnkit.launch.local import command
+from fpnkit.launch.needs import needs
+from fpnkit.launch.protocol import SWEEP
+from fpnkit.launch.request import Request, make_request
 from fpnkit.launch.sweep import SweepPoint, new_sweep
 from fpnkit.runs.store import list_runs
 from fpnkit.widgets.common import html
 from fpnkit.widgets.common.panel import LABEL, WIDE, Choices, Panel
 
+_OUTPUT, _RECORD = "output", "record.json"
 _LABELS = {"--lr": "Learning rate", "--batch-size": "Batch size", "--epochs": "Epochs"}
 
 
@@ -85,9 +88,12 @@ class SetupView(widgets.VBox):
         done = self._preflight.result()
         if done is None:
             return
-        request, code, said = done
-        lines = [said.rstrip(), *_demand(request, said)] if code == 0 else [said.rstrip()]
+        request, code, said, record = done
+        lines = [said.rstrip(), *_demand(request, record.parameters)] if code == 0 else [said.rstrip()]
         title = "✔ everything is in order" if code == 0 else "✖ it would not start"
+        if code == 0 and record.warnings:
+            count = len(record.warnings)
+            title = f"⚠ it would start, with {count} warning{'' if count == 1 else 's'}"
         self.checked.value = html.paragraph(title) + html.bounded(html.code("\n".join(lines)))
 
     def _make_controls(self) -> None:
@@ -95,7 +101,7 @@ class SetupView(widgets.VBox):
         self._files = Choices(self._panel, self.config, "read the config", self.read)
         self.reload_button = self._panel.button("Refresh", "list configs", self.list_configs, tip="Look for configs")
         self.lambdas = self._field("Lambda, or several")
-        self.flags = {flag: self._field(_LABELS[flag]) for flag in FLAGS}
+        self.flags = {flag: self._field(label) for flag, label in _LABELS.items()}
         self.more = widgets.Textarea(description="Other settings", style=LABEL, layout=WIDE, rows=2)
         self.more.placeholder = "key.path=value, one a line, such as training.crop=128"
         for control in (self.lambdas, *self.flags.values(), self.more):
@@ -116,8 +122,8 @@ class SetupView(widgets.VBox):
         codec = isinstance(config, CodecConfig)
         self.lambdas.disabled = not codec
         self.lambdas.placeholder = f"{config.loss.lmbda:g}" if isinstance(config, CodecConfig) else "codecs only"
-        for flag, (_, key) in FLAGS.items():
-            self.flags[flag].placeholder = f"{getattr(config.training, key):g}"
+        for flag, field in self.flags.items():
+            field.placeholder = f"{getattr(config.training, FLAGS[flag][-1]):g}"
 
 
 def _stamp(file: Path | None) -> tuple[int, int] | None:
@@ -129,7 +135,7 @@ def _stamp(file: Path | None) -> tuple[int, int] | None:
     return None if stat is None else (stat.st_mtime_ns, stat.st_size)
 
 
-def _demand(request: Request, said: str) -> list[str]:
+def _demand(request: Request, parameters: int | None) -> list[str]:
     """Disk and time of one run; a sweep says them itself."""
     if request.module == SWEEP or not isinstance(request.config, CodecConfig):
         return []
@@ -137,7 +143,7 @@ def _demand(request: Request, said: str) -> list[str]:
     sweep = new_sweep(Path(request.arguments[1]), request.config, [lmbda], [seed])
     runs = list_runs(request.base_dir) if request.base_dir.exists() else []
     point = SweepPoint(lmbda, seed, None, "missing")
-    return needs(sweep, [point], runs, request.base_dir, parameters_in(said)).describe()
+    return needs(sweep, [point], runs, request.base_dir, parameters).describe()
 
 
 class Preflight:
@@ -145,35 +151,37 @@ class Preflight:
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
-        self._output: IO[bytes] | None = None
+        self._folder: tempfile.TemporaryDirectory[str] | None = None  # of its output and its record
         self._request: Request | None = None
 
     def start(self, request: Request) -> None:
         """Begin, in place of one that is under way."""
         self.cancel()
-        self._request, self._output = request, tempfile.TemporaryFile()  # noqa: SIM115 - closed by `cancel`
-        self._process = subprocess.Popen(
-            command([*request.arguments, "--dry-run"], request.module),
-            stdin=subprocess.DEVNULL,
-            stdout=self._output,
-            stderr=self._output,
-        )
+        self._request, self._folder = request, tempfile.TemporaryDirectory(prefix="fpnkit-")
+        folder = Path(self._folder.name)
+        with open(folder / _OUTPUT, "wb") as output:
+            self._process = subprocess.Popen(
+                command([*request.arguments, "--dry-run"], request.module),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                env=record_environment(folder / _RECORD),
+            )
 
-    def result(self) -> tuple[Request, int, str] | None:
-        """(what was checked, exit code, what it said), once; None before and after."""
-        if self._process is None or self._output is None or self._request is None or self._process.poll() is None:
+    def result(self) -> tuple[Request, int, str, ProcessRecord] | None:
+        """(what was checked, exit code, what it said, its facts), once; None before and after."""
+        if self._process is None or self._folder is None or self._request is None or self._process.poll() is None:
             return None
-        code, request = self._process.returncode, self._request
-        self._output.seek(0)
-        said = self._output.read().decode("utf-8", "replace")
+        code, request, folder = self._process.returncode, self._request, Path(self._folder.name)
+        said, record = (folder / _OUTPUT).read_text("utf-8", "replace"), read_process_record(folder / _RECORD)
         self.cancel()
-        return request, code, said
+        return request, code, said, record
 
     def cancel(self) -> None:
         """End it, if it is under way."""
         if self._process is not None:
             self._process.kill()
             self._process.wait()
-        if self._output is not None:
-            self._output.close()
-        self._process = self._output = self._request = None
+        if self._folder is not None:
+            self._folder.cleanup()
+        self._process = self._folder = self._request = None

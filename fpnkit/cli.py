@@ -1,0 +1,161 @@
+"""What all commands have in common: parser, signals, log lines, messages, exit codes, and the record of the process.
+
+Exit codes: 0 done, 1 failed, 2 the input is wrong, 130 stopped on request.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fpnkit.errors import FpnkitError, RunError, UserError
+from fpnkit.foundation.process_record import Outcome, Reporter
+from fpnkit.foundation.signals import EarlyStop
+from fpnkit.runs import layout
+
+if TYPE_CHECKING:
+    from fpnkit.config.load import Override
+
+STOPPED = 130
+RUN = "a path or a unique part of a name"
+GOES_ON = "interrupted; the same command goes on where it stopped"
+_OUTCOMES: dict[int, Outcome] = {0: "finished", UserError.exit_code: "refused", STOPPED: "stopped"}
+
+
+def command_parser(module: str, doc: str | None, *, keep_lines: bool = False) -> argparse.ArgumentParser:
+    """Described by the docstring of its module: the first line above the options, the rest below them."""
+    description, _, epilog = (doc or "").partition("\n\n")
+    form = argparse.RawDescriptionHelpFormatter if keep_lines else argparse.HelpFormatter
+    return argparse.ArgumentParser(f"python -m {module}", None, description, epilog, formatter_class=form)
+
+
+def add_base_dir(parser: argparse.ArgumentParser) -> None:
+    """`--base-dir`."""
+    parser.add_argument("--base-dir", metavar="DIR", type=_directory, help="folder that directly holds the runs")
+
+
+def add_settings(parser: argparse.ArgumentParser, flags: Iterable[str] = (), text: str = "sets any other key") -> None:
+    """`--set`, and flags that set a key of the config by themselves."""
+    from fpnkit.config.flags import FLAGS
+
+    for flag in flags:
+        parser.add_argument(flag, metavar="X", dest=flag, help=f"sets {'.'.join(FLAGS[flag])}")
+    parser.add_argument("--set", metavar="KEY.PATH=VALUE", action="append", default=[], help=text)
+
+
+def given_flags(options: argparse.Namespace) -> dict[str, str]:
+    """The flags of `add_settings` that were typed, with their values."""
+    return {name: value for name, value in vars(options).items() if name.startswith("--") and value is not None}
+
+
+def overrides(options: argparse.Namespace) -> list[Override]:
+    """What `--set` and the flags set. Raises ConfigError."""
+    from fpnkit.config.flags import flag_overrides
+    from fpnkit.config.load import parse_override
+
+    return [*map(parse_override, options.set), *flag_overrides(given_flags(options))]
+
+
+def base_dir(options: argparse.Namespace) -> Path:
+    """The folder that directly holds the runs: that of the codecs, unless `--base-dir` names another."""
+    given: Path | None = options.base_dir
+    return layout.default_base_dir("fpn_compression") if given is None else given
+
+
+def log_to_terminal() -> None:
+    """Log messages go to stderr, each as it is."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+
+
+@dataclass(frozen=True)
+class Session:
+    """What the work of a command is given beside its options."""
+
+    early: EarlyStop
+    report: Reporter
+
+
+def run(
+    parser: argparse.ArgumentParser,
+    arguments: Sequence[str] | None,
+    work: Callable[[argparse.Namespace, Session], int | None],
+    *,
+    prefix: str | None = None,
+    interrupted: str = "interrupted",
+) -> int:
+    """Do the work of a command; → exit code.
+
+    `work` returns a code where it has another than 0. An error that is raised on purpose becomes one message, with its
+    notes below; any other passes. `prefix` stands before messages (default: the name of the module).
+    A parser's default `only_prints` says that nothing is lost when stdout is closed before the end, as by `head`.
+    """
+    prefix = f"{parser.prog.removeprefix('python -m ')}: " if prefix is None else prefix
+    report = Reporter()
+    only_prints = False
+
+    def end(outcome: Outcome, text: str, error: BaseException) -> None:
+        report.end(outcome, text)
+        for line in (f"{prefix}{text}", *getattr(error, "__notes__", ())):
+            print(line, file=sys.stderr)
+
+    try:
+        with EarlyStop() as early, _warnings_in(report):
+            options = parser.parse_args(arguments)
+            only_prints = getattr(options, "only_prints", False)
+            code = work(options, Session(early, report)) or 0
+        sys.stdout.flush()
+        report.end(_OUTCOMES.get(code, "failed"), None)
+        return code
+    except FpnkitError as error:
+        end(_OUTCOMES.get(error.exit_code, "failed"), str(error), error)
+        return error.exit_code
+    except KeyboardInterrupt as error:
+        end("interrupted", interrupted, error)
+        return STOPPED
+    except BrokenPipeError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # also for what Python flushes at its end
+        if only_prints:
+            return 0
+        end("failed", "standard output was closed", error)
+        return FpnkitError.exit_code
+    except SystemExit as asked:  # by the parser, which has said why
+        report.end("refused" if asked.code else "finished", None)
+        raise
+    except Exception as error:
+        report.end("failed", f"{type(error).__name__}: {error}")
+        raise
+
+
+@contextmanager
+def _warnings_in(report: Reporter) -> Iterator[None]:
+    """Warnings that are logged go into the record too; `extra={"kind": …}` is their kind."""
+    handler = _Cautions(report)
+    logger = logging.getLogger("fpnkit")
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+
+
+class _Cautions(logging.Handler):
+    def __init__(self, report: Reporter) -> None:
+        super().__init__(logging.WARNING)
+        self._report = report
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.levelno == logging.WARNING:  # an error is told as the outcome
+            self._report.warn(getattr(record, "kind", "other"), record.getMessage())
+
+
+def _directory(text: str) -> Path:
+    if not text:
+        raise RunError("--base-dir: required a directory, found an empty name")
+    return Path(text)

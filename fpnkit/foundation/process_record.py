@@ -1,0 +1,107 @@
+"""The facts that a process leaves for whoever started it, in a file whose path the environment names.
+
+What it prints is for people. A process that was given no such path keeps its facts to itself.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import json
+import os
+import sys
+import threading
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from fpnkit.errors import StorageError
+from fpnkit.foundation.files import write_json
+from fpnkit.foundation.redact import Redactor
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
+
+VARIABLE = "FPNKIT_RECORD"
+SCHEMA_VERSION = 1
+
+Phase = Literal["starting", "preparing", "training", "evaluating"]
+Outcome = Literal["finished", "stopped", "failed", "refused", "interrupted"]
+
+
+@dataclass(frozen=True)
+class Caution:
+    """A warning."""
+
+    kind: str  # one word, for programs
+    text: str
+
+
+@dataclass(frozen=True)
+class ProcessRecord:
+    """What is known of a process; None: not yet, or never."""
+
+    phase: Phase = "starting"
+    pid: int | None = None
+    run: str | None = None  # the directory of the run that it trains
+    sweep: str | None = None  # the id of the sweep that it works on
+    parameters: int | None = None  # of the codec
+    outcome: Outcome | None = None  # `refused`: its input was wrong; `interrupted`: before anything was made
+    reason: str | None = None  # of the outcome, for people
+    warnings: tuple[Caution, ...] = ()
+
+
+def read_process_record(path: Path) -> ProcessRecord:
+    """What a process has told so far: nothing, where there is no such file or a newer fpnkit wrote it."""
+    try:
+        data = json.loads(path.read_bytes())
+        if data["schema_version"] <= SCHEMA_VERSION:
+            return _adapter().validate_python(data)
+    except (OSError, ValueError, KeyError, TypeError):  # pydantic's is a ValueError
+        pass
+    return ProcessRecord()
+
+
+@functools.cache
+def _adapter() -> TypeAdapter[ProcessRecord]:
+    from pydantic import TypeAdapter  # not for commands, which only write
+
+    return TypeAdapter(ProcessRecord)
+
+
+def record_environment(path: Path) -> dict[str, str]:
+    """The environment of a process that is to write its record there."""
+    return {**os.environ, VARIABLE: str(path)}
+
+
+class Reporter:
+    """Writes the record of this process."""
+
+    def __init__(self) -> None:
+        """Takes the path out of the environment: what this process starts has a record of its own, or none."""
+        path = os.environ.pop(VARIABLE, None)
+        self._path = None if path is None else Path(path)
+        self._redactor = Redactor(os.environ, sys.orig_argv)
+        self._writing = threading.RLock()  # reentrant: a signal handler may log a warning in the middle of a write
+        self.record = ProcessRecord(pid=os.getpid())
+        self.tell()
+
+    def tell(self, **facts: Any) -> None:
+        """Set fields of the record. Where the disk is full the file stays as it was, and the process goes on."""
+        with self._writing:
+            self.record = replace(self.record, **facts)
+            if self._path is not None:
+                with contextlib.suppress(StorageError):
+                    write_json(self._path, {"schema_version": SCHEMA_VERSION, **asdict(self.record)})
+
+    def end(self, outcome: Outcome, reason: str | None) -> None:
+        """How the process ends, unless that has been told before."""
+        if self.record.outcome is None:
+            self.tell(outcome=outcome, reason=self.record.reason if reason is None else self._redactor.text(reason))
+
+    def warn(self, kind: str, text: str) -> None:
+        """Add a warning, once however often it is repeated."""
+        caution = Caution(kind, self._redactor.text(text))
+        with self._writing:
+            if caution not in self.record.warnings:
+                self.tell(warnings=(*self.record.warnings, caution))

@@ -1,0 +1,155 @@
+"""The places that trainings can run in, and one way to submit to them, find again what they run, and look at it."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import json
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import fields
+from datetime import timedelta
+from pathlib import Path
+
+from fpnkit.errors import FpnkitError, RunError
+from fpnkit.foundation import clock
+from fpnkit.foundation.files import is_machine_error, storage_error
+from fpnkit.foundation.process_record import ProcessRecord, read_process_record
+from fpnkit.launch.local import LocalLaunch, command
+from fpnkit.launch.old_output import record_of_old
+from fpnkit.launch.output import last_lines, last_words
+from fpnkit.launch.protocol import FOLDER, SCHEMA_VERSION, TRAIN, Launch, ProcessState
+from fpnkit.runs import layout
+from fpnkit.runs.create import require_base_directory
+from fpnkit.runs.record import read_record
+from fpnkit.runs.status import run_status
+
+LAUNCHERS: dict[str, type[Launch]] = {each.launcher: each for each in (LocalLaunch,)}
+_KEPT = 20  # outputs of ended processes that may have failed
+
+
+def submit(arguments: Sequence[str], base_dir: Path, module: str = TRAIN, on: str = LocalLaunch.launcher) -> Launch:
+    """Have `python -m fpnkit.train ARGUMENTS` run, independent of this process.
+
+    `base_dir` is where its arguments say that runs go. Raises RunError or StorageError, with nothing left behind and
+    nothing running.
+    """
+    base_dir = base_dir.absolute()
+    require_base_directory(base_dir)
+    folder, is_new = base_dir / FOLDER, not base_dir.exists()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        _tidy(folder)
+        log = _new_log(folder)
+    except OSError as error:
+        raise _explain(folder, error) from error
+    try:
+        return LAUNCHERS[on].submit(command(arguments, module), log)
+    except BaseException:
+        log.unlink()
+        with contextlib.suppress(OSError):  # only if they are empty
+            folder.rmdir()
+            if is_new:
+                base_dir.rmdir()
+        raise
+
+
+def find(base_dir: Path) -> list[Launch]:
+    """All that were submitted for this base directory, newest first."""
+    return sorted(_read(base_dir.absolute() / FOLDER), key=lambda item: (item.started, item.file.name), reverse=True)
+
+
+def load(file: Path) -> Launch:
+    """What `Launch.write` wrote. Raises RunError if it is not there any more, or of another version."""
+    try:
+        data = json.loads(file.read_bytes())
+        kind = LAUNCHERS[data.get("launcher", LocalLaunch.launcher)]
+        known = {item.name for item in fields(kind)}
+        given = {key: value for key, value in data.items() if key in known}
+        launch = kind(**{"schema_version": 1, **given, "argv": tuple(data["argv"]), "file": file})
+    except OSError as error:
+        raise RunError(f"{file}: cannot be read: {error.strerror}") from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise RunError(f"{file}: required what fpnkit.launch writes, found something else") from error
+    if launch.schema_version > SCHEMA_VERSION:
+        found = f"has schema version {launch.schema_version}, this fpnkit reads up to {SCHEMA_VERSION}"
+        raise RunError(f"{file}: {found}; update fpnkit")
+    return launch
+
+
+def look(launch: Launch, lines: int = 20) -> ProcessState:
+    """What the command does, by its facts."""
+    running = launch.lives()  # before the rest: what it does at its very end is then not missed
+    record = facts(launch)
+    run = run_of(launch, record)
+    if not running and not launch.here:
+        running = run is not None and _status(run) == "running"
+    failure = None if running or run is not None else _failure(launch, record)
+    return ProcessState(running, record, run, tuple(last_lines(launch.log, lines)), failure)
+
+
+def facts(launch: Launch) -> ProcessRecord:
+    """What the command has told of itself so far."""
+    if isinstance(launch, LocalLaunch) and launch.schema_version == 1:
+        return record_of_old(launch)
+    return read_process_record(launch.record)
+
+
+def run_of(launch: Launch, record: ProcessRecord | None = None) -> Path | None:
+    """The run directory that the command made or resumed; None: not yet, never, it is gone, or it is a sweep."""
+    run = (record or facts(launch)).run
+    return Path(run) if run is not None and layout.is_run_directory(Path(run)) else None
+
+
+def _failure(launch: Launch, record: ProcessRecord) -> str | None:
+    """Of what ended without a run. A sweep that was killed has runs, which tell more than its last lines."""
+    if record.outcome == "refused":
+        return record.reason or last_words(launch.log)
+    if record.outcome == "failed" or (record.outcome is None and record.sweep is None):
+        return last_words(launch.log, record.reason)
+    return None
+
+
+def _new_log(folder: Path) -> Path:
+    """A file that is nobody else's; closed to others, for raw output is not cleaned of secrets as a run's log is."""
+    stamp = clock.stamp(clock.now())
+    for number in itertools.count(1):
+        path = folder / f"{stamp}_{number}.log"
+        with contextlib.suppress(FileExistsError):
+            os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+            return path
+    raise AssertionError("unreachable")
+
+
+def _explain(folder: Path, error: OSError) -> FpnkitError:
+    if is_machine_error(error):
+        return storage_error(folder, error)
+    return RunError(f"{folder}: must be a directory that can be written to: {error.strerror}")
+
+
+def _read(folder: Path) -> Iterator[Launch]:
+    for file in folder.glob("*.json"):
+        with contextlib.suppress(RunError):
+            yield load(file)
+
+
+def _status(run: Path) -> str:
+    try:
+        return run_status(read_record(run)).word
+    except RunError:
+        return "incomplete"
+
+
+def _tidy(folder: Path) -> None:
+    """Remove what says nothing that the run directory does not say, and the oldest of what may.
+
+    Not what began in the last minute: a name that is free again in its own second could be given twice.
+    """
+    young = clock.now() - timedelta(minutes=1)
+    old = [item for item in find(folder.parent) if (clock.from_text(item.started) or young) < young]
+    ended = [item for item in old if item.here and not item.lives()]
+    useless = [item for item in ended if (run := run_of(item)) and _status(run) in ("finished", "stopped")]
+    rest = [item for item in ended if item not in useless]
+    for item in [*useless, *rest[_KEPT:]]:
+        for path in (item.log, item.record, item.file):
+            path.unlink(missing_ok=True)
