@@ -49,9 +49,14 @@ def read_torch_file(path: Path) -> dict[str, Any]:
 
 def save_checkpoint(path: Path, content: Mapping[str, Any]) -> None:
     """Complete or not at all: serialised in memory first, so that a full disk costs the new file only."""
+    write_bytes(path, checkpoint_bytes(content))
+
+
+def checkpoint_bytes(content: Mapping[str, Any]) -> bytes:
+    """What a checkpoint's file holds."""
     buffer = io.BytesIO()
     torch.save({"schema_version": SCHEMA_VERSION, **content}, buffer)
-    write_bytes(path, buffer.getvalue())
+    return buffer.getvalue()
 
 
 def load_checkpoint(path: Path, kind: str) -> dict[str, Any]:

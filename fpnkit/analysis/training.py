@@ -32,6 +32,7 @@ class TrainingFigures:
         """Into a directory of the epoch's own, beside the final one."""
         every = self._config.analysis.figures_every
         if every is not None and end.epoch % every == 0:
+            end.wait_for_files()
             self._analyse(end.directory, f"_epoch_{end.epoch}")
 
     def finish(self, run: Path) -> None:

@@ -85,8 +85,17 @@ class Codec(nn.Module, ABC):
         """Distance of the entropy models' quantiles from where their tails begin; minimised by its own optimiser."""
 
     @abstractmethod
+    def update_quantiles(self) -> None:
+        """Set the quantiles from the learned densities: evaluation mode rounds around the medians among them."""
+
+    @abstractmethod
+    def make_tables(self) -> None:
+        """Set the coding tables from the learned densities and from quantiles that are up to date."""
+
     def update_tables(self) -> None:
         """Set quantiles and coding tables from the learned densities: once, on a copy, before coding."""
+        self.update_quantiles()
+        self.make_tables()
 
     @abstractmethod
     def encode(self, pyramid: Pyramid) -> Streams:

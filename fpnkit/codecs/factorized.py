@@ -84,9 +84,14 @@ class FactorizedPyramidCodec(Codec):
     def aux_loss(self) -> Tensor:
         return torch.stack([level.bottleneck.loss() for _, level in self._level_codecs()]).sum()
 
-    def update_tables(self) -> None:
+    def update_quantiles(self) -> None:
         for _, level in self._level_codecs():
-            level.bottleneck.update(force=True, update_quantiles=True)
+            level.bottleneck._update_quantiles()
+
+    @torch.no_grad()
+    def make_tables(self) -> None:
+        for _, level in self._level_codecs():
+            level.bottleneck.update(force=True)
 
     @torch.no_grad()
     def encode(self, pyramid: Pyramid) -> Streams:

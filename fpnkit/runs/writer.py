@@ -130,6 +130,7 @@ class RunWriter:
         self.log_path = _unused(path / layout.log_name(start))
         self._redactor = Redactor(os.environ, argv)
         self._writing = threading.RLock()  # reentrant: a signal handler may call `end` in the middle of a write
+        self._noting = threading.RLock()  # the thread that trains and the one that writes its files both note facts
         self._ended = threading.Event()
         self._lock = lock
         self._start = start
@@ -181,22 +182,22 @@ class RunWriter:
     def metric(self, line: MetricsLine) -> None:
         """Append to metrics.jsonl at once. Raises StorageError."""
         self._metrics.append(line)
-        self._record = replace(self._record, last=line.to_dict())
+        self._note(last=line.to_dict())
 
     def progress(self, epoch: int, step: int) -> None:
         """Note how far the training is; a new epoch is written at once, a step with the next heartbeat."""
         new_epoch = epoch != self._record.epoch
-        self._record = replace(self._record, epoch=epoch, step=step)
+        self._note(epoch=epoch, step=step)
         if new_epoch:
             self._metrics.sync()
-            self._record = replace(self._record, size_bytes=directory_size(self.path))
+            self._note(size_bytes=directory_size(self.path))
             self._try_to_write()
 
     def best(
         self, *, epoch: int, loss: float, file: str, metrics: Mapping[str, Any], model_hash: str | None = None
     ) -> None:
         """Note a new best checkpoint, after its file stands."""
-        self._record = replace(self._record, best=Best(epoch, loss, file, dict(metrics), model_hash))
+        self._note(best=Best(epoch, loss, file, dict(metrics), model_hash))
         self._try_to_write()
 
     def stop_requested(self) -> bool:
@@ -214,8 +215,7 @@ class RunWriter:
         self._heart.join()
         end = clock.now()
         reason = self._redactor.text(exit_reason)
-        self._record = replace(
-            self._record,
+        self._note(
             ended=clock.to_text(end),
             exit_reason=reason,
             exit_code=exit_code,
@@ -228,6 +228,10 @@ class RunWriter:
             _log.warning("%s", error, extra={"kind": "storage"})
         self._metrics.close()
         self._lock.release()
+
+    def _note(self, **facts: Any) -> None:
+        with self._noting:
+            self._record = replace(self._record, **facts)
 
     def _beat(self) -> None:
         while not self._ended.wait(self._record.heartbeat_seconds):

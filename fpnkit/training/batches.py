@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from typing import Generic, TypeVar
 
 import numpy as np
@@ -12,6 +12,7 @@ import torch
 from fpnkit.data.cache import FeatureCache
 from fpnkit.data.windows import Features, random_window
 from fpnkit.pyramid import Pyramid, PyramidSpec
+from fpnkit.training.background import one_core_thread
 from fpnkit.training.step import Batch
 
 T = TypeVar("T")
@@ -22,10 +23,7 @@ class Prefetcher(Generic[T]):
 
     def __init__(self, make: Callable[[int, int], T], per_epoch: int) -> None:
         self._make, self._per_epoch = make, per_epoch
-        torch.get_num_threads()  # settles this thread's own number, which the next line would change otherwise
-        # One core for the reading: torch would otherwise give its thread a team as large as the training's own, and two
-        # teams waiting for each other on the same cores made a step take more than twice as long.
-        self._thread = ThreadPoolExecutor(1, "batches", initializer=torch.set_num_threads, initargs=(1,))
+        self._thread = one_core_thread("batches")
         self._next: tuple[int, int, Future[T]] | None = None
 
     def get(self, epoch: int, index: int) -> T:

@@ -18,7 +18,7 @@ from fpnkit.foundation.files import write_bytes
 from fpnkit.foundation.redact import MASK
 from fpnkit.runs import layout
 from fpnkit.runs.settings import OUTPUT_ONLY
-from fpnkit.torch_files import save_checkpoint
+from fpnkit.torch_files import checkpoint_bytes
 
 _FREE_ON_RESUME = (*OUTPUT_ONLY, "training.epochs", "training.patience")
 
@@ -64,22 +64,23 @@ def set_rng_state(state: Mapping[str, torch.Tensor], device: torch.device) -> No
 
 
 def save_best(directory: Path, epoch: int, loss: float, content: Mapping[str, Any], keep: int) -> str:
-    """Write `best_model.pth` and a copy whose name tells its story; → the name of the copy, if one is kept.
-
-    The newest `keep` copies stay. A copy of the same epoch, from before a resume, is replaced.
-    """
-    best = directory / layout.BEST_MODEL
-    save_checkpoint(best, content)
+    """Write `best_model.pth` and, if copies are kept, one whose name tells its story; return the name to refer to."""
+    data = checkpoint_bytes(content)
+    write_bytes(directory / layout.BEST_MODEL, data)
     if keep == 0:
-        return best.name
+        return layout.BEST_MODEL
     name = layout.best_model_name(epoch, loss, clock.now())
-    write_bytes(directory / name, best.read_bytes())
+    write_bytes(directory / name, data)
+    return name
+
+
+def remove_older_copies(directory: Path, epoch: int, name: str, keep: int) -> None:
+    """Leave the newest `keep` copies; `name` replaces one of the same epoch, from before a resume."""
     copies = {file: int(match[1]) for file in directory.iterdir() if (match := _COPY.fullmatch(file.name))}
     newest = sorted({number for number in copies.values() if number <= epoch}, reverse=True)[:keep]
     for file, number in copies.items():
         if file.name != name and (number == epoch or number not in newest):
             file.unlink(missing_ok=True)
-    return name
 
 
 _COPY = re.compile(r"best_model_epoch_(\d+)_loss_.*\.pth")

@@ -67,9 +67,9 @@ class CodecLearner:
 
     @torch.no_grad()
     def validate(self) -> Validation:
-        """Whole pyramids, one image at a time, through a copy with updated tables: what is reported is what is kept."""
+        """Whole pyramids, one image at a time, through a copy with its medians: what is reported is what is kept."""
         codec = copy.deepcopy(self._codec).eval()
-        codec.update_tables()
+        codec.update_quantiles()
         tally, latents = Tally(), LatentRanges()
         aux_loss = codec.aux_loss()
         for index in range(len(self._val)):
@@ -80,7 +80,11 @@ class CodecLearner:
             tally += to_tally(terms, batch.pixels, aux_loss, torch.zeros_like(aux_loss))
             for name, level in output.latents.items():
                 latents.add(name, level)
-        content = codec_content(codec.cpu(), self._config, self._fingerprint)
+
+        def content() -> dict[str, Any]:
+            codec.make_tables()
+            return codec_content(codec.cpu(), self._config, self._fingerprint)
+
         return Validation(values(tally, self.objective), content, latents.report())
 
     def settings(self) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 from typing import Any
 
@@ -93,12 +94,12 @@ class DetectorLearner:
             "kind": "detection",
             "config": self.settings(),
             "categories": [[category.id, category.name] for category in self._train.categories],
-            "state_dict": self._module.state_dict(),
+            "state_dict": copy.deepcopy(self._module.state_dict()),
         }
         boxes = sum(len(each.boxes) for each in found)
         report = [f"{boxes} detections for {sum(len(image.boxes) for image in truth)} objects"]
         ap = scores.map or 0.0  # None: no object in any validation image, which `require_labels` has excluded
-        return Validation(Values(loss=1 - ap, map=ap, map50=scores.map50), content, report)
+        return Validation(Values(loss=1 - ap, map=ap, map50=scores.map50), lambda: content, report)
 
     def settings(self) -> dict[str, Any]:
         """The config, without secrets."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 import math
 import time
@@ -21,7 +22,8 @@ from fpnkit.runs.metrics import MetricsLine, Split
 from fpnkit.runs.record import trained_seconds
 from fpnkit.runs.writer import RunWriter
 from fpnkit.torch_files import save_checkpoint
-from fpnkit.training.checkpoint import rng_state, save_best, set_rng_state
+from fpnkit.training.background import BackgroundWriter
+from fpnkit.training.checkpoint import remove_older_copies, rng_state, save_best, set_rng_state
 from fpnkit.training.optim import Schedule
 from fpnkit.training.stop import StopRequest
 from fpnkit.training.tally import Tally, Values, describe
@@ -31,10 +33,10 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Validation:
-    """What validation found, on exactly the model that `content` holds."""
+    """What validation found, on exactly the model that `content` makes ready to be kept."""
 
     values: Values
-    content: dict[str, Any]  # what best_model.pth gets
+    content: Callable[[], dict[str, Any]]  # what best_model.pth gets; called in any thread, also after further steps
     report: Sequence[str]  # lines for training_diagnostics_epoch_N.txt
 
 
@@ -109,6 +111,7 @@ class EpochEnd:
     validation: Validation
     lr: float
     seconds: float
+    wait_for_files: Callable[[], None]  # until best_model.pth is that of the best epoch so far; raises StorageError
 
 
 @dataclass(frozen=True)
@@ -128,12 +131,16 @@ def train(
     after_epoch: Sequence[Callable[[EpochEnd], None]] = (),
     resume: dict[str, Any] | None = None,
 ) -> Outcome:
-    """Train to the end, an early stop or a request to stop; the state is saved either way."""
+    """Train to the end, an early stop or a request to stop; the state is saved either way.
+
+    An epoch's files are written beside the next one's steps, in the order best model, run.json, last.pth: whenever the
+    process is killed, the latter two speak of models that are there. All are written when this returns or raises.
+    """
     total = settings.epochs * learner.steps_per_epoch
     schedule = Schedule(settings.schedule, settings.lr, total, warmup_steps, settings.plateau_epochs)
     at = Progress() if resume is None else _restore(resume, learner, schedule)
     bar = tqdm(total=total, initial=at.step, unit="step", disable=None, dynamic_ncols=True)
-    with StopRequest(run.stop_requested) as stop, bar:
+    with StopRequest(run.stop_requested) as stop, bar, BackgroundWriter() as files:
         while at.epoch <= settings.epochs:
             started = saved = time.monotonic()
             while at.index < learner.steps_per_epoch:
@@ -143,21 +150,22 @@ def train(
                 if at.step % settings.log_every == 0 or at.index == learner.steps_per_epoch:
                     _log_window(learner, run, at, lr, bar)
                 run.progress(at.epoch, at.step)
+                files.check()
                 stopping = stop.requested()
                 if stopping or time.monotonic() - saved > settings.save_every_seconds:
-                    _save(run, learner, schedule, at)
+                    _save(files, run, learner, schedule, at)
                     saved = time.monotonic()
                 if stopping:
-                    return _stopped(run, stop, at)
-            end = _validate(learner, run, at, schedule, started)
+                    return _stopped(files, run, stop, at)
+            end = _validate(learner, run, at, schedule, started, files)
             if end.validation.values.loss < at.best_loss:
-                _keep_best(run, at, end.validation, settings.keep_best)
+                _keep_best(files, run, at, end.validation, settings.keep_best)
             for function in after_epoch:
                 function(end)
             at.next_epoch()
-            _save(run, learner, schedule, at)
+            _save(files, run, learner, schedule, at)
             if stop.requested() and at.epoch <= settings.epochs:
-                return _stopped(run, stop, at)
+                return _stopped(files, run, stop, at)
             if settings.patience is not None and schedule.epochs_since_best >= settings.patience:
                 log.info("early stop: no better validation loss for %d epochs", schedule.epochs_since_best)
                 return Outcome(True, "early stop")
@@ -191,7 +199,9 @@ def _log_window(learner: Learner, run: RunWriter, at: Progress, lr: float, bar: 
     bar.set_postfix_str(f"epoch {at.epoch}, loss {values.loss:.4f}")
 
 
-def _validate(learner: Learner, run: RunWriter, at: Progress, schedule: Schedule, started: float) -> EpochEnd:
+def _validate(
+    learner: Learner, run: RunWriter, at: Progress, schedule: Schedule, started: float, files: BackgroundWriter
+) -> EpochEnd:
     lr = schedule.lr_at(at.step - 1)  # of the epoch's last step
     validation = learner.validate()
     _require_finite(at, validation.values)
@@ -199,7 +209,7 @@ def _validate(learner: Learner, run: RunWriter, at: Progress, schedule: Schedule
     seconds = time.monotonic() - started
     log.info("epoch %d: validation %s (%.1f s)", at.epoch, describe(validation.values), seconds)
     schedule.epoch_ended(validation.values.loss)
-    return EpochEnd(run.path, at.epoch, at.epoch_tally, at.max_gradient_norm, validation, lr, seconds)
+    return EpochEnd(run.path, at.epoch, at.epoch_tally, at.max_gradient_norm, validation, lr, seconds, files.wait)
 
 
 def _require_finite(at: Progress, values: Values) -> None:
@@ -218,16 +228,22 @@ def _line(split: Split, at: Progress, values: Values, lr: float, seconds: float)
     return MetricsLine(time, split, at.epoch, at.step, lr=lr, seconds=seconds, extra=extra, **own)
 
 
-def _keep_best(run: RunWriter, at: Progress, validation: Validation, keep: int) -> None:
-    at.best_loss, at.best_epoch = validation.values.loss, at.epoch
+def _keep_best(files: BackgroundWriter, run: RunWriter, at: Progress, validation: Validation, keep: int) -> None:
+    at.best_loss, at.best_epoch = loss, epoch = validation.values.loss, at.epoch
     metrics = {name: value for name, value in vars(validation.values).items() if value is not None}
-    content = {**validation.content, "epoch": at.epoch, "loss": at.best_loss, "metrics": metrics}
-    file = save_best(run.path, at.epoch, at.best_loss, content, keep)
-    model_hash = content.get("model_hash")  # a detector has none
-    run.best(epoch=at.epoch, loss=at.best_loss, file=file, metrics=metrics, model_hash=model_hash)
+
+    def write() -> None:
+        content = {**validation.content(), "epoch": epoch, "loss": loss, "metrics": metrics}
+        file = save_best(run.path, epoch, loss, content, keep)
+        model_hash = content.get("model_hash")  # a detector has none
+        run.best(epoch=epoch, loss=loss, file=file, metrics=metrics, model_hash=model_hash)
+        if keep:
+            remove_older_copies(run.path, epoch, file, keep)
+
+    files.submit(write)
 
 
-def _save(run: RunWriter, learner: Learner, schedule: Schedule, at: Progress) -> None:
+def _save(files: BackgroundWriter, run: RunWriter, learner: Learner, schedule: Schedule, at: Progress) -> None:
     state = {
         "kind": "last",
         "config": learner.settings(),
@@ -236,7 +252,8 @@ def _save(run: RunWriter, learner: Learner, schedule: Schedule, at: Progress) ->
         "progress": at.plain(),
         "rng": rng_state(learner.device),
     }
-    save_checkpoint(run.path / layout.LAST, state)
+    state = copy.deepcopy(state)  # the next step changes the learner's own
+    files.submit(lambda: save_checkpoint(run.path / layout.LAST, state))
 
 
 def _restore(state: dict[str, Any], learner: Learner, schedule: Schedule) -> Progress:
@@ -246,7 +263,8 @@ def _restore(state: dict[str, Any], learner: Learner, schedule: Schedule) -> Pro
     return Progress.of(state["progress"])
 
 
-def _stopped(run: RunWriter, stop: StopRequest, at: Progress) -> Outcome:
+def _stopped(files: BackgroundWriter, run: RunWriter, stop: StopRequest, at: Progress) -> Outcome:
+    files.wait()
     log.info(
         "stopped by %s after step %d; to go on: python -m fpnkit.train --resume %s", stop.reason, at.step, run.path
     )

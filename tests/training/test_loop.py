@@ -262,7 +262,7 @@ def test_validating_leaves_the_training_state_untouched(tmp_path: Path) -> None:
     learner = tiny.learner(tiny.config(), tmp_path)
     learner.step(1, 0, 1e-3)
     before = copy.deepcopy(learner.state_dict())
-    exported = learner.validate().content["state_dict"]
+    exported = learner.validate().content()["state_dict"]
     assert_same_state(learner.state_dict(), before)
     quantiles = "levels.p2.bottleneck.quantiles"
     assert not torch.equal(exported[quantiles], before["codec"][quantiles])  # so the copy did get its tables
