@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from fpnkit.config.identity import learned
 from fpnkit.config.load import plain
 from fpnkit.errors import RunError
 from fpnkit.foundation import text
@@ -14,9 +15,10 @@ from fpnkit.launch.local import FOLDER, SWEEP, Launch, ProcessState, find, load,
 from fpnkit.launch.output import first_lines, interrupted, last_lines, last_traceback
 from fpnkit.launch.request import Request
 from fpnkit.launch.stop import asked
-from fpnkit.launch.sweep import SweepPoint, learned, learned_by, sweep_state
+from fpnkit.launch.sweep import SweepPoint, sweep_state
 from fpnkit.runs import layout
 from fpnkit.runs.record import RunRecord, read_record
+from fpnkit.runs.settings import learned_by
 from fpnkit.runs.status import run_status
 from fpnkit.runs.store import RunInfo, list_runs
 
@@ -98,7 +100,7 @@ def sweep_of(launched: Launch) -> str | None:
     return next((match[1] for match in said if match), None)
 
 
-def _equal(found: dict[str, object], wanted: dict[str, object], lambdas: tuple[float, ...]) -> bool:
+def _equal(found: Mapping[str, object], wanted: Mapping[str, object], lambdas: tuple[float, ...]) -> bool:
     """Of a sweep any lambda will do."""
     if not lambdas:
         return found == wanted
