@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fpnkit.config.diff import flatten
+from fpnkit.config.schema import DetectorSettings, PluginDetector, TorchvisionDetector
 
 # What is written, where it is computed, and what it is tested on.
 OUTPUT_ONLY = (
@@ -27,8 +28,11 @@ VARIED = ("loss.lambda", "seed")
 # What a resumed run may do differently without becoming another run.
 FREE_ON_RESUME = (*OUTPUT_ONLY, "training.epochs", "training.patience")
 
-_LOSS = ("task", "data", "detector", "loss", "training.calibration_images")
-_START = ("detector.weights", "detector.backbone_weights")  # of a detector's training: as free as a learning rate
+# What the loss of a codec, and that of a detector (1 - mAP), is made of.
+_LOSS = {
+    "fpn_compression": ("task", "data", "detector", "loss", "training.calibration_images"),
+    "detection": ("task", "data"),
+}
 _DIGITS = 16
 
 
@@ -45,14 +49,15 @@ def shared(settings: Mapping[str, Any]) -> dict[str, Any]:
 def loss_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
     """`section.key` → value of the settings that two runs must share for their validation losses to be comparable.
 
-    These are data, detector, loss with its lambda, and the images that the features are standardized by. The seed
-    belongs to them where it draws the validation images. Codec, learning rate and epochs do not: the loss is there to
-    compare them.
+    For a codec these are data, detector, the loss with its lambda, and how many images the features are standardized
+    by. For a detector they are the data. The seed is one of them where it draws the validation images. Codec, learning
+    rate and epochs are not: the loss is there to compare them.
     """
     flat = flatten(settings)
-    kept = (*_LOSS, "seed") if flat.get("data.val.kind") == "holdout" else _LOSS
-    free = ("data.test", *_START) if flat.get("task") == "detection" else ("data.test",)
-    return {key: value for key, value in flat.items() if within(key, kept) and not within(key, free)}
+    kept = _LOSS[flat["task"]]
+    if flat["data.val.kind"] == "holdout":
+        kept = (*kept, "seed")
+    return {key: value for key, value in flat.items() if within(key, kept) and not within(key, ("data.test",))}
 
 
 def settings_hash(settings: Mapping[str, Any]) -> str:
@@ -68,3 +73,13 @@ def without(settings: Mapping[str, Any], keys: Sequence[str]) -> dict[str, Any]:
 def within(key: str, keys: Sequence[str]) -> bool:
     """Whether `section.key` is one of the keys, or stands in one of the sections."""
     return any(key == each or key.startswith(f"{each}.") for each in keys)
+
+
+def detector_name(detector: DetectorSettings) -> str:
+    """What people call it: the model, or the name that a plugin is registered by."""
+    match detector:
+        case TorchvisionDetector():
+            return detector.model
+        case PluginDetector():
+            return detector.name
+    return detector.kind

@@ -15,6 +15,7 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
+from fpnkit.config.identity import detector_name
 from fpnkit.config.schema import CocoData, CodecConfig, ImageSource
 from fpnkit.data.build import build_image_set
 from fpnkit.data.files import file_identity
@@ -93,7 +94,7 @@ def build_task(config: CodecConfig) -> Task:
         module.eval()
     fingerprint = detector.fingerprint()
     key = _key(config.data.test, images, fingerprint)
-    name = getattr(config.detector, "model", config.detector.kind)
+    name = detector_name(config.detector)
     folder = layout.home() / "checkpoints" / "ceilings" / f"{images.name}_{name}" / key
     reference = _reference(folder, detector, images)
     return Task(detector, name, fingerprint[:_ID_DIGITS], images, reference, key)

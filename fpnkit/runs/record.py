@@ -71,6 +71,8 @@ class RunRecord:
     resumed: tuple[str, ...] = ()
     seconds_before: float = 0.0  # trained by earlier processes of this run
     size_bytes: int = 0
+    settings_hash: str | None = None  # of what defines the loss, see `fpnkit.config.identity`; None: an older run
+    detector_fingerprint: str | None = None  # of the frozen detector; None: it is being trained, or an older run
 
 
 def record_to_dict(record: RunRecord) -> dict[str, Any]:
@@ -153,6 +155,8 @@ def _record_from_dict(data: Mapping[str, Any]) -> RunRecord:
         resumed=_texts(data, "resumed"),
         seconds_before=_number(data, "seconds_before") or 0.0,
         size_bytes=_integer(data, "size_bytes") or 0,
+        settings_hash=_text(data, "settings_hash"),
+        detector_fingerprint=_text(data, "detector_fingerprint"),
     )
 
 

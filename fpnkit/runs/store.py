@@ -50,6 +50,8 @@ class RunInfo:
     tags: tuple[str, ...] = ()
     sweep: str | None = None
     host: str | None = None
+    settings_hash: str | None = None  # runs that differ in these two have losses that cannot be compared
+    detector_fingerprint: str | None = None
 
 
 COLUMNS = tuple(item.name for item in fields(RunInfo))
@@ -177,6 +179,8 @@ def _row(path: Path, record: RunRecord, status: RunStatus, now: datetime) -> Run
         tags=_tags(path) if layout.TAGS in files else (),
         sweep=record.sweep,
         host=record.host,
+        settings_hash=record.settings_hash,
+        detector_fingerprint=record.detector_fingerprint,
     )
 
 

@@ -37,7 +37,8 @@ class CodecLearner:
         device: torch.device,
     ) -> None:
         settings = config.training
-        self.device, self._config, self._fingerprint, self._val = device, config, detector_fingerprint, val
+        self.device, self._config, self._val = device, config, val
+        self.detector_fingerprint = detector_fingerprint
         self._codec = codec.to(device)
         self._optimizers = CodecOptimizers.of(codec, settings)
         self.objective = objective(config, codec)
@@ -79,7 +80,7 @@ class CodecLearner:
             tally += to_tally(terms, batch.pixels, aux_loss, torch.zeros_like(aux_loss))
             for name, level in output.latents.items():
                 latents.add(name, level)
-        content = codec_content(codec.cpu(), self._config, self._fingerprint)
+        content = codec_content(codec.cpu(), self._config, self.detector_fingerprint)
         return Validation(values(tally, self.objective), content, latents.report())
 
     def settings(self) -> dict[str, Any]:
@@ -91,15 +92,15 @@ class CodecLearner:
         return {
             "codec": self._codec.state_dict(),
             "optimizers": self._optimizers.state_dict(),
-            "detector_fingerprint": self._fingerprint,
+            "detector_fingerprint": self.detector_fingerprint,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Codec and optimisers; raises `WeightsError` if the features would come from another detector."""
-        if state["detector_fingerprint"] != self._fingerprint:
+        if state["detector_fingerprint"] != self.detector_fingerprint:
             raise WeightsError(
                 f"detector: required the one that the run began with, fingerprint {state['detector_fingerprint'][:8]}; "
-                f"found {self._fingerprint[:8]}: its weights or its preprocessing changed"
+                f"found {self.detector_fingerprint[:8]}: its weights or its preprocessing changed"
             )
         self._codec.load_state_dict(state["codec"])
         self._optimizers.load_state_dict(state["optimizers"])

@@ -35,6 +35,8 @@ class LabelledBatch:
 class DetectorLearner:
     """A detector's module with its optimiser and data. Its loss in validation is 1 - mAP, what it is chosen by."""
 
+    detector_fingerprint = None
+
     def __init__(
         self,
         module: nn.Module,

@@ -1,3 +1,4 @@
+import copy
 import subprocess
 import sys
 
@@ -18,7 +19,7 @@ DETECTOR = {**{key: CODEC[key] for key in ("detector", "data")}, "task": "detect
 
 def whole(config=CODEC, /, **changes):
     """With every default; `changes` are `section__key=value`."""
-    data = {key: dict(value) if isinstance(value, dict) else value for key, value in config.items()}
+    data = copy.deepcopy(config)
     for key, value in changes.items():
         *sections, last = key.split("__")
         target = data
@@ -77,8 +78,9 @@ def test_the_seed_counts_where_it_draws_the_validation_images():
     assert loss_settings(whole(**holdout, seed=1)) != loss_settings(whole(**holdout))
 
 
-def test_the_weights_that_a_detector_is_trained_from_are_free():
+def test_detectors_are_compared_on_the_same_data_whatever_they_are():
     other = {"detector": {"kind": "shapes_fcos", "weights": None}}
+    assert loss_settings(whole(DETECTOR, data__train__images=8)) != loss_settings(whole(DETECTOR))
     assert loss_settings(whole(DETECTOR, **other)) == loss_settings(whole(DETECTOR))
     assert loss_settings(whole(**other)) != loss_settings(whole())
 

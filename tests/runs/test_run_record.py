@@ -31,6 +31,8 @@ RECORD = RunRecord(
     sweep="s1",
     resumed=("2026-12-16T14:30:22.000+01:00",),
     size_bytes=1234,
+    settings_hash="0123456789abcdef",
+    detector_fingerprint="f" * 64,
 )
 
 
@@ -48,7 +50,8 @@ def test_a_record_comes_back_as_written(tmp_path):
 def test_the_keys_are_the_agreed_ones():
     keys = (
         "schema_version id name kind created pid pid_created pid_start host heartbeat heartbeat_seconds started ended "
-        "exit_reason exit_code epoch epochs step config best last sweep resumed seconds_before size_bytes"
+        "exit_reason exit_code epoch epochs step config best last sweep resumed seconds_before size_bytes "
+        "settings_hash detector_fingerprint"
     )
     data = record_to_dict(RECORD)
     assert list(data) == keys.split()

@@ -26,10 +26,10 @@ ODD_NAMES = [
 
 
 def write_run(base, name, **facts):
-    created = facts.pop("created", "2026-12-16T14:30:22.000+01:00")
+    kind, created = facts.pop("kind", "fpn_compression"), facts.pop("created", "2026-12-16T14:30:22.000+01:00")
     facts = {"exit_code": 0, "exit_reason": "finished", "config": SUMMARY} | facts
     (base / name).mkdir(parents=True)
-    record = RunRecord(name, name, "fpn_compression", created, **facts)
+    record = RunRecord(name, name, kind, created, **facts)
     write_json(base / name / "run.json", record_to_dict(record))
     return base / name
 
