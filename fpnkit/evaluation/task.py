@@ -15,7 +15,6 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
-from fpnkit.config.identity import detector_name
 from fpnkit.config.schema import CocoData, CodecConfig, ImageSource
 from fpnkit.data.build import build_image_set
 from fpnkit.data.files import file_identity
@@ -25,13 +24,13 @@ from fpnkit.detectors.build import build_detector
 from fpnkit.errors import ConfigError
 from fpnkit.evaluation.journal import Journal
 from fpnkit.foundation import clock
-from fpnkit.foundation.files import from_json, write_text
+from fpnkit.foundation.files import write_text
 from fpnkit.metrics.coco_format import GroundTruth, truth_from_coco, truth_to_coco
 from fpnkit.metrics.detection import average_precision
 from fpnkit.metrics.matching import match
 from fpnkit.runs import layout
 from fpnkit.runs.provenance import describe_commit
-from fpnkit.runs.results import MATCHES, SCHEMA_VERSION, Ceiling
+from fpnkit.runs.results import MATCHES, SCHEMA_VERSION, Ceiling, read_ceiling
 
 log = logging.getLogger(__name__)
 
@@ -94,7 +93,7 @@ def build_task(config: CodecConfig) -> Task:
         module.eval()
     fingerprint = detector.fingerprint()
     key = _key(config.data.test, images, fingerprint)
-    name = detector_name(config.detector)
+    name = getattr(config.detector, "model", config.detector.kind)
     folder = layout.home() / "checkpoints" / "ceilings" / f"{images.name}_{name}" / key
     reference = _reference(folder, detector, images)
     return Task(detector, name, fingerprint[:_ID_DIGITS], images, reference, key)
@@ -121,13 +120,13 @@ def _reference(folder: Path, detector: Detector, images: ImageSet) -> Reference:
             journal.add(sample.image_id, *_without_codec(detector, sample))
         write_text(folder / _TRUTH, json.dumps(truth_to_coco(truth)) + "\n")
         journal.finish(_summary(journal, truth, detector, images))
-    values = from_json(json.loads((folder / layout.SUMMARY).read_text()))
+    summary = read_ceiling(folder)
     reference = Reference(
-        data_id=values["data_id"],
+        data_id=summary.data_id,
         truth=truth_from_coco(json.loads((folder / _TRUTH).read_text())),
         detections=journal.detections,
-        ceiling=Ceiling(values["map"], values["map50"]),
-        variance=values["variance"],
+        ceiling=Ceiling(summary.map, summary.map50),
+        variance=summary.variance,
     )
     if not (folder / MATCHES).is_file():  # for intervals of what is measured against the ceiling
         match(reference.truth, reference.detections).save(folder / MATCHES)

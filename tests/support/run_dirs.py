@@ -37,7 +37,13 @@ def write_run(base, name, **facts):
 def write_summary(path, dataset="shapes", checkpoint="0123abcd", time=None, **values):
     file = path / "evaluation" / dataset / checkpoint / "summary.json"
     file.parent.mkdir(parents=True)
-    file.write_text(json.dumps({"schema_version": 1} | values))
+    required = {
+        **{"codec": "factorized", "dataset": dataset, "data_id": "d" * 16, "detector": "shapes_fcos"},
+        **{"detector_id": "e" * 16, "images": 24, "pixels": 1000, "bpp": 1.0, "kb_per_image": 1.0, "snr_db": {}},
+        **{"self_map": None, "encode_seconds": 0.0, "decode_seconds": 0.0, "peak_memory_mb": 1.0},
+        "ceiling": {"map": None, "map50": None},
+    }
+    file.write_text(json.dumps({"schema_version": 1, **required, **values}))
     if time is not None:
         os.utime(file, (time, time))
     return file
