@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 from fpnkit import cli
 from fpnkit.config.flags import FLAGS
-from fpnkit.config.load import load_config, plain, to_yaml
-from fpnkit.config.schema import CodecConfig, Config, FolderData, ImageSource, ShapesData, TorchvisionDetector
+from fpnkit.config.identity import detector_name, loss_settings, settings_hash
+from fpnkit.config.load import load_config, shown_settings, to_yaml
+from fpnkit.config.schema import CodecConfig, Config, FolderData, ImageSource, ShapesData
 from fpnkit.errors import AmbiguousRunError, ConfigError, DivergedError, FpnkitError, RunError
 from fpnkit.foundation.files import write_text
-from fpnkit.foundation.redact import without_secrets
 from fpnkit.runs import layout
 from fpnkit.runs.create import require_base_directory
 from fpnkit.runs.record import ConfigSummary, read_record
@@ -77,11 +77,13 @@ def _start(options: argparse.Namespace, session: cli.Session) -> int:
         run = RunWriter.create(
             base_dir,
             kind=config.task,
-            config_yaml=to_yaml(without_secrets(plain(config))),
+            config_yaml=to_yaml(shown_settings(config)),
             summary=_summary(config),
             epochs=config.training.epochs,
             argv=sys.orig_argv,
             sweep=options.sweep,
+            settings_hash=_settings_hash(config),
+            detector_fingerprint=learner.detector_fingerprint,
         )
         return _train(learner, config, run, run_log, None, session)
     finally:
@@ -112,8 +114,14 @@ def _resume(options: argparse.Namespace, session: cli.Session) -> int:
         learner = _learner(config, session, resumed=True)
         learner.load_state_dict(state["learner"])  # before the run is touched: what does not fit leaves it as it is
         session.early.check()
-        run = RunWriter.resume(path, argv=sys.orig_argv, epochs=config.training.epochs)
-        write_text(path / layout.CONFIG_USED, to_yaml(without_secrets(plain(config))))
+        run = RunWriter.resume(
+            path,
+            argv=sys.orig_argv,
+            epochs=config.training.epochs,
+            settings_hash=_settings_hash(config),
+            detector_fingerprint=learner.detector_fingerprint,
+        )
+        write_text(path / layout.CONFIG_USED, to_yaml(shown_settings(config)))
         return _train(learner, config, run, run_log, state, session)
     finally:
         run_log.close()
@@ -212,14 +220,18 @@ def _outcome(
     return 0 if outcome.finished else cli.STOPPED, outcome.reason
 
 
+def _settings_hash(config: Config) -> str:
+    """As `config_used.yaml` gives it, which has no secrets."""
+    return settings_hash(loss_settings(shown_settings(config)))
+
+
 def _summary(config: Config) -> ConfigSummary:
-    detector = config.detector
     return ConfigSummary(
         lmbda=config.loss.lmbda if isinstance(config, CodecConfig) else None,
         lr=config.training.lr,
         batch_size=config.training.batch_size,
         codec=config.codec.kind if isinstance(config, CodecConfig) else None,
-        detector=detector.model if isinstance(detector, TorchvisionDetector) else detector.kind,
+        detector=detector_name(config.detector),
         dataset=_dataset(config.data.train),
         seed=config.seed,
     )

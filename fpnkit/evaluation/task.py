@@ -23,13 +23,13 @@ from fpnkit.errors import ConfigError
 from fpnkit.evaluation.bench import Bench
 from fpnkit.evaluation.journal import Journal
 from fpnkit.foundation import clock
-from fpnkit.foundation.files import from_json, write_text
+from fpnkit.foundation.files import write_text
 from fpnkit.metrics.coco_format import GroundTruth, truth_from_coco, truth_to_coco
 from fpnkit.metrics.detection import average_precision, self_truth
 from fpnkit.metrics.matching import match
 from fpnkit.runs import layout
 from fpnkit.runs.provenance import describe_commit
-from fpnkit.runs.results import MATCHES, SCHEMA_VERSION, Ceiling
+from fpnkit.runs.results import MATCHES, SCHEMA_VERSION, Ceiling, read_ceiling
 
 log = logging.getLogger(__name__)
 
@@ -110,13 +110,13 @@ def _reference(folder: Path, bench: Bench) -> Reference:
             journal.add(sample.image_id, *_without_codec(bench, sample))
         write_text(folder / _TRUTH, json.dumps(truth_to_coco(truth)) + "\n")
         journal.finish(_summary(journal, truth, bench))
-    values = from_json(json.loads((folder / layout.SUMMARY).read_text()))
+    summary = read_ceiling(folder)
     reference = Reference(
-        data_id=values["data_id"],
+        data_id=summary.data_id,
         truth=truth_from_coco(json.loads((folder / _TRUTH).read_text())),
         detections=journal.detections,
-        ceiling=Ceiling(values["map"], values["map50"]),
-        variance=values["variance"],
+        ceiling=Ceiling(summary.map, summary.map50),
+        variance=summary.variance,
     )
     if not (folder / MATCHES).is_file():  # for intervals of what is measured against the ceiling
         match(reference.truth, reference.detections).save(folder / MATCHES)

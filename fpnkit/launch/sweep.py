@@ -6,8 +6,6 @@ so that a config file edited meanwhile changes nothing.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -17,24 +15,23 @@ from typing import Any, Literal
 import yaml
 from pydantic import ValidationError
 
-from fpnkit.config.diff import differences, flatten
-from fpnkit.config.load import load_config, plain, to_yaml, validate
+from fpnkit.config.diff import differences
+from fpnkit.config.identity import VARIED, learned, settings_hash, shared, without
+from fpnkit.config.load import plain, to_yaml, validate
 from fpnkit.config.schema import CodecConfig, Config
 from fpnkit.config.yaml import parse
-from fpnkit.errors import ConfigError, FpnkitError, RunError
+from fpnkit.errors import ConfigError, RunError
 from fpnkit.foundation import clock, text
 from fpnkit.foundation.files import is_machine_error, storage_error, write_text
 from fpnkit.foundation.redact import without_secrets
 from fpnkit.runs import layout
-from fpnkit.runs.settings import OUTPUT_ONLY
+from fpnkit.runs.settings import learned_by
 from fpnkit.runs.status import StatusWord
 from fpnkit.runs.store import RunInfo, list_runs
 
 SCHEMA_VERSION = 1
 CONFIG = "config.yaml"
 
-# What is written or where it is computed, not what is learned.
-_VARIED = ("loss.lambda", "seed")
 _LONGEST_STEM = 80
 _DIVERGED = "diverged"
 
@@ -93,11 +90,10 @@ def new_sweep(file: Path, config: Config, lambdas: Sequence[float], seeds: Seque
     if hidden := differences(whole, without_secrets(whole)):
         keys = ", ".join(each.key for each in hidden)
         raise ConfigError([f"{file}: {keys}: a sweep keeps its settings in a file; required none that is a secret"])
-    settings = {key: value for key, value in whole.items() if key not in _VARIED}
+    settings = {key: value for key, value in whole.items() if key != "seed"}
     settings["loss"] = {key: value for key, value in whole["loss"].items() if key != "lambda"}
-    known = json.dumps(learned(settings), sort_keys=True)
     stem = re.sub(r"[^\w.-]", "_", file.stem)[:_LONGEST_STEM]
-    name = f"{stem}_{hashlib.sha256(known.encode()).hexdigest()[:8]}"
+    name = f"{stem}_{settings_hash(shared(whole))[:8]}"
     return Sweep(name, clock.to_text(clock.now()), settings, tuple(sorted(set(lambdas))), tuple(sorted(set(seeds))))
 
 
@@ -208,26 +204,11 @@ def find_point(sweep: Sweep, runs: Sequence[RunInfo], lmbda: float, seed: int) -
 
 def similar(sweep: Sweep, runs: Sequence[RunInfo]) -> list[RunInfo]:
     """Finished runs that differ in nothing but lambda, seed and what is written."""
-    wanted = learned(sweep.settings)
+    wanted = shared(sweep.settings)
     training = sweep.settings["training"]
     told = tuple(training[key] for key in ("lr", "batch_size", "epochs"))  # to open few files
     found = []
     for run in runs:
         if run.status == "finished" and (run.lr, run.batch_size, run.epochs) == told:
-            settings = learned_by(run.path)
-            if {key: value for key, value in settings.items() if key not in _VARIED} == wanted:
-                found.append(run)
+            found += [run] if without(learned_by(run.path), VARIED) == wanted else []
     return found
-
-
-def learned_by(run: Path) -> dict[str, Any]:
-    """See `learned`; empty where this fpnkit cannot read the run's settings."""
-    try:
-        return learned(plain(load_config(run / layout.CONFIG_USED)))
-    except FpnkitError:
-        return {}
-
-
-def learned(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """`section.key` → value of the settings that decide what is learned, as opposed to what is written and where."""
-    return {key: value for key, value in flatten(settings).items() if not key.startswith(OUTPUT_ONLY)}

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from fpnkit.config.identity import learned
 from fpnkit.config.load import plain
 from fpnkit.errors import RunError
 from fpnkit.foundation import text
@@ -15,9 +16,10 @@ from fpnkit.launch.output import last_traceback, last_words
 from fpnkit.launch.protocol import FOLDER, SWEEP, Launch, ProcessState
 from fpnkit.launch.request import Request
 from fpnkit.launch.stop import asked
-from fpnkit.launch.sweep import SweepPoint, learned, learned_by, sweep_state
+from fpnkit.launch.sweep import SweepPoint, sweep_state
 from fpnkit.runs import layout
 from fpnkit.runs.record import RunRecord, read_record
+from fpnkit.runs.settings import learned_by
 from fpnkit.runs.status import run_status
 from fpnkit.runs.store import RunInfo, list_runs
 
@@ -92,7 +94,7 @@ def twins(request: Request) -> list[Choice]:
     return found
 
 
-def _equal(found: dict[str, object], wanted: dict[str, object], lambdas: tuple[float, ...]) -> bool:
+def _equal(found: Mapping[str, object], wanted: Mapping[str, object], lambdas: tuple[float, ...]) -> bool:
     """Of a sweep any lambda will do."""
     if not lambdas:
         return found == wanted

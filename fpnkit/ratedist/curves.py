@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
-from fpnkit.config.diff import Difference, differences, flatten
-from fpnkit.config.load import load_config, plain
-from fpnkit.errors import ConfigError
+from fpnkit.config.diff import Difference, differences
+from fpnkit.config.identity import VARIED, without
 from fpnkit.ratedist.points import Point
-from fpnkit.runs import layout
-from fpnkit.runs.settings import OUTPUT_ONLY, plain_settings
+from fpnkit.runs.settings import learned_by
 
-_FREE = (*OUTPUT_ONLY, "loss.lambda", "seed")  # a line joins lambdas, a band seeds
 _LONGEST_NAME = 36
 _MOST_KEYS = 2  # in a name
 _MOST_SAID = 4  # keys in a warning
@@ -54,35 +49,8 @@ def _alike(points: Sequence[Point]) -> list[tuple[Settings, list[Point]]]:
 
 
 def _settings(point: Point) -> Settings:
-    """All that decides what is learned; nothing for an anchor."""
-    if point.path is None:
-        return {}
-    try:
-        stat = (point.path / layout.CONFIG_USED).stat()
-    except OSError:
-        return _read_settings(point.path)
-    return _known_settings(point.path, (stat.st_mtime_ns, stat.st_size, stat.st_ino))
-
-
-@functools.lru_cache(maxsize=10_000)
-def _known_settings(path: Path, stamp: tuple[int, int, int]) -> Settings:
-    """A file takes a millisecond, and a panel asks for all of them whenever one run changed."""
-    return _read_settings(path)
-
-
-def _read_settings(path: Path) -> Settings:
-    try:
-        settings = flatten(plain(load_config(path / layout.CONFIG_USED)))
-    except ConfigError:  # of another version of fpnkit
-        try:
-            settings = plain_settings(path)
-        except ConfigError as error:
-            return {"config_used.yaml": str(error)}
-    return {key: value for key, value in settings.items() if not _is_free(key)}
-
-
-def _is_free(key: str) -> bool:
-    return key.startswith(_FREE)
+    """All that the points of a curve share; nothing for an anchor."""
+    return {} if point.path is None else without(learned_by(point.path), VARIED)
 
 
 def _names(codec: str, groups: Sequence[Settings]) -> list[str]:

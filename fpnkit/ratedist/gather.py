@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -14,7 +13,7 @@ from fpnkit.ratedist.points import ANCHOR, Point, values_of_line, values_of_summ
 from fpnkit.runs import layout
 from fpnkit.runs.metrics import MetricsLine, read_metrics
 from fpnkit.runs.record import RunRecord, read_record
-from fpnkit.runs.results import MATCHES, Summary, read_summary
+from fpnkit.runs.results import MATCHES, Summary, read_ceiling, read_summary
 from fpnkit.runs.status import run_status
 from fpnkit.runs.store import run_info
 
@@ -149,10 +148,10 @@ def find_ceiling(home: Path, data_id: str, detector_id: str) -> Path | None:
     """Where the detections on uncompressed features were kept with their matches."""
     for directory in _summaries(home / "checkpoints" / CEILINGS, depth=2):
         try:
-            values = json.loads((directory / layout.SUMMARY).read_text())
-        except (OSError, ValueError):
+            found = read_ceiling(directory)
+        except RunError:
             continue
-        same = (values.get("data_id"), values.get("detector_id")) == (data_id, detector_id)
+        same = (found.data_id, found.detector_id) == (data_id, detector_id)
         if same and (directory / MATCHES).is_file():
             return directory
     return None

@@ -1,16 +1,15 @@
-"""What `python -m fpnkit.evaluate` left in a run: evaluation/<dataset>/<checkpoint hash>/summary.json."""
+"""The evaluations of a run: evaluation/<dataset>/<checkpoint hash>, as `python -m fpnkit.evaluate` left them."""
 
-import json
 import os
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from fpnkit.config.diff import flatten
-from fpnkit.foundation.files import from_json
+from fpnkit.errors import RunError
 from fpnkit.runs import layout
 from fpnkit.runs.metrics import as_number
+from fpnkit.runs.results import Summary, read_summary
 
 _NO_RESULT = ("schema_version", "lmbda", "quality", "epoch")  # given, or of the checkpoint
 
@@ -19,46 +18,51 @@ _NO_RESULT = ("schema_version", "lmbda", "quality", "epoch")  # given, or of the
 class Evaluation:
     """One checkpoint on one data set."""
 
-    dataset: str
-    checkpoint: str  # hash
-    values: Mapping[str, Any]  # of summary.json
+    directory: Path
+    summary: Summary
 
-    def number(self, key: str) -> float | None:
-        """A value such as `bpp` or `map`; None where it was not measured."""
-        return as_number(self.values.get(key))
+    @property
+    def dataset(self) -> str:
+        """As its folder is called."""
+        return self.directory.parent.name
+
+    @property
+    def checkpoint(self) -> str:
+        """The hash that its folder is called by."""
+        return self.directory.name
 
     def measured(self) -> dict[str, float]:
         """What came out, `snr_db.p3` for numbers by level; not what went in."""
-        values = {key: value for key, value in self.values.items() if key not in _NO_RESULT}
+        values = {key: value for key, value in asdict(self.summary).items() if key not in _NO_RESULT}
         numbers = {key: as_number(value) for key, value in flatten(values).items()}
         return {key: value for key, value in numbers.items() if value is not None}
 
     def interval(self, key: str) -> tuple[float, float] | None:
         """The 95 % of `map` or `self_map`."""
-        match self.values.get(f"{key}_interval"):
-            case [int() | float() as low, int() | float() as high]:
-                return low, high
-        return None
+        return {"map": self.summary.map_interval, "self_map": self.summary.self_map_interval}.get(key)
 
 
 def read_evaluations(run_dir: Path | str) -> list[Evaluation]:
     """Newest last; what cannot be read is left out, for an evaluation may be under way."""
     found = []
-    for dataset in _directories(os.path.join(run_dir, layout.EVALUATION)):
-        for checkpoint in _directories(dataset.path):
-            try:
-                with open(os.path.join(checkpoint.path, layout.SUMMARY), "rb") as file:
-                    time, values = os.fstat(file.fileno()).st_mtime_ns, from_json(json.load(file))
-            except (OSError, ValueError, RecursionError):
-                continue
-            if isinstance(values, dict):
-                found.append((time, Evaluation(dataset.name, checkpoint.name, values)))
+    for directory in evaluation_directories(run_dir):
+        try:
+            time = os.stat(os.path.join(directory, layout.SUMMARY)).st_mtime_ns
+            found.append((time, Evaluation(Path(directory), read_summary(directory))))
+        except (OSError, RunError):
+            continue
     return [evaluation for _, evaluation in sorted(found, key=lambda item: item[0])]
 
 
-def _directories(path: str) -> Iterator[os.DirEntry[str]]:
+def evaluation_directories(run_dir: Path | str) -> Iterator[str]:
+    """Of a run, finished or not, in no order."""
+    for dataset in _directories(os.path.join(run_dir, layout.EVALUATION)):
+        yield from _directories(dataset)
+
+
+def _directories(path: str) -> Iterator[str]:
     try:
         with os.scandir(path) as entries:
-            yield from (entry for entry in entries if entry.is_dir())
+            yield from (entry.path for entry in entries if entry.is_dir())
     except OSError:
         return

@@ -3,36 +3,54 @@
 import math
 from collections.abc import Iterable, Sequence
 
+from fpnkit.config.identity import loss_settings, settings_hash
+from fpnkit.config.load import load_config, plain
+from fpnkit.config.schema import PluginDetector
+from fpnkit.errors import ConfigError
+from fpnkit.runs import layout
 from fpnkit.runs.store import RunInfo
 
 _PRUNED = ("finished", "stopped", "crashed", "killed")  # not what may live elsewhere, nor what cannot be read
 
+Group = tuple[object, ...]
 
-def comparable(run: RunInfo) -> tuple[object, ...]:
-    """Runs for which this is equal answer the same question; the smaller best loss is the better answer."""
-    return run.kind, run.detector, run.dataset, run.codec, run.lmbda
+
+def comparable(run: RunInfo) -> Group | None:
+    """Runs for which this is equal answer the same question; the smaller best loss is the better answer.
+
+    Of one kind of codec or detector, with equal settings of the loss (`identity.loss_settings`) and one detector
+    fingerprint. An older run recorded neither: its settings are read from its directory, and equal settings stand for
+    one detector, save for a plugin, of whose code they say nothing. None: not known, so comparable with no other run.
+    """
+    model = run.detector if run.kind == "detection" else run.codec
+    known = run.settings_hash is not None and (run.detector_fingerprint is not None or run.kind == "detection")
+    settings = run.settings_hash if known else _hash_of_older(run)
+    return None if settings is None else (run.kind, model, settings, run.detector_fingerprint)
+
+
+def _hash_of_older(run: RunInfo) -> str | None:
+    try:
+        config = load_config(run.path / layout.CONFIG_USED)
+    except ConfigError:
+        return None
+    return None if isinstance(config.detector, PluginDetector) else settings_hash(loss_settings(plain(config)))
 
 
 def is_best(run: RunInfo, runs: Iterable[RunInfo]) -> bool:
-    """Whether no comparable run has a smaller best loss."""
-    if not _measured(run):
+    """Whether no comparable run has a smaller best loss; no where that cannot be known."""
+    if not math.isfinite(_loss(run)) or (group := comparable(run)) is None:
         return False
-    rivals = [other for other in runs if comparable(other) == comparable(run) and _measured(other)]
-    return all(_loss(run) <= _loss(other) for other in rivals)
+    return not any(_loss(other) < _loss(run) and comparable(other) == group for other in runs)
 
 
 def to_prune(runs: Sequence[RunInfo], keep: int) -> list[RunInfo]:
     """All but the `keep` best of each comparable group; those that run, or cannot be judged, stay."""
-    groups: dict[tuple[object, ...], list[RunInfo]] = {}
+    groups: dict[Group, list[RunInfo]] = {}
     for run in runs:
-        if run.status in _PRUNED:
-            groups.setdefault(comparable(run), []).append(run)
+        if run.status in _PRUNED and (group := comparable(run)) is not None:
+            groups.setdefault(group, []).append(run)
     pruned = {run.path for group in groups.values() for run in sorted(group, key=_loss)[keep:]}
     return [run for run in runs if run.path in pruned]
-
-
-def _measured(run: RunInfo) -> bool:
-    return math.isfinite(_loss(run))
 
 
 def _loss(run: RunInfo) -> float:

@@ -13,14 +13,16 @@ checkpoints/anchors/<dataset>_<detector>/<key>/<codec>/<quality>, or checkpoints
 
 from __future__ import annotations
 
-import json
+import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from fpnkit.errors import RunError
-from fpnkit.foundation.files import from_json, write_json
+import msgspec
+
+from fpnkit.foundation.files import write_json
+from fpnkit.foundation.records import parse_record, read_record
 from fpnkit.runs import layout
 
 SCHEMA_VERSION = 1
@@ -100,46 +102,48 @@ class Summary:
     schema_version: int = SCHEMA_VERSION
 
 
+@dataclass(frozen=True)
+class CeilingSummary:
+    """Detection on uncompressed features, kept beside its matches."""
+
+    dataset: str
+    data_id: str
+    detector: str
+    detector_id: str
+    images: int
+    pixels: int
+    map: float | None
+    map50: float | None
+    variance: Mapping[str, float]  # of each level, what its SNR is measured by
+    created: str | None = None
+    commit: str | None = None
+    schema_version: int = SCHEMA_VERSION
+
+
 def write_summary(directory: Path, summary: Summary) -> None:
     """Atomically."""
     write_json(directory / layout.SUMMARY, asdict(summary))
 
 
-def read_summary(directory: Path) -> Summary:
-    """Raises `RunError`: missing, broken or written by a newer fpnkit."""
-    path = directory / layout.SUMMARY
-    try:
-        values = from_json(json.loads(path.read_text()))
-        if values["schema_version"] > SCHEMA_VERSION:
-            raise RunError(
-                f"{path}: required schema version {SCHEMA_VERSION} or older, found {values['schema_version']}; "
-                "it was written by a newer fpnkit"
-            )
-        known = _known(Summary, values)
-        known["ceiling"] = Ceiling(**_known(Ceiling, values["ceiling"]))
-        for name in ("map_interval", "self_map_interval"):
-            if known.get(name) is not None:
-                known[name] = tuple(known[name])
-        return Summary(**known)
-    except OSError as error:
-        raise RunError(f"{path}: required the summary of an evaluation, found: {error.strerror}") from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise RunError(f"{path}: required the summary of an evaluation, found something else ({error})") from error
+def read_summary(directory: Path | str) -> Summary:
+    """Raises RunError, see `records.read_record`."""
+    return read_record(os.path.join(directory, layout.SUMMARY), Summary, SCHEMA_VERSION)
+
+
+def read_ceiling(directory: Path) -> CeilingSummary:
+    """Raises RunError, see `records.read_record`."""
+    return read_record(directory / layout.SUMMARY, CeilingSummary, SCHEMA_VERSION)
 
 
 def read_images(directory: Path) -> list[ImageRow]:
-    """Rows of images.jsonl in the order of the data set; a torn last line and unknown keys are ignored."""
+    """Rows of images.jsonl in the order of the data set; a torn last line is left out."""
     try:
         lines = (directory / IMAGES).read_bytes().split(b"\n")
     except FileNotFoundError:
         return []
-    return [image_row(from_json(json.loads(line))) for line in lines[:-1]]  # after the last newline: empty or torn
+    return [parse_record(line, ImageRow) for line in lines[:-1]]  # after the last newline: empty or torn
 
 
 def image_row(values: Mapping[str, Any]) -> ImageRow:
-    """From a line of images.jsonl; unknown keys are ignored."""
-    return ImageRow(**_known(ImageRow, values) | {"flagged": tuple(values["flagged"])})
-
-
-def _known(kind: type[Any], values: Mapping[str, Any]) -> dict[str, Any]:
-    return {item.name: values[item.name] for item in fields(kind) if item.name in values}
+    """From what stood in a line of images.jsonl. Raises `msgspec.ValidationError`."""
+    return msgspec.convert(values, ImageRow)

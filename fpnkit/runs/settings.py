@@ -1,27 +1,19 @@
-"""config_used.yaml, held against the defaults and against other runs."""
+"""config_used.yaml compared with the defaults and with other runs."""
 
+import functools
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from fpnkit.config.diff import flatten
-from fpnkit.config.load import load_config
+from fpnkit.config.identity import learned
+from fpnkit.config.load import load_config, plain
 from fpnkit.config.schema import Config, Section
 from fpnkit.config.yaml import parse
 from fpnkit.errors import ConfigError
 from fpnkit.runs import layout
-
-# Keys that change what is written, where it is computed or what it is tested on, but not what is trained.
-OUTPUT_ONLY = (
-    "analysis.",
-    "cache.",
-    "data.test",
-    "training.device",
-    "training.keep_best",
-    "training.log_every",
-    "training.save_every_seconds",
-)
 
 
 @dataclass(frozen=True)
@@ -49,6 +41,32 @@ def plain_settings(run_dir: Path) -> dict[str, Any]:
     if source.problems:
         raise ConfigError([f"{path}:{line}: {problem}" for line, problem in source.problems])
     return flatten(source.data)
+
+
+def whole_settings(run_dir: Path) -> dict[str, Any]:
+    """`section.key` → value with the defaults of this fpnkit, or as in the file of another. Raises ConfigError."""
+    try:
+        return flatten(plain(load_config(run_dir / layout.CONFIG_USED)))
+    except ConfigError:
+        return plain_settings(run_dir)
+
+
+def learned_by(run_dir: Path) -> Mapping[str, Any]:
+    """See `identity.learned`. The settings of a run whose file cannot be read are like those of no other."""
+    try:
+        stat = os.stat(run_dir / layout.CONFIG_USED)
+    except OSError:
+        return _learned_by(run_dir, None)
+    return _learned_by(run_dir, (stat.st_mtime_ns, stat.st_size, stat.st_ino))
+
+
+@functools.lru_cache(maxsize=10_000)
+def _learned_by(run_dir: Path, stamp: tuple[int, int, int] | None) -> Mapping[str, Any]:
+    """A file takes a millisecond, and a panel asks for all of them whenever one run changed."""
+    try:
+        return learned(whole_settings(run_dir))
+    except ConfigError as error:
+        return {layout.CONFIG_USED: str(error)}
 
 
 def _chosen(section: Config | Section, prefix: str = "") -> list[Setting]:

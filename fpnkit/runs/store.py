@@ -50,6 +50,8 @@ class RunInfo:
     tags: tuple[str, ...] = ()
     sweep: str | None = None
     host: str | None = None
+    settings_hash: str | None = None  # runs that differ in these two have losses that cannot be compared
+    detector_fingerprint: str | None = None
 
 
 COLUMNS = tuple(item.name for item in fields(RunInfo))
@@ -169,14 +171,16 @@ def _row(path: Path, record: RunRecord, status: RunStatus, now: datetime) -> Run
         best_loss=best.loss if best else None,
         best_epoch=best.epoch if best else None,
         bpp_estimated=bpp if isinstance(bpp, float) else None,
-        bpp=evaluated[-1].number("bpp") if evaluated else None,
-        map=evaluated[-1].number("map") if evaluated else None,
+        bpp=evaluated[-1].summary.bpp if evaluated else None,
+        map=evaluated[-1].summary.map if evaluated else None,
         duration_seconds=trained_seconds(record, now if status.word == "running" else None),
         size_bytes=record.size_bytes,
         note=_note(path) if layout.NOTE in files else None,
         tags=_tags(path) if layout.TAGS in files else (),
         sweep=record.sweep,
         host=record.host,
+        settings_hash=record.settings_hash,
+        detector_fingerprint=record.detector_fingerprint,
     )
 
 

@@ -49,6 +49,8 @@ class RunWriter:
         argv: Sequence[str],
         heartbeat_seconds: float = 10.0,
         sweep: str | None = None,
+        settings_hash: str | None = None,
+        detector_fingerprint: str | None = None,
     ) -> Self:
         """Make a run directory with everything that is known at the start.
 
@@ -73,6 +75,8 @@ class RunWriter:
                 epochs=epochs,
                 config=summary,
                 sweep=sweep,
+                settings_hash=settings_hash,
+                detector_fingerprint=detector_fingerprint,
             )
             return cls(path, lock, record, argv, created, config_yaml)
         except BaseException:
@@ -83,9 +87,16 @@ class RunWriter:
 
     @classmethod
     def resume(
-        cls, run_dir: Path, *, argv: Sequence[str], epochs: int | None = None, heartbeat_seconds: float = 10.0
+        cls,
+        run_dir: Path,
+        *,
+        argv: Sequence[str],
+        epochs: int | None = None,
+        heartbeat_seconds: float = 10.0,
+        settings_hash: str | None = None,
+        detector_fingerprint: str | None = None,
     ) -> Self:
-        """Carry a run on in its own directory.
+        """Carry a run on in its own directory; an older run gets the hash and the fingerprint that it lacks.
 
         Raises RunError if it is running, is no run, or cannot be written to.
         """
@@ -105,6 +116,8 @@ class RunWriter:
                 exit_code=None,
                 resumed=(*before.resumed, clock.to_text(now)),
                 seconds_before=trained_seconds(before),
+                settings_hash=before.settings_hash or settings_hash,
+                detector_fingerprint=before.detector_fingerprint or detector_fingerprint,
             )
             _remove_stop(run_dir)
             remove_temporaries(run_dir)

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from fpnkit.config.diff import differences, flatten
+from fpnkit.config.identity import FREE_ON_RESUME, within
 from fpnkit.config.load import plain, shown_settings
 from fpnkit.config.schema import Config
 from fpnkit.errors import ConfigError, RunError
@@ -17,10 +18,7 @@ from fpnkit.foundation import clock
 from fpnkit.foundation.files import write_bytes
 from fpnkit.foundation.redact import MASK
 from fpnkit.runs import layout
-from fpnkit.runs.settings import OUTPUT_ONLY
 from fpnkit.torch_files import checkpoint_bytes
-
-_FREE_ON_RESUME = (*OUTPUT_ONLY, "training.epochs", "training.patience")
 
 
 def require_resumable(run_dir: Path, config: Config, state: Mapping[str, Any]) -> None:
@@ -30,7 +28,7 @@ def require_resumable(run_dir: Path, config: Config, state: Mapping[str, Any]) -
     problems = [
         f"{file}: {change.key}: required {change.left!r} as in the run so far, found {change.right!r}"
         for change in differences(state["config"], now)
-        if not change.key.startswith(_FREE_ON_RESUME)
+        if not within(change.key, FREE_ON_RESUME)
     ]
     problems += [
         f"{file}: {key}: is a secret, which was not kept; required a plugin that reads it from elsewhere"

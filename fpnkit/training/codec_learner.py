@@ -37,7 +37,8 @@ class CodecLearner:
         device: torch.device,
     ) -> None:
         settings = config.training
-        self.device, self._config, self._fingerprint, self._val = device, config, detector_fingerprint, val
+        self.device, self._config, self._val = device, config, val
+        self.detector_fingerprint = detector_fingerprint
         self._codec = codec.to(device)
         self.parameters = sum(each.numel() for each in codec.parameters())
         self._optimizers = CodecOptimizers.of(codec, settings)
@@ -83,7 +84,7 @@ class CodecLearner:
 
         def content() -> dict[str, Any]:
             codec.make_tables()
-            return codec_content(codec.cpu(), self._config, self._fingerprint)
+            return codec_content(codec.cpu(), self._config, self.detector_fingerprint)
 
         return Validation(values(tally, self.objective), content, latents.report())
 
@@ -96,15 +97,15 @@ class CodecLearner:
         return {
             "codec": self._codec.state_dict(),
             "optimizers": self._optimizers.state_dict(),
-            "detector_fingerprint": self._fingerprint,
+            "detector_fingerprint": self.detector_fingerprint,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Codec and optimisers; raises `WeightsError` if the features would come from another detector."""
-        if state["detector_fingerprint"] != self._fingerprint:
+        if state["detector_fingerprint"] != self.detector_fingerprint:
             raise WeightsError(
                 f"detector: required the one that the run began with, fingerprint {state['detector_fingerprint'][:8]}; "
-                f"found {self._fingerprint[:8]}: its weights or its preprocessing changed"
+                f"found {self.detector_fingerprint[:8]}: its weights or its preprocessing changed"
             )
         self._codec.load_state_dict(state["codec"])
         self._optimizers.load_state_dict(state["optimizers"])

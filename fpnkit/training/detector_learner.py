@@ -36,6 +36,8 @@ class LabelledBatch:
 class DetectorLearner:
     """A trainable detector with its optimiser and data. Its loss in validation is 1 - mAP, what it is chosen by."""
 
+    detector_fingerprint = None
+
     def __init__(
         self,
         detector: Detector,

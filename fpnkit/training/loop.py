@@ -46,6 +46,11 @@ class Learner(Protocol):
     steps_per_epoch: int
     device: torch.device
 
+    @property
+    def detector_fingerprint(self) -> str | None:
+        """Of the frozen detector; None where a detector is trained."""
+        ...
+
     def step(self, epoch: int, index: int, lr: float) -> Tally:
         """One optimiser step on batch `index` of `epoch`."""
         ...

@@ -23,7 +23,8 @@ def test_what_differs_is_told_and_nothing_else(base):
         versions="torch==2.7.0\n",
         best=Best(2, 1.0, "f", {"bpp_estimated": 0.5, "snr_db": {"p2": 10.0}, "lr": 2.0}),
     )
-    write_summary(second, "coco", bpp=0.25)
+    for path, bpp in ((first, 0.5), (second, 0.25)):
+        write_summary(path, "coco", bpp=bpp)
     comparison = compare_runs([first, second])
     assert comparison.names == ("run_a", "run_b")
     assert comparison.sections == {
@@ -38,7 +39,7 @@ def test_what_differs_is_told_and_nothing_else(base):
         "Results": [
             ComparedValue("best loss", ("2", "1 (-50.0%)")),
             ComparedValue("snr_db.p2", ("8", "10 (+25.0%)")),
-            ComparedValue("bpp on coco", ("-", "0.25")),
+            ComparedValue("bpp on coco", ("0.5", "0.25 (-50.0%)")),
         ],
     }
 
@@ -107,14 +108,23 @@ def test_settings_are_held_against_their_defaults(base):
 def test_details_show_settings_and_evaluations(base):
     path = trained(base, "run_a", changed(training={"epochs": 3, "batch_size": 8}), best=Best(1, 1.0, "f"))
     write_summary(
-        path, "coco", "89abcdef", bpp=0.25, ceiling={"map": 0.5}, lmbda=0.01, map=0.4, map_interval=[0.3, 0.5]
+        path,
+        "coco",
+        "89abcdef",
+        bpp=0.25,
+        ceiling={"map": 0.5, "map50": None},
+        lmbda=0.01,
+        map=0.4,
+        map_interval=[0.3, 0.5],
     )
     done = command_line("--show-details", path)
     assert (done.returncode, done.stderr) == (0, "")
     lines = [" ".join(line.split()) for line in done.stdout.splitlines()]
     assert "training.batch_size 8 (default 4)" in lines
     at = lines.index("Evaluation on coco")
-    assert lines[at + 1 : at + 5] == ["checkpoint 89abcdef", "bpp 0.25", "ceiling.map 0.5", "map 0.4 [0.3, 0.5]"]
+    shown = ["images 24", "pixels 1000", "bpp 0.25"]
+    assert lines[at + 1 : at + 5] == ["checkpoint 89abcdef", *shown]
+    assert {"ceiling.map 0.5", "map 0.4 [0.3, 0.5]"} <= set(lines[at:])
 
 
 def test_what_an_evaluation_was_given_is_no_result_of_it(base):

@@ -1,3 +1,5 @@
+import math
+
 import pytest
 
 from fpnkit.runs.evaluations import read_evaluations
@@ -13,7 +15,7 @@ def test_the_list_has_rate_and_map_of_the_newest_evaluation(base):
     write_run(base, "run_b")
     rows = {row.name: (row.bpp, row.map) for row in list_runs(base)}
     assert rows == {"run_a": (0.25, 0.375), "run_b": (None, None)}
-    found = [(each.dataset, each.checkpoint, each.number("bpp")) for each in read_evaluations(path)]
+    found = [(each.dataset, each.checkpoint, each.summary.bpp) for each in read_evaluations(path)]
     assert found == [("shapes", "0123abcd", 0.5), ("coco", "0123abcd", 0.25)]
     text = command_line("--base-dir", base, "--query", "bpp < 0.3", "--csv", "--columns", "name,bpp,map").stdout
     assert text == "name,bpp,map\nrun_a,0.25,0.375\n"
@@ -29,8 +31,8 @@ def test_an_evaluation_under_way_or_spoilt_counts_as_none(base, content):
     assert (list_runs(base)[0].bpp, list_runs(base)[0].status) == (None, "finished")
 
 
-def test_a_value_that_is_no_number_is_not_known(base):
+def test_a_value_that_is_no_number_is_kept_as_it_was(base):
     path = write_run(base, "run_a")
-    write_summary(path, bpp=0.5, map=None, map_repr="nan", ceiling={"map": 0.5})
-    assert list_runs(base)[0].bpp == 0.5
-    assert read_evaluations(path)[0].number("ceiling") is None
+    write_summary(path, bpp=0.5, snr_db={"p2": None, "p2_repr": "inf"}, map=None)
+    assert (list_runs(base)[0].bpp, list_runs(base)[0].map) == (0.5, None)
+    assert read_evaluations(path)[0].summary.snr_db == {"p2": math.inf}

@@ -27,6 +27,8 @@ def test_a_row_has_what_the_run_says(base):
         size_bytes=1234,
         sweep="s1",
         host="lab",
+        settings_hash="0123456789abcdef",
+        detector_fingerprint="f" * 64,
     )
     (path / "note.md").write_text("\n# The good one\nmore\n")
     (path / "tags.json").write_text('["paper", "figure 3"]')
@@ -53,6 +55,8 @@ def test_a_row_has_what_the_run_says(base):
         "tags": ("paper", "figure 3"),
         "sweep": "s1",
         "host": "lab",
+        "settings_hash": "0123456789abcdef",
+        "detector_fingerprint": "f" * 64,
     }
 
 

@@ -8,13 +8,13 @@ import pytest
 from fpnkit.runs.record import Best
 from fpnkit.runs.store import list_runs
 from fpnkit.runs.trash import find_trashed, list_trash, require_movable, restore, trash
-from tests.support.fake_trainer import SUMMARY
 from tests.support.run_dirs import ODD_NAMES, content, message, write_run
 from tests.support.run_processes import command_line
 from tests.support.terminal import on_a_terminal
 
 
 def good(base, name, loss, **facts):
+    facts = {"settings_hash": "a" * 16, "detector_fingerprint": "b" * 64} | facts
     return write_run(base, name, best=Best(1, loss, "best_model.pth"), size_bytes=1000, **facts)
 
 
@@ -186,7 +186,7 @@ def test_prune_keeps_the_best_of_each_lambda_and_what_cannot_be_judged(base, tra
     for name, loss in [("run_a", 3.0), ("run_b", 1.0), ("run_c", 2.0), ("run_nan", float("nan"))]:
         good(base, name, loss)
     for name, loss in [("run_d", 9.0), ("run_e", 8.0)]:
-        good(base, name, loss, config=SUMMARY.__class__(lmbda=1.0, lr=1e-3, batch_size=4))
+        good(base, name, loss, settings_hash="c" * 16)
     good(base, "run_elsewhere", 99.0, exit_code=None, host="gpu7")
     (base / "run_broken").mkdir()
     _, running = trainer("create", base)

@@ -15,6 +15,7 @@ from fpnkit.foundation.files import to_json
 from fpnkit.runs import layout
 from fpnkit.runs.metrics import MetricsLine
 from fpnkit.runs.record import Best, ConfigSummary, RunRecord, record_to_dict
+from fpnkit.runs.results import Ceiling, Summary, write_summary
 
 LEVELS = ("p2", "p3", "p4", "p5", "p6")
 LAMBDAS = (1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3)
@@ -73,13 +74,34 @@ def _write_run(base_dir: Path, created: datetime, number: int, lines: int, rando
     if number % 3 == 0:
         folder = path / layout.EVALUATION / "shapes" / "0123abcd"
         folder.mkdir(parents=True)
-        summary = {"schema_version": 1, "bpp": random_.uniform(0.05, 2), "map": random_.uniform(0.2, 0.5)}
-        _write(folder / layout.SUMMARY, summary)
+        write_summary(folder, _summary(lmbda, random_))
     if number % 10 == 0:
         (path / layout.NOTE).write_text(f"note {number}\n")
     if number % 10 == 1:
         _write(path / layout.TAGS, ["paper"])
     return path
+
+
+def _summary(lmbda: float, random_: random.Random) -> Summary:
+    return Summary(
+        codec="factorized",
+        dataset="shapes",
+        data_id="d" * 16,
+        detector="shapes_fcos",
+        detector_id="e" * 16,
+        images=24,
+        pixels=24 * 65536,
+        bpp=random_.uniform(0.05, 2),
+        kb_per_image=random_.uniform(0.1, 2),
+        snr_db={level: random_.uniform(0, 20) for level in LEVELS},
+        self_map=random_.uniform(0.2, 0.5),
+        encode_seconds=0.1,
+        decode_seconds=0.1,
+        peak_memory_mb=500.0,
+        ceiling=Ceiling(0.5, 0.75),
+        map=random_.uniform(0.2, 0.5),
+        lmbda=lmbda,
+    )
 
 
 def _line(created: datetime, number: int, epochs: int, random_: random.Random) -> MetricsLine:

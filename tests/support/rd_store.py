@@ -18,7 +18,7 @@ from fpnkit.metrics.matches import Matches, average_precision_of
 from fpnkit.runs import layout
 from fpnkit.runs.metrics import MetricsLine
 from fpnkit.runs.record import Best, ConfigSummary, RunRecord, record_to_dict
-from fpnkit.runs.results import IMAGES, MATCHES, SELF_MATCHES, Ceiling, ImageRow, Summary, write_summary
+from fpnkit.runs.results import IMAGES, MATCHES, SELF_MATCHES, Ceiling, CeilingSummary, ImageRow, Summary, write_summary
 
 IMAGES_OF_SET = 100
 PIXELS = 320 * 200  # in the mean: images are 120 and 520 wide in turns
@@ -170,7 +170,10 @@ def write_ceiling(home: Path) -> Path:
     folder = home / "checkpoints" / "ceilings" / "coco-val_nanodet_m" / "0123abcd"
     folder.mkdir(parents=True)
     matches_of(CEILING).save(folder / MATCHES)
-    write_json(folder / layout.SUMMARY, {"schema_version": 1, "data_id": "d" * 16, "detector_id": "e" * 16})
+    ap = ap_of(CEILING)
+    images, pixels = IMAGES_OF_SET, PIXELS * IMAGES_OF_SET
+    summary = CeilingSummary("coco-val", "d" * 16, "nanodet_m", "e" * 16, images, pixels, ap, ap, {"p3": 1.0})
+    write_json(folder / layout.SUMMARY, asdict(summary))
     return folder
 
 

@@ -26,10 +26,10 @@ ODD_NAMES = [
 
 
 def write_run(base, name, **facts):
-    created = facts.pop("created", "2026-12-16T14:30:22.000+01:00")
+    kind, created = facts.pop("kind", "fpn_compression"), facts.pop("created", "2026-12-16T14:30:22.000+01:00")
     facts = {"exit_code": 0, "exit_reason": "finished", "config": SUMMARY} | facts
     (base / name).mkdir(parents=True)
-    record = RunRecord(name, name, "fpn_compression", created, **facts)
+    record = RunRecord(name, name, kind, created, **facts)
     write_json(base / name / "run.json", record_to_dict(record))
     return base / name
 
@@ -37,7 +37,13 @@ def write_run(base, name, **facts):
 def write_summary(path, dataset="shapes", checkpoint="0123abcd", time=None, **values):
     file = path / "evaluation" / dataset / checkpoint / "summary.json"
     file.parent.mkdir(parents=True)
-    file.write_text(json.dumps({"schema_version": 1} | values))
+    required = {
+        **{"codec": "factorized", "dataset": dataset, "data_id": "d" * 16, "detector": "shapes_fcos"},
+        **{"detector_id": "e" * 16, "images": 24, "pixels": 1000, "bpp": 1.0, "kb_per_image": 1.0, "snr_db": {}},
+        **{"self_map": None, "encode_seconds": 0.0, "decode_seconds": 0.0, "peak_memory_mb": 1.0},
+        "ceiling": {"map": None, "map50": None},
+    }
+    file.write_text(json.dumps({"schema_version": 1, **required, **values}))
     if time is not None:
         os.utime(file, (time, time))
     return file

@@ -9,6 +9,11 @@ from typing import Any
 import pytest
 import torch
 
+from fpnkit.config.identity import loss_settings, settings_hash
+from fpnkit.config.schema import ShapesDetector
+from fpnkit.detectors.build import build_detector
+from fpnkit.runs.record import read_record
+from fpnkit.runs.settings import whole_settings
 from tests.support.train_process import lines, only_run, status, train, write_config
 
 
@@ -132,6 +137,10 @@ def test_secrets_of_the_command_line_and_the_environment_are_in_no_file(features
     path = only_run(tmp_path / "runs")
     assert [file.name for file in path.rglob("*") if file.is_file() and word.encode() in file.read_bytes()] == []
     assert f"directory: {features}" in (path / "config_used.yaml").read_text()
+    record = read_record(path)
+    assert record.config.detector == "lab"
+    assert record.settings_hash == settings_hash(loss_settings(whole_settings(path)))
+    assert record.detector_fingerprint == build_detector(ShapesDetector(kind="shapes_fcos")).fingerprint()
     again = train("--resume", path, "--epochs", 2)
     assert again.returncode == 2
     lacking = "is a secret, which was not kept; required a plugin that reads it from elsewhere"

@@ -75,7 +75,7 @@ def test_a_broken_evaluation_is_left_out_with_the_reason(rd_runs: list[Path], op
     panel = open_explorer()
     panel.raise_failures()
     assert run_names(panel) == {run.name for run in rd_runs} - {rd_runs[1].name}
-    assert f"left out: {summary}: required the summary of an evaluation, found something else" in panel.judged.value
+    assert f"left out: {summary}: is not complete JSON" in panel.judged.value
 
 
 def test_no_runs_is_an_invitation_and_they_may_come_later(rd_home: Path, open_explorer: Any, seconds: Clock) -> None:

@@ -1,0 +1,85 @@
+"""What makes runs the same: which settings decide what is learned, and which decide what its loss means.
+
+Settings are nested or flat (`section.key`), with every default spelled out. A list names a key or a whole section.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from fpnkit.config.diff import flatten
+from fpnkit.config.schema import DetectorSettings, PluginDetector, TorchvisionDetector
+
+# What is written, where it is computed, and what it is tested on.
+OUTPUT_ONLY = (
+    "analysis",
+    "cache",
+    "data.test",
+    "training.device",
+    "training.keep_best",
+    "training.log_every",
+    "training.save_every_seconds",
+)
+# What differs between the runs of a sweep and the points of a curve: a line joins lambdas, a band seeds.
+VARIED = ("loss.lambda", "seed")
+# What a resumed run may do differently without becoming another run.
+FREE_ON_RESUME = (*OUTPUT_ONLY, "training.epochs", "training.patience")
+
+# What the loss of a codec, and that of a detector (1 - mAP), is made of.
+_LOSS = {
+    "fpn_compression": ("task", "data", "detector", "loss", "training.calibration_images"),
+    "detection": ("task", "data"),
+}
+_DIGITS = 16
+
+
+def learned(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """`section.key` → value of the settings that decide what is learned."""
+    return without(settings, OUTPUT_ONLY)
+
+
+def shared(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """`section.key` → value of the settings that all runs of a sweep, and all points of a curve, have in common."""
+    return without(settings, (*OUTPUT_ONLY, *VARIED))
+
+
+def loss_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """`section.key` → value of the settings that two runs must share for their validation losses to be comparable.
+
+    For a codec these are data, detector, the loss with its lambda, and how many images the features are standardized
+    by. For a detector they are the data. The seed is one of them where it draws the validation images. Codec, learning
+    rate and epochs are not: the loss is there to compare them.
+    """
+    flat = flatten(settings)
+    kept = _LOSS[flat["task"]]
+    if flat["data.val.kind"] == "holdout":
+        kept = (*kept, "seed")
+    return {key: value for key, value in flat.items() if within(key, kept) and not within(key, ("data.test",))}
+
+
+def settings_hash(settings: Mapping[str, Any]) -> str:
+    """16 hex digits, equal for equal settings in every process and whatever their order."""
+    return hashlib.sha256(json.dumps(flatten(settings), sort_keys=True).encode()).hexdigest()[:_DIGITS]
+
+
+def without(settings: Mapping[str, Any], keys: Sequence[str]) -> dict[str, Any]:
+    """`section.key` → value of all but these keys and sections."""
+    return {key: value for key, value in flatten(settings).items() if not within(key, keys)}
+
+
+def within(key: str, keys: Sequence[str]) -> bool:
+    """Whether `section.key` is one of the keys, or stands in one of the sections."""
+    return any(key == each or key.startswith(f"{each}.") for each in keys)
+
+
+def detector_name(detector: DetectorSettings) -> str:
+    """What people call it: the model, or the name that a plugin is registered by."""
+    match detector:
+        case TorchvisionDetector():
+            return detector.model
+        case PluginDetector():
+            return detector.name
+    return detector.kind
