@@ -1,11 +1,12 @@
 import os
 import signal
+import subprocess
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
-from tests.support import store
+from tests.support import store, warm
 
 # Several tests run at a time, each in processes of their own: more threads than cores would only wait for each other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -22,6 +23,12 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 def pytest_configure() -> None:
     """Before the processes that share the work are started."""
     store.reserve()
+
+
+@pytest.fixture
+def warm_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the code under test starts does not load torch either."""
+    monkeypatch.setattr(subprocess, "Popen", warm.Popen)
 
 
 @pytest.fixture

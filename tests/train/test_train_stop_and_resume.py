@@ -1,14 +1,15 @@
 """How a training ends and goes on: real processes, signals and full disks."""
 
 import json
-import resource
 import shutil
 import signal
+import sys
 from pathlib import Path
 
 import pytest
 import torch
 
+from tests.support import warm
 from tests.support.train_process import lines, only_run, start, status, train, wait_for_lines, write_config
 
 
@@ -126,12 +127,13 @@ def test_a_full_disk_while_saving_leaves_the_old_checkpoint_whole(finished: Path
     first = train("--config", config, "--base-dir", base_dir, "--epochs", 1)
     assert first.returncode == 0, first.stderr
     before = (only_run(base_dir) / "last.pth").stat().st_size
-    limit = before // 2
-
-    def limited() -> None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
-
-    done = train("--config", config, "--base-dir", tmp_path / "full", preexec_fn=limited)
+    limited = (
+        "import resource, runpy, sys\n"
+        f"resource.setrlimit(resource.RLIMIT_FSIZE, ({before // 2}, {before // 2}))\n"
+        "runpy.run_module('fpnkit.train', run_name='__main__', alter_sys=True)"
+    )
+    arguments = ["--config", str(config), "--base-dir", str(tmp_path / "full")]
+    done = warm.run([sys.executable, "-W", "ignore", "-c", limited, *arguments])
     path = only_run(tmp_path / "full")
     assert done.returncode == 1
     assert f"{path}/last.pth: could not be written: File too large" in done.stderr
