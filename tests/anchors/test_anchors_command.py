@@ -18,7 +18,9 @@ loss: {lambda: 2.5e-4}
 training: {epochs: 1}
 """
 INSTALL = 'HEVC: required PyAV, found none; pip install "fpnkit[hevc]" brings it'
-WITHOUT_AV = "import sys; sys.modules['av'] = None; from fpnkit.anchors import main; sys.exit(main(sys.argv[1:]))"
+WITHOUT_AV = (
+    "import sys; sys.modules['av'] = None; from fpnkit.anchors.__main__ import main; sys.exit(main(sys.argv[1:]))"
+)
 
 
 @pytest.fixture

@@ -318,8 +318,8 @@ def test_a_disk_with_less_free_space_than_budget_bounds_the_plan(tmp_path, monke
 
 
 def _anonymous_growth(root, count):
-    code = ROOT / "tests" / "support" / "measure_memory.py"
-    done = subprocess.run([sys.executable, code, root, str(count)], capture_output=True, text=True, check=True)
+    command = [sys.executable, "-m", "tests.support.measure_memory", root, str(count)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     return int(done.stdout)
 
 

@@ -105,8 +105,8 @@ def test_a_failed_write_leaves_nothing(tmp_path):
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
 def test_reading_a_window_maps_a_small_part_of_the_file(tmp_path):
     """Pages that were touched count as resident; the first read loads what the library itself needs."""
-    script = ROOT / "tests" / "support" / "measure_pages.py"
-    done = subprocess.run([sys.executable, script, tmp_path / "a"], capture_output=True, text=True, check=True)
+    command = [sys.executable, "-m", "tests.support.measure_pages", tmp_path / "a"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     window, whole, size = map(int, done.stdout.split())
     assert whole > 0.9 * size
     assert window < 0.3 * size  # an eighth of the rows; neighbouring pages come along

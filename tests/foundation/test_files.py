@@ -69,7 +69,7 @@ def test_a_killed_writer_leaves_only_what_remove_temporaries_removes(tmp_path):
     code = """
 import os, signal, sys
 from pathlib import Path
-from fpnkit.runs import files
+from fpnkit.foundation import files
 os.fsync = lambda file: os.kill(os.getpid(), signal.SIGKILL)
 files.write_bytes(Path(sys.argv[1]), b"new")
 """

@@ -81,7 +81,7 @@ def test_a_stop_is_heard_from_the_first_moment_and_is_no_failure(
     [
         ("training.prepare", "pass"),
         ("training.prepare", "raise SystemError('of a library') from None"),
-        ("report.training", "pass"),
+        ("analysis.training", "pass"),
     ],
 )
 def test_an_interrupt_that_an_import_swallows_still_ends_the_training(

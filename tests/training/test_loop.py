@@ -89,10 +89,10 @@ def test_the_same_seed_gives_the_same_losses_and_another_seed_others(tmp_path: P
 
 def test_validation_lines_say_what_best_model_holds_and_it_codes_at_once_in_a_new_process(uninterrupted: Path) -> None:
     code = f"""
-import sys
 import torch
 from pathlib import Path
-from fpnkit.training.checkpoint import load_codec
+from tests.support import tiny
+from fpnkit.codecs.saved import load_codec
 torch.set_num_threads(1)
 trained = load_codec(Path({str(uninterrupted / "best_model.pth")!r}))
 bits = 0
@@ -249,8 +249,8 @@ def test_bfloat16_training_learns_and_keeps_weights_and_likelihoods_in_float32(t
 def test_reading_ahead_takes_one_core_and_leaves_the_training_all_of_its_own() -> None:
     code = (
         "import torch\n"
-        "from fpnkit.training.batches import Ahead\n"
-        "ahead = Ahead(lambda epoch, index: torch.get_num_threads(), 5)\n"
+        "from fpnkit.training.batches import Prefetcher\n"
+        "ahead = Prefetcher(lambda epoch, index: torch.get_num_threads(), 5)\n"
         "ahead.get(0, 0)\n"
         "print(ahead.get(0, 1), torch.get_num_threads())\n"
     )

@@ -199,10 +199,10 @@ def test_a_second_stop_ends_at_once_whoever_pressed_first(
 
 def test_a_crash_shows_its_last_traceback(open_panel: Callable[..., TrainingPanel], base: Path) -> None:
     panel = open_panel()
-    launched = start(["create", "/proc/no"], base, "tests.support.fake_trainer")  # no such module: it cannot even begin
+    launched = start(["create", "/proc/no"], base, "no_such_trainer")  # no such module: it cannot even begin
     panel.live.watch(launched.file)
     update_until(panel, lambda: "✖ failed" in panel.live.head.value)
-    assert "No module named fake_trainer" in panel.live.failure.value
+    assert "No module named no_such_trainer" in panel.live.failure.value
 
 
 def test_what_fails_while_polling_stands_in_the_panel(
