@@ -41,9 +41,7 @@ def train(*arguments: object, **options: Any) -> subprocess.CompletedProcess[str
 
 def start(*arguments: object) -> subprocess.Popen[str]:
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    return warm.Popen(
-        command(*arguments), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
-    )
+    return warm.Popen(command(*arguments), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
 
 
 def only_run(base_dir: Path) -> Path:

@@ -1,7 +1,7 @@
 """Processes that need not load torch: `Popen` and `run` as in `subprocess`, for commands of Python.
 
-A server loads the libraries once and forks every process from itself. Signals, exit codes, output, environment and
-folder are those of a real process. What a test says about the start of a process (which modules it imports, what a
+A server loads the libraries once and forks every process from itself; what that starts in turn is forked by a server
+below it. Signals, exit codes, output, environment and folder are those of a real process. What a test says about the start of a process (which modules it imports, what a
 signal does in its first second) it has to say about a cold one, of `subprocess`.
 """
 

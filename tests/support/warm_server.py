@@ -1,6 +1,6 @@
 """The process that warm processes are forked from: python -m tests.support.warm_server SOCKET
 
-It loads libraries, starts no threads and computes nothing. It ends when its stdin is closed.
+It loads other people's libraries and nothing of fpnkit, starts no threads and computes nothing. It ends when its stdin is closed.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from tests.support.warm import SERVER, Popen
 _LIBRARIES = [
     *("torch", "torchvision", "scipy.stats", "pandas", "matplotlib.pyplot", "matplotlib.backends.backend_agg"),
     *("safetensors.torch", "faster_coco_eval", "PIL.Image", "zstandard", "psutil", "yaml", "pydantic", "tqdm.auto"),
-    *("fpnkit.codecs.factorized", "fpnkit.training.prepare", "fpnkit.training.loop"),
+    *("compressai.ans", "compressai.entropy_models", "compressai.layers"),
 ]
 _SITE = [path for path in sys.path if path not in (os.getcwd(), "", *os.environ.get("PYTHONPATH", "").split(":"))]
 
@@ -41,19 +41,30 @@ class _Exec(BaseException):
 
 
 def main(path: str) -> None:
-    """Serve; in each process that is forked, run its command."""
+    """Serve the tests."""
     for library in _LIBRARIES:
         importlib.import_module(library)
     gc.collect()
     gc.freeze()  # else each process would write to, and so copy, what it only shares
+    subprocess.Popen = Popen  # type: ignore[misc]
+    listener = _listen(path)
+    os.write(1, b"ready\n")
+    lifeline = os.dup(0)
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)  # a free 0 would be taken by the next file
+    _serve(listener, path, lifeline)
+
+
+def _listen(path: str) -> socket.socket:
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(path)
     listener.listen(64)
-    os.environ[SERVER] = path
-    subprocess.Popen = Popen  # type: ignore[misc]
-    os.write(1, b"ready\n")
+    return listener
+
+
+def _serve(listener: socket.socket, path: str, lifeline: int) -> None:
+    """Until whoever holds the other end of the lifeline has ended."""
     while True:
-        ready, _, _ = select.select([listener, 0], [], [])
+        ready, _, _ = select.select([listener, lifeline], [], [])
         with contextlib.suppress(ChildProcessError):  # there is none
             while os.waitpid(-1, os.WNOHANG)[0]:
                 pass
@@ -62,31 +73,45 @@ def main(path: str) -> None:
         connection, _ = listener.accept()
         if os.fork() == 0:
             listener.close()
-            command = _wait_for_another(connection)
-            if command is None:
-                os._exit(0)
-            _run(command)
+            os.close(lifeline)
+            _fork_and_wait(connection, path)
         connection.close()
 
 
-def _wait_for_another(connection: socket.socket) -> dict[str, Any] | None:
-    """Fork once more; → what the other process is to do, in it, and None where its end has been told."""
+def _fork_and_wait(connection: socket.socket, path: str) -> NoReturn:
+    """Fork the process that was asked for, and tell its end to whoever asked."""
     _, fds, _, _ = socket.recv_fds(connection, 1, 3)
     with connection.makefile("rb") as lines:
         request: dict[str, Any] = json.loads(lines.readline())
     pid = os.fork()
     if pid == 0:
         connection.close()
+        request["env"][SERVER] = _fork_server(path, fds)
         for target, fd in enumerate(fds):
             os.dup2(fd, target)
             os.close(fd)
-        return request
-    for fd in (0, 1, 2, *fds):
+        _run(request)
+    for fd in fds:
         os.close(fd)
     with contextlib.suppress(BrokenPipeError):  # whoever asked may be gone
         connection.sendall(b"%d\n" % pid)
         connection.sendall(b"%d\n" % os.waitpid(pid, 0)[1])
-    return None
+    os._exit(0)
+
+
+def _fork_server(path: str, fds: list[int]) -> str:
+    """A server for what this process will start, so that it descends from it; → its socket."""
+    path = f"{path}.{os.getpid()}"
+    listener = _listen(path)
+    lifeline, ours = os.pipe()
+    if os.fork() == 0:
+        for fd in (ours, *fds):
+            os.close(fd)
+        _serve(listener, path, lifeline)
+        os._exit(0)
+    listener.close()
+    os.close(lifeline)
+    return path
 
 
 def _run(request: dict[str, Any]) -> NoReturn:
