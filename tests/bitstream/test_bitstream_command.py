@@ -79,9 +79,8 @@ except SystemExit as end:
     print("torch" in sys.modules, "compressai" in sys.modules, end.code)
 """
     arguments = ["inspect", *map(str, coded[:2]), "--base-dir", str(run.parent)]
-    done = subprocess.run(
-        [sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=True, timeout=60
-    )
+    start = [sys.executable, "-c", code]
+    done = subprocess.run([*start, *arguments], capture_output=True, text=True, check=True, timeout=60)
     reports = done.stdout.split("\n\n")
     assert reports[-1].splitlines()[-1] == "False False 0"
     stream, size = read_file(coded[0]), coded[0].stat().st_size

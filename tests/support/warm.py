@@ -1,8 +1,9 @@
 """Processes that need not load torch: `Popen` and `run` as in `subprocess`, for commands of Python.
 
 A server loads the libraries once and forks every process from itself; what that starts in turn is forked by a server
-below it. Signals, exit codes, output, environment and folder are those of a real process. What a test says about the start of a process (which modules it imports, what a
-signal does in its first second) it has to say about a cold one, of `subprocess`.
+below it. Signals, exit codes, output, environment and folder are those of a real process. What a test says about the
+start of a process (which modules it imports, what a signal does in its first second) it has to say about a cold one,
+of `subprocess`.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from tests.support import ROOT
 
 SERVER = "FPNKIT_TEST_WARM"  # its socket; processes that tests start share the server of the tests
 _cold = subprocess.Popen  # before anything puts the class below in its place
+_server: "subprocess.Popen[bytes] | None" = None
 
 
 class Popen(_cold):  # type: ignore[type-arg]
@@ -93,13 +95,21 @@ def run(command: list[str], *, timeout: float = 120, **options: Any) -> subproce
     return subprocess.CompletedProcess(command, process.returncode, out, err)
 
 
+def server_pid() -> int | None:
+    """None if it was not needed so far, or belongs to another process."""
+    return None if _server is None else _server.pid
+
+
 def _address() -> str:
     """Of the server, which is started when first needed and ends with this process."""
+    global _server
     if SERVER not in os.environ:
         folder = tempfile.TemporaryDirectory(prefix="fpnkit_warm_")
         path = os.path.join(folder.name, "socket")
         command = [sys.executable, "-W", "ignore", "-m", "tests.support.warm_server", path]
-        server = _cold(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True)
+        server = _server = _cold(
+            command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
+        )
         assert server.stdin is not None
         assert server.stdout is not None
         atexit.register(folder.cleanup)

@@ -1,6 +1,7 @@
 """The process that warm processes are forked from: python -m tests.support.warm_server SOCKET
 
-It loads other people's libraries and nothing of fpnkit, starts no threads and computes nothing. It ends when its stdin is closed.
+It loads other people's libraries and nothing of fpnkit, starts no threads and computes nothing. It ends when its stdin
+is closed.
 """
 
 from __future__ import annotations
@@ -119,9 +120,8 @@ def _run(request: dict[str, Any]) -> NoReturn:
     os.environ.clear()
     os.environ.update(request["env"])
     os.chdir(request["cwd"])
-    for number in request["ignored"]:
-        if number not in (signal.SIGPIPE, signal.SIGXFSZ):  # Python's own, in every process
-            signal.signal(number, signal.SIG_IGN)
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM):  # those that one may ignore
+        signal.signal(number, signal.SIG_IGN if number in request["ignored"] else signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, request["blocked"])
     random.seed()
     os.execv = _exec  # type: ignore[assignment]
@@ -191,11 +191,17 @@ def _python(argv: list[str]) -> None:
 
 
 def _open_streams(unbuffered: bool) -> None:
-    sys.stdin = sys.__stdin__ = open(0, encoding="utf-8", closefd=False)  # type: ignore[misc]
+    sys.stdin = sys.__stdin__ = io.TextIOWrapper(io.FileIO(0, closefd=False), "utf-8")  # type: ignore[misc,type-var]
     for name, fd, errors in (("stdout", 1, "strict"), ("stderr", 2, "backslashreplace")):
-        raw = open(fd, "wb", buffering=0 if unbuffered else -1, closefd=False)
+        raw = io.FileIO(fd, "w", closefd=False)
         lines = fd == 2 or os.isatty(fd)
-        stream = io.TextIOWrapper(raw, "utf-8", errors, line_buffering=lines, write_through=unbuffered)
+        stream = io.TextIOWrapper(
+            raw if unbuffered else io.BufferedWriter(raw),
+            "utf-8",
+            errors,
+            line_buffering=lines,
+            write_through=unbuffered,
+        )
         setattr(sys, name, stream)
         setattr(sys, f"__{name}__", stream)
 

@@ -91,6 +91,7 @@ def test_killed_and_resumed_equals_uninterrupted(finished: Path, config: Path, t
     assert len(list(path.glob("train_*.log"))) == 2
 
 
+@pytest.mark.usefixtures("heard_hang_ups")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name)
 def test_a_signal_saves_and_exits_130(number: signal.Signals, features: Path, tmp_path: Path) -> None:
     config = write_config(tmp_path, features, crops=500)
