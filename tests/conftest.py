@@ -1,11 +1,13 @@
 import os
 import signal
+import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
-from tests.support import store
+from tests.support import leaks, store, warm
 
 # Several tests run at a time, each in processes of their own: more threads than cores would only wait for each other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -22,6 +24,33 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 def pytest_configure() -> None:
     """Before the processes that share the work are started."""
     store.reserve()
+    leaks.mark()
+
+
+def pytest_collection_finish() -> None:
+    """Now all test modules are imported."""
+    leaks.forget_what_stays()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _no_module_leaves_anything() -> Iterator[None]:
+    """Processes, threads and open files; the first of all fixtures, so that it looks when the others are gone."""
+    with leaks.none():
+        yield
+
+
+@pytest.fixture
+def heard_hang_ups() -> Iterator[None]:
+    """What the test starts hears SIGHUP, also where the tests were started by `nohup`."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
+@pytest.fixture
+def warm_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the code under test starts does not load torch either."""
+    monkeypatch.setattr(subprocess, "Popen", warm.Popen)
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ from fpnkit.analysis.parts import read_table
 from fpnkit.analyze import main
 from fpnkit.codecs.saved import load_codec
 from fpnkit.pyramid import Pyramid
+from tests.support import warm
 from tests.support.analyze_files import assert_complete, command, shown_images
 
 LEVELS = ["p2", "p3", "p4", "p5"]  # P6 follows from P5 and is not coded
@@ -106,7 +107,7 @@ def test_an_interrupted_analysis_goes_on_where_it_stopped(run: Path, caplog: pyt
     output = run.parent / "out"
     arguments = (str(run), "--images", "2", "--small", "--output", str(output))
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    process = subprocess.Popen(command(*arguments), stderr=subprocess.PIPE, text=True, env=environment)
+    process = warm.Popen(command(*arguments), stderr=subprocess.PIPE, text=True, env=environment)
     marks = output / "tables" / "parts.json"
     while not marks.exists() and process.poll() is None:
         time.sleep(0.01)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from fpnkit.runs.results import read_images, read_summary
+from tests.support import warm
 
 CONFIG = """\
 task: fpn_compression
@@ -37,7 +38,7 @@ def anchors(
     home: Path, *arguments: object, start: tuple[str, ...] = ("-m", "fpnkit.anchors")
 ) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-W", "ignore", *start, *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, env=environment(home), timeout=300)
+    return warm.run(command, env=environment(home))
 
 
 def points(home: Path) -> dict[str, Path]:
@@ -87,7 +88,7 @@ def test_anchors_are_measured_as_codecs_are_and_once_only(tmp_path: Path, config
 def test_an_interrupted_measurement_goes_on_where_it_stopped(tmp_path: Path, config: Path) -> None:
     arguments = ("--config", config, "--only", "avif_input", "--qualities", "20", "--set", "data.test.images=80")
     command = [sys.executable, "-W", "ignore", "-m", "fpnkit.anchors", *map(str, arguments)]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment(tmp_path))
+    process = warm.Popen(command, stderr=subprocess.PIPE, text=True, env=environment(tmp_path))
     rows = _wait_for_a_row(tmp_path)
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=300)

@@ -18,6 +18,7 @@ from fpnkit.codecs.saved import load_codec
 from fpnkit.container import read_file, write
 from fpnkit.data.files import read_rgb
 from fpnkit.detectors.build import build_detector
+from tests.support import warm
 from tests.support.coded_run import write_run
 
 
@@ -78,7 +79,8 @@ except SystemExit as end:
     print("torch" in sys.modules, "compressai" in sys.modules, end.code)
 """
     arguments = ["inspect", *map(str, coded[:2]), "--base-dir", str(run.parent)]
-    done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=True)
+    start = [sys.executable, "-c", code]
+    done = subprocess.run([*start, *arguments], capture_output=True, text=True, check=True, timeout=60)
     reports = done.stdout.split("\n\n")
     assert reports[-1].splitlines()[-1] == "False False 0"
     stream, size = read_file(coded[0]), coded[0].stat().st_size
@@ -249,7 +251,7 @@ def test_an_interrupt_leaves_complete_files_and_says_which(run: Path, coded: lis
     for index in range(2000):
         os.link(coded[0], many / f"{index:04}.fpn")
     out = tmp_path / "out"
-    process = subprocess.Popen(
+    process = warm.Popen(
         command("decode", run, *sorted(many.iterdir()), "-o", out),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -258,7 +260,7 @@ def test_an_interrupt_leaves_complete_files_and_says_which(run: Path, coded: lis
     assert process.stdout is not None
     process.stdout.readline()
     process.send_signal(signal.SIGINT)
-    _, errors = process.communicate()
+    _, errors = process.communicate(timeout=60)
     assert process.returncode == 130
     done = names(out)
     assert errors.splitlines()[0] == "fpnkit.bitstream: interrupted"

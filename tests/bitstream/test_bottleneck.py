@@ -1,6 +1,5 @@
 import functools
 import random
-import subprocess
 import sys
 
 import pytest
@@ -10,7 +9,7 @@ from hypothesis import strategies as st
 
 from fpnkit.codecs.bottleneck import LARGEST_SYMBOL, Bottleneck, _overrun
 from fpnkit.errors import StreamError
-from tests.support import rans_reference
+from tests.support import rans_reference, warm
 from tests.support.fixed_codec import LATENT_CHANNELS, fixed_codec, offset, table
 
 TABLES = [table(channel) for channel in range(LATENT_CHANNELS)]
@@ -102,7 +101,7 @@ for length in (48, 4800, 480000, 4800000):
     assert bottleneck.decode(bytes([255]) * length, (length // 12, 1)).shape == (2, length // 12, 1)
 print("alive")
 """
-    done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True)
+    done = warm.run([sys.executable, "-W", "ignore", "-c", code])
     assert (done.returncode, done.stdout) == (0, "alive\n"), done.stderr
 
 

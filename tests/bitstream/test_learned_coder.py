@@ -1,7 +1,6 @@
 import copy
 import hashlib
 import json
-import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +18,7 @@ from fpnkit.geometry import ImageGeometry
 from fpnkit.pyramid import Pyramid
 from fpnkit.runs.record import read_record
 from fpnkit.training.loop import train
-from tests.support import ROOT, tiny
+from tests.support import ROOT, tiny, warm
 from tests.support.fixed_codec import coder, fixed_codec, trained
 from tests.support.golden import FOLDER, GOLDEN
 
@@ -147,7 +146,8 @@ for name in {names[::-1]!r}:
     levels |= {{f"{{name}} {{level}}": tensor.numpy() for level, tensor in decoded.pyramid.items()}}
 np.savez({str(tmp_path / "levels.npz")!r}, **levels)
 """
-    subprocess.run([sys.executable, "-W", "ignore", "-c", code], cwd=ROOT, check=True)
+    done = warm.run([sys.executable, "-W", "ignore", "-c", code], cwd=ROOT)
+    assert done.returncode == 0, done.stderr
     torch.set_num_threads(1)
     receiver, found = coder(), np.load(tmp_path / "levels.npz")
     for name in names:

@@ -18,6 +18,7 @@ from fpnkit.data.shapes import ShapesSet
 from fpnkit.detectors.build import build_detector
 from fpnkit.runs import __main__ as listing
 from fpnkit.runs.results import read_images
+from tests.support import warm
 
 
 def results(run_dir: Path) -> Path:
@@ -87,7 +88,7 @@ def test_the_list_of_runs_shows_bpp_and_map(run_dir: Path, capsys: pytest.Captur
 def test_killed_in_the_middle_it_goes_on_to_the_same_result(run_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
     command = [sys.executable, "-W", "ignore", "-m", "fpnkit.evaluate", run_dir.name]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    process = subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL, env=environment)
+    process = warm.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL, env=environment)
     deadline = time.monotonic() + 120
     while not list(run_dir.glob("evaluation/*/*/images.jsonl")) or len(read_images(results(run_dir))) < 2:
         assert time.monotonic() < deadline

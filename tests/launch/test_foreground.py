@@ -40,6 +40,7 @@ def waiting() -> Iterator["subprocess.Popen[str]"]:
     process.wait()
 
 
+@pytest.mark.usefixtures("heard_hang_ups")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name)
 def test_each_signal_is_passed_on_once_and_the_second_ends_the_process(
     number: signal.Signals, waiting: "subprocess.Popen[str]"

@@ -3,6 +3,7 @@
 import os
 import signal
 import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +22,7 @@ from fpnkit.launch.watch import running, see
 from fpnkit.runs.metrics import read_metrics
 from fpnkit.runs.record import read_record, record_to_dict
 from fpnkit.runs.status import RunStatus, run_status
+from tests.support import warm
 from tests.support.launch_processes import PATIENCE, run_made
 from tests.support.run_processes import python, until
 from tests.support.train_process import write_config
@@ -28,6 +30,7 @@ from tests.support.train_process import write_config
 Begin = Callable[..., LocalLaunch]
 
 
+@pytest.mark.usefixtures("warm_processes")
 def test_a_training_asked_to_stop_saves_what_a_resume_goes_on_from(base: Path, launch: Begin, tmp_path: Path) -> None:
     config = write_config(tmp_path, tmp_path / "features", crops=500)
     launched = launch("--config", config, "--base-dir", base, module=TRAIN)
@@ -101,7 +104,7 @@ def test_an_interrupt_that_an_import_swallows_still_ends_the_training(
         "sys.exit(fpnkit.train.main(sys.argv[1:]))"
     )
     config = write_config(tmp_path, tmp_path / "features")
-    done = python(code, "--config", config, "--base-dir", base, check=False)
+    done = warm.run([sys.executable, "-c", code, "--config", str(config), "--base-dir", str(base)])
     assert done.returncode == 130, done.stderr
     if place == "training.prepare":
         told = "fpnkit.train: interrupted before training began; no run directory was made"

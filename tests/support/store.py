@@ -4,12 +4,11 @@ import atexit
 import fcntl
 import os
 import shutil
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
-from tests.support import ROOT
+from tests.support import ROOT, warm
 
 CONFIG_FILE = ROOT / "configs" / "example_sweep.yaml"
 MADE = "FPNKIT_TEST_STORE"  # where it is, or will be: all processes of a test run share one
@@ -35,17 +34,11 @@ def store() -> Path:
 
 
 def _make(home: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-m", "tests.support.make_store", str(home)],
-        cwd=ROOT,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+    command = [sys.executable, "-W", "ignore", "-m", "tests.support.make_store", str(home)]
+    done = warm.run(command, cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": "1"}, timeout=280)
     if done.returncode != 0:
         shutil.rmtree(home, ignore_errors=True)
-    assert done.returncode == 0, done.stdout
+    assert done.returncode == 0, done.stderr
 
 
 def copy_store(folder: Path) -> Path:

@@ -1,4 +1,4 @@
-"""Running `python -m fpnkit.train` as its user does."""
+"""Running `python -m fpnkit.train` as its user does, in warm processes unless a test wants a cold one."""
 
 import json
 import os
@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from fpnkit.runs.metrics import read_metrics
+from tests.support import warm
 
 CONFIG = """\
 task: fpn_compression
@@ -35,14 +36,12 @@ def command(*arguments: object) -> list[str]:
 
 def train(*arguments: object, **options: Any) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "OMP_NUM_THREADS": "1", **options.pop("env", {})}
-    return subprocess.run(command(*arguments), capture_output=True, text=True, env=environment, timeout=300, **options)
+    return warm.run(command(*arguments), env=environment, **options)
 
 
-def start(*arguments: object, **options: Any) -> subprocess.Popen[str]:
+def start(*arguments: object) -> subprocess.Popen[str]:
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(
-        command(*arguments), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment, **options
-    )
+    return warm.Popen(command(*arguments), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
 
 
 def only_run(base_dir: Path) -> Path:

@@ -17,14 +17,17 @@ from fpnkit.launch.sweep import config_path, new_sweep, sweep_state, write_sweep
 from fpnkit.runs.metrics import read_metrics
 from fpnkit.runs.record import read_record
 from fpnkit.sweep import main
+from tests.support import warm
 from tests.support.run_processes import until
 from tests.support.sweep_runs import make_run, plan
 from tests.support.train_process import write_config
 
+pytestmark = pytest.mark.usefixtures("warm_processes")
+
 
 def sweep(*arguments: object) -> "subprocess.CompletedProcess[str]":
     command = [sys.executable, "-m", "fpnkit.sweep", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=300)
+    return warm.run(command)
 
 
 @dataclass
@@ -92,21 +95,22 @@ def test_the_command_typed_again_trains_nothing_and_a_seed_joins(done: Done) -> 
 @pytest.fixture
 def begin(tmp_path: Path) -> "Iterator[Callable[..., subprocess.Popen[bytes]]]":
     """Starts sweeps whose output goes to the file `out`; those still alive are killed, with their trainings."""
-    started: list[psutil.Popen] = []
+    started: list[subprocess.Popen[bytes]] = []
 
-    def start(*arguments: object) -> psutil.Popen:
+    def start(*arguments: object) -> "subprocess.Popen[bytes]":
         with open(tmp_path / "out", "wb") as out:
             command = [sys.executable, "-m", "fpnkit.sweep", *map(str, arguments)]
-            process = psutil.Popen(command, stdout=out, stderr=subprocess.DEVNULL, start_new_session=True)
+            process = warm.Popen(command, stdout=out, stderr=subprocess.DEVNULL, start_new_session=True)
         started.append(process)
         return process
 
     yield start
     for process in started:
-        if process.is_running():
-            for each in (process, *process.children(recursive=True)):
+        if process.poll() is None:
+            for each in psutil.Process(process.pid).children(recursive=True):
                 each.kill()
-        process.wait()
+            process.kill()
+        process.wait(timeout=30)
 
 
 def test_a_sweep_outlives_its_runs_stops_on_request_and_goes_on(

@@ -3,6 +3,7 @@
 import json
 import os
 import pickle
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from fpnkit.config.schema import ShapesDetector
 from fpnkit.detectors.build import build_detector
 from fpnkit.runs.record import read_record
 from fpnkit.runs.settings import whole_settings
-from tests.support.train_process import lines, only_run, status, train, write_config
+from tests.support.train_process import command, lines, only_run, status, train, write_config
 
 
 def test_the_run_directory_is_the_last_line_and_what_was_learned_stands_before_it(finished: Path) -> None:
@@ -92,7 +93,8 @@ def test_a_run_directory_holds_every_file_of_the_contract(finished: Path) -> Non
 
 
 def test_config_used_alone_reproduces_the_run(finished: Path, tmp_path: Path) -> None:
-    done = train("--config", finished / "config_used.yaml", "--base-dir", tmp_path / "again")
+    cold = command("--config", finished / "config_used.yaml", "--base-dir", tmp_path / "again")
+    done = subprocess.run(cold, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     again = only_run(tmp_path / "again")
     assert lines(again) == lines(finished)

@@ -1,14 +1,15 @@
 """How a training ends and goes on: real processes, signals and full disks."""
 
 import json
-import resource
 import shutil
 import signal
+import sys
 from pathlib import Path
 
 import pytest
 import torch
 
+from tests.support import warm
 from tests.support.train_process import lines, only_run, start, status, train, wait_for_lines, write_config
 
 
@@ -90,6 +91,7 @@ def test_killed_and_resumed_equals_uninterrupted(finished: Path, config: Path, t
     assert len(list(path.glob("train_*.log"))) == 2
 
 
+@pytest.mark.usefixtures("heard_hang_ups")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name)
 def test_a_signal_saves_and_exits_130(number: signal.Signals, features: Path, tmp_path: Path) -> None:
     config = write_config(tmp_path, features, crops=500)
@@ -126,12 +128,13 @@ def test_a_full_disk_while_saving_leaves_the_old_checkpoint_whole(finished: Path
     first = train("--config", config, "--base-dir", base_dir, "--epochs", 1)
     assert first.returncode == 0, first.stderr
     before = (only_run(base_dir) / "last.pth").stat().st_size
-    limit = before // 2
-
-    def limited() -> None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
-
-    done = train("--config", config, "--base-dir", tmp_path / "full", preexec_fn=limited)
+    limited = (
+        "import resource, runpy, sys\n"
+        f"resource.setrlimit(resource.RLIMIT_FSIZE, ({before // 2}, {before // 2}))\n"
+        "runpy.run_module('fpnkit.train', run_name='__main__', alter_sys=True)"
+    )
+    arguments = ["--config", str(config), "--base-dir", str(tmp_path / "full")]
+    done = warm.run([sys.executable, "-W", "ignore", "-c", limited, *arguments])
     path = only_run(tmp_path / "full")
     assert done.returncode == 1
     assert f"{path}/last.pth: could not be written: File too large" in done.stderr

@@ -16,7 +16,7 @@ from fpnkit.runs.writer import RunWriter
 from fpnkit.torch_files import load_checkpoint
 from fpnkit.training.diagnostics import diagnostics_writer
 from fpnkit.training.loop import Outcome, train
-from tests.support import ROOT, tiny
+from tests.support import ROOT, tiny, warm
 from tests.support.trainings_alike import Interrupted, assert_same_state, lines
 
 
@@ -105,7 +105,8 @@ for seed in (100, 101, 102):
     bits += 8 * sum(len(stream.payload) for stream in streams.levels.values())
 print(trained.epoch, bits / sum(tiny.features(seed).original_pixels for seed in (100, 101, 102)))
 """
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    done = warm.run([sys.executable, "-c", code], cwd=ROOT)
+    assert done.returncode == 0, done.stderr
     epoch, bpp = done.stdout.split()
     best = min((line for line in read_metrics(uninterrupted / "metrics.jsonl") if line.split == "val"), key=_loss)
     assert int(epoch) == best.epoch

@@ -13,6 +13,8 @@ from fpnkit.launch.sweep import sweep_ids
 from fpnkit.widgets.training.example import LAMBDAS, ExampleSweep
 from tests.support.store import CONFIG_FILE, copy_store
 
+pytestmark = pytest.mark.usefixtures("warm_processes")
+
 
 @pytest.fixture
 def base(tmp_path: Path) -> Iterator[Path]:

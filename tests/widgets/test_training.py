@@ -29,6 +29,8 @@ from tests.support.sweep_runs import make_run, plan
 from tests.support.train_process import write_config
 from tests.support.training_panels import simulate, training_panels, update_until
 
+pytestmark = pytest.mark.usefixtures("warm_processes")
+
 PNG = b"\x89PNG\r\n\x1a\n"
 
 
@@ -286,6 +288,7 @@ def test_runs_of_a_sweep_wait_while_its_process_lives_and_are_missing_once_it_ha
     told = re.findall(r"λ (\S+) .*?>(\S \w+)</span>", panel.live.strip.value)
     assert told == [("1e-4", "– missing"), ("1e-3", "✔ finished"), ("2e-3", "… waiting")]  # the first: not its to train
     panel.live.kill()
+    until(lambda: not launched.lives())  # the panel looks only once in these five seconds
     clock.seconds += 5
     update_until(panel, lambda: "■ ended" in panel.live.head.value)
     assert "waiting" not in panel.live.strip.value

@@ -18,6 +18,8 @@ from tests.support.sweep_runs import make_run, plan
 from tests.support.train_process import write_config
 from tests.support.training_panels import training_panels, update_until
 
+pytestmark = pytest.mark.usefixtures("warm_processes")
+
 Open = Callable[..., TrainingPanel]
 
 
