@@ -30,10 +30,11 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from fpnkit.errors import StreamError
 from fpnkit.foundation.varints import ByteReader, varints
@@ -43,6 +44,7 @@ MAGIC = b"FPN"
 VERSION = 1
 SUFFIX = ".fpn"
 CODECS = {1: "factorized"}
+SHARED = "shared"
 MAX_LEVELS = 15
 MAX_SIDE = 65535  # pixels, of images and canvas
 MAX_AREA = 2**26  # pixels of the canvas, 8192 x 8192
@@ -55,6 +57,7 @@ _SMALLEST = _START_BYTES + 1 + 4 + 8 + 1 + 2 * _U32.size  # one level without pa
 _EXPLICIT = 255  # in place of a level's exponent
 
 Size = tuple[int, int]  # (height, width)
+Bits = TypeVar("Bits", int, float)
 
 
 @dataclass(frozen=True)
@@ -114,6 +117,19 @@ def read(data: bytes) -> StreamFile:
     stream = StreamFile(CODECS[codec], model_hash, geometry, sizes, payloads, symbols_crc)
     _check(stream)
     return stream
+
+
+def attributed(payloads: Iterable[tuple[Sequence[str], Bits]]) -> dict[str, Bits]:
+    """(levels that a payload serves, its bits) → bits by level.
+
+    A level has the bits of the payloads that serve it alone. Which level those of the others belong to cannot be said:
+    they are `shared`.
+    """
+    bits: dict[str, Bits] = {}
+    for levels, count in payloads:
+        name = levels[0] if len(levels) == 1 else SHARED
+        bits[name] = bits[name] + count if name in bits else count
+    return bits
 
 
 def read_file(path: Path) -> StreamFile:

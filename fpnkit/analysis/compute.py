@@ -19,6 +19,7 @@ from fpnkit.analysis.statistics.relations import LevelRelations
 from fpnkit.analysis.statistics.sensitivity import level_sensitivity, metrics
 from fpnkit.analysis.statistics.spectrum import RadialSpectrum
 from fpnkit.analysis.subject import Bench, Subject
+from fpnkit.codecs.base import Codec, InspectableCodec
 from fpnkit.data.windows import Features
 from fpnkit.detectors.base import Detections, Detector
 from fpnkit.evaluation.task import SELF_MAP_SCORE
@@ -59,20 +60,21 @@ def codec_tables(subject: Subject) -> Tables:
     truth, before, after = [], [], []
     for index, features in bench.each("codec"):
         image = GroundTruth.of(bench.images[index])
-        streams = codec.encode(features.pyramid)
+        streams = codec.encode(features.pyramid, features.geometry)
         decoded = codec.decode(streams)
-        coded = codec.coded_latents(features.pyramid)
-        latents.update(coded)
+        if isinstance(codec, InspectableCodec):
+            latents.update(codec.coded_latents(features.pyramid, features.geometry))
         errors.update(features.pyramid, decoded)
         spectrum.update(_difference(features.pyramid, decoded))
-        for name, stream in streams.levels.items():
+        estimates = streams.bits_level_estimated()
+        for name, payload_bits in streams.bits_level().items():
             bits.append(
                 {
                     "image": image.image_id,
                     "level": name,
                     "pixels": features.original_pixels,
-                    "estimated_bits": coded[name].bits.double().sum().item(),
-                    "payload_bits": 8 * len(stream.payload),
+                    "estimated_bits": estimates[name],
+                    "payload_bits": payload_bits,
                 }
             )
         found = [detect(bench.detector, pyramid, features) for pyramid in (features.pyramid, decoded)]
@@ -80,17 +82,24 @@ def codec_tables(subject: Subject) -> Tables:
         truth.append(image)
         before.append(found[0])
         after.append(found[1])
-    _tell_of_dead_levels(latents.channels())
     return {
         "image_bits": pd.DataFrame(bits),
-        "latent_channels": latents.channels(),
-        "latent_histogram": latents.histogram(codec),
+        **_latent_tables(codec, latents),
         "channel_loss": errors.channels(),
         "level_loss": errors.levels(),
         "error_spectrum": spectrum.table(),
         "objects": pd.DataFrame(objects, columns=list(OBJECT_COLUMNS)),
         "task": _task(truth, before, after),
     }
+
+
+def _latent_tables(codec: Codec, latents: LatentStatistics) -> Tables:
+    """Of a codec that shows its latents; none of another one."""
+    if not isinstance(codec, InspectableCodec):
+        log.info("the codec does not show its latents: no tables and figures of them")
+        return {}
+    _tell_of_dead_levels(latents.channels())
+    return {"latent_channels": latents.channels(), "latent_histogram": latents.histogram(codec)}
 
 
 def _tell_of_dead_levels(channels: pd.DataFrame) -> None:

@@ -17,6 +17,7 @@ from fpnkit.analysis.compute import detect
 from fpnkit.analysis.parts import FOLDER, Tables
 from fpnkit.analysis.statistics import maps as shown
 from fpnkit.analysis.subject import Subject
+from fpnkit.codecs.base import InspectableCodec
 from fpnkit.evaluation.task import SELF_MAP_SCORE
 from fpnkit.foundation.files import write_bytes
 
@@ -54,14 +55,15 @@ def shown_tables(
 def _one(subject: Subject, index: int, number: int, mosaics: bool) -> Tables:
     codec, bench = subject.trained.codec, subject.bench
     features = bench.features.load(index)
-    decoded = codec.decode(codec.encode(features.pyramid))
+    decoded = codec.decode(codec.encode(features.pyramid, features.geometry))
     before, after = (detect(bench.detector, pyramid, features) for pyramid in (features.pyramid, decoded))
-    coded = codec.coded_latents(features.pyramid)
     tables = {
-        f"bits_map_{number}": shown.bits_map(coded, codec.spec, features.pyramid, features.geometry),
         f"energy_map_{number}": shown.energy_map(features.pyramid, decoded, codec.spec, features.geometry),
         f"boxes_{number}": shown.boxes(before, after, SELF_MAP_SCORE, bench.categories),
     }
+    if isinstance(codec, InspectableCodec):
+        coded = codec.coded_latents(features.pyramid, features.geometry)
+        tables[f"bits_map_{number}"] = shown.bits_map(coded, codec.spec, features.pyramid, features.geometry)
     if mosaics:
         for name, level in features.pyramid.items():
             tables[f"mosaic_{name}"] = shown.mosaic(level[0], decoded[name][0])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fpnkit import container
-from fpnkit.codecs.base import LevelStream, Streams
+from fpnkit.codecs.base import Payload, Streams
 from fpnkit.codecs.coder import CodedImage, CoderInput, ReceivedFeatures
 from fpnkit.codecs.saved import TrainedCodec
 from fpnkit.container import StreamFile
@@ -25,19 +25,18 @@ class LearnedCoder:
 
     def encode(self, source: CoderInput) -> CodedImage:
         """Raises `PyramidError` for features, `StreamError` for sizes, that cannot be coded."""
-        streams = self._codec.encode(source.pyramid)
-        levels = [streams.levels[name] for name in self._codec.spec.names]
+        streams = self._codec.encode(source.pyramid, source.geometry)
+        names = self._codec.spec.names
         stream = StreamFile(
             self.name,
             self._hash,
             source.geometry,
-            tuple(level.size for level in levels),
-            tuple(level.payload for level in levels),
+            tuple(streams.sizes[name] for name in names),
+            tuple(streams.payloads[name].data for name in names),
             streams.symbols_crc,
         )
         self._check_sizes(stream)
-        bits = {name: 8 * len(level.payload) for name, level in streams.levels.items()}
-        return CodedImage(container.write(stream), bits, streams.bits_estimated)
+        return CodedImage(container.write(stream), streams.bits_level(), streams.bits_level_estimated())
 
     def decode(self, data: bytes) -> ReceivedFeatures:
         """Raises `StreamError` for whatever this model did not code."""
@@ -46,11 +45,10 @@ class LearnedCoder:
     def decode_stream(self, stream: StreamFile) -> ReceivedFeatures:
         """`decode` of a file that was read already."""
         self.check(stream)
-        levels = {
-            name: LevelStream(payload, size)
-            for name, payload, size in zip(self._codec.spec.names, stream.payloads, stream.sizes, strict=True)
-        }
-        pyramid = self._codec.decode(Streams(levels, stream.symbols_crc))
+        names = self._codec.spec.names
+        payloads = {name: Payload(data, (name,)) for name, data in zip(names, stream.payloads, strict=True)}
+        sizes = dict(zip(names, stream.sizes, strict=True))
+        pyramid = self._codec.decode(Streams(payloads, sizes, stream.symbols_crc, stream.geometry))
         return ReceivedFeatures(pyramid, stream.geometry)
 
     def check(self, stream: StreamFile) -> None:
