@@ -1,4 +1,4 @@
-"""What `python -m fpnkit.evaluate` left in a run: evaluation/<dataset>/<checkpoint hash>/summary.json."""
+"""What `python -m fpnkit.evaluate` left in a run: evaluation/<dataset>/<checkpoint hash>[/q<quality>]/summary.json."""
 
 import json
 import os
@@ -17,11 +17,16 @@ _NO_RESULT = ("schema_version", "lmbda", "quality", "epoch")  # given, or of the
 
 @dataclass(frozen=True)
 class Evaluation:
-    """One checkpoint on one data set."""
+    """One checkpoint on one data set, at one quality where the codec has several."""
 
     dataset: str
     checkpoint: str  # hash
     values: Mapping[str, Any]  # of summary.json
+
+    @property
+    def quality(self) -> float | None:
+        """On the codec's curve; None: it has one rate."""
+        return self.number("quality")
 
     def number(self, key: str) -> float | None:
         """A value such as `bpp` or `map`; None where it was not measured."""
@@ -46,13 +51,15 @@ def read_evaluations(run_dir: Path | str) -> list[Evaluation]:
     found = []
     for dataset in _directories(os.path.join(run_dir, layout.EVALUATION)):
         for checkpoint in _directories(dataset.path):
-            try:
-                with open(os.path.join(checkpoint.path, layout.SUMMARY), "rb") as file:
-                    time, values = os.fstat(file.fileno()).st_mtime_ns, from_json(json.load(file))
-            except (OSError, ValueError, RecursionError):
-                continue
-            if isinstance(values, dict):
-                found.append((time, Evaluation(dataset.name, checkpoint.name, values)))
+            qualities = (each for each in _directories(checkpoint.path) if layout.is_quality(each.name))
+            for directory in (checkpoint, *qualities):
+                try:
+                    with open(os.path.join(directory.path, layout.SUMMARY), "rb") as file:
+                        time, values = os.fstat(file.fileno()).st_mtime_ns, from_json(json.load(file))
+                except (OSError, ValueError, RecursionError):
+                    continue
+                if isinstance(values, dict):
+                    found.append((time, Evaluation(dataset.name, checkpoint.name, values)))
     return [evaluation for _, evaluation in sorted(found, key=lambda item: item[0])]
 
 
