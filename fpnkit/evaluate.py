@@ -76,7 +76,7 @@ def _job(candidate: TrainedRun, task: Task) -> Job:
             f"found another one ({task.detector.name}, {found[:8]})"
         )
     log.info("run %s: best model of epoch %d, hash %s", path.name, trained.epoch, trained.hash)
-    directory = path / layout.EVALUATION / task.images.name / trained.hash
+    directory = layout.evaluation_directory(path, task.images.name, trained.hash)
     origin = Origin(path.name, trained.hash, trained.epoch, lmbda=trained.config.loss.lmbda)
     return Job(LearnedCoder(trained), directory, origin)
 
@@ -84,8 +84,9 @@ def _job(candidate: TrainedRun, task: Task) -> Job:
 def _describe(path: Path, summary: Summary) -> str:
     """Everything in a few lines, with what can be told apart and what cannot."""
     s = summary
+    directory = layout.evaluation_directory(path, s.dataset, str(s.checkpoint), s.quality)
     lines = [
-        f"{s.run} on {s.dataset} ({s.images} images): {path / layout.EVALUATION / s.dataset / str(s.checkpoint)}",
+        f"{s.run} on {s.dataset} ({s.images} images): {directory}",
         f"  rate      {s.bpp:.4f} bpp of file bytes, {s.kb_per_image:.2f} KB per image"
         + (f"; estimated {s.bpp_estimated:.4f}, headers {s.bpp_header:.4f} bpp" if s.bpp_estimated is not None else ""),
         f"  SNR       {', '.join(f'{level} {value:.1f} dB' for level, value in s.snr_db.items())}",

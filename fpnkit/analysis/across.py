@@ -60,7 +60,7 @@ def _entry(subject: Subject, tables: Tables) -> Entry:
 def across_drawings(entries: Sequence[Entry]) -> list[Drawing]:
     """From the tables of several analyses."""
     by_level, by_size, scores = rates(entries), losses(entries), task(entries)
-    return [
+    drawings = [
         Drawing(
             "bits_per_level",
             _SECTION,
@@ -102,6 +102,7 @@ def across_drawings(entries: Sequence[Entry]) -> list[Drawing]:
             lambda: figure_of(plots.plot_task_by_rate(scores)),
         ),
     ]
+    return [each for each in drawings if each.name != "dead_latents" or "dead_share" in by_level]
 
 
 def _dead(by_level: pd.DataFrame) -> Figure:

@@ -16,7 +16,7 @@ BITS, LOSS = "Bits", "Losses"
 
 def bits_drawings(tables: Tables, epochs: pd.DataFrame) -> list[Drawing]:
     """From the tables of `compute.codec_tables` and the run's metrics."""
-    bits, latents = tables["image_bits"], tables["latent_channels"]
+    bits = tables["image_bits"]
     return [
         Drawing(
             "bits_per_level",
@@ -26,6 +26,30 @@ def bits_drawings(tables: Tables, epochs: pd.DataFrame) -> list[Drawing]:
             bits,
             lambda: figure_of(plots.plot_bits_per_level(bits)),
         ),
+        *(_latent_drawings(tables) if "latent_channels" in tables else []),
+        Drawing(
+            "rate_gap",
+            BITS,
+            "Estimate against bytes.",
+            "Each dot is one level of one image; real payloads end on whole bytes and carry the coder's state, "
+            "so that small ones lie a few bytes above 0.",
+            bits,
+            lambda: figure_of(plots.plot_rate_gap(bits)),
+        ),
+        Drawing(
+            "epochs",
+            BITS,
+            "How it came about.",
+            "Rate and SNR of each level in validation: where curves cross, training moved bits from level to level.",
+            epochs,
+            lambda: _epochs(epochs),
+        ),
+    ]
+
+
+def _latent_drawings(tables: Tables) -> list[Drawing]:
+    latents = tables["latent_channels"]
+    return [
         Drawing(
             "bits_per_channel",
             BITS,
@@ -50,23 +74,6 @@ def bits_drawings(tables: Tables, epochs: pd.DataFrame) -> list[Drawing]:
             "total. Few images make all entropies a little too small.",
             latents,
             lambda: figure_of(plots.plot_density_gap(latents)),
-        ),
-        Drawing(
-            "rate_gap",
-            BITS,
-            "Estimate against bytes.",
-            "Each dot is one level of one image; real payloads end on whole bytes and carry the coder's state, "
-            "so that small ones lie a few bytes above 0.",
-            bits,
-            lambda: figure_of(plots.plot_rate_gap(bits)),
-        ),
-        Drawing(
-            "epochs",
-            BITS,
-            "How it came about.",
-            "Rate and SNR of each level in validation: where curves cross, training moved bits from level to level.",
-            epochs,
-            lambda: _epochs(epochs),
         ),
     ]
 

@@ -19,6 +19,7 @@ from fpnkit.analysis.statistics.relations import LevelRelations
 from fpnkit.analysis.statistics.sensitivity import level_sensitivity, metrics
 from fpnkit.analysis.statistics.spectrum import RadialSpectrum
 from fpnkit.analysis.subject import CachedBench, Subject
+from fpnkit.codecs.base import Codec, InspectableCodec
 from fpnkit.data.windows import Features
 from fpnkit.detectors.base import Detections
 from fpnkit.metrics.coco_format import GroundTruth
@@ -61,7 +62,8 @@ def codec_tables(subject: Subject) -> Tables:
         sample = bench.images[index]
         image, sent = GroundTruth.of(sample), subject.send(sample.image, features)
         decoded = sent.features.pyramid
-        latents.update(codec.coded_latents(features.pyramid))
+        if isinstance(codec, InspectableCodec):
+            latents.update(codec.coded_latents(features.pyramid, features.geometry))
         errors.update(features.pyramid, decoded)
         spectrum.update(_difference(features.pyramid, decoded))
         for name, payload_bits in sent.coded.bits_level.items():
@@ -79,17 +81,24 @@ def codec_tables(subject: Subject) -> Tables:
         truth.append(image)
         before.append(clean)
         after.append(sent.detections)
-    _tell_of_dead_levels(latents.channels())
     return {
         "image_bits": pd.DataFrame(bits),
-        "latent_channels": latents.channels(),
-        "latent_histogram": latents.histogram(codec),
+        **_latent_tables(codec, latents),
         "channel_loss": errors.channels(),
         "level_loss": errors.levels(),
         "error_spectrum": spectrum.table(),
         "objects": pd.DataFrame(objects, columns=list(OBJECT_COLUMNS)),
         "task": _task(truth, before, after),
     }
+
+
+def _latent_tables(codec: Codec, latents: LatentStatistics) -> Tables:
+    """Of a codec that shows its latents; none of another one."""
+    if not isinstance(codec, InspectableCodec):
+        log.info("the codec does not show its latents: no tables and figures of them")
+        return {}
+    _tell_of_dead_levels(latents.channels())
+    return {"latent_channels": latents.channels(), "latent_histogram": latents.histogram(codec)}
 
 
 def _tell_of_dead_levels(channels: pd.DataFrame) -> None:

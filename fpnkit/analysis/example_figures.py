@@ -27,7 +27,8 @@ def shown_drawings(tables: Tables, photos: Sequence[Photo]) -> list[Drawing]:
 
 
 def _of_image(tables: Tables, photo: Photo) -> list[Drawing]:
-    boxes, bits, energy = (tables[f"{kind}_{photo.number}"] for kind in ("boxes", "bits_map", "energy_map"))
+    boxes, energy = tables[f"boxes_{photo.number}"], tables[f"energy_map_{photo.number}"]
+    bits = tables.get(f"bits_map_{photo.number}")  # of codecs that show their latents
     return [
         Drawing(
             f"boxes_{photo.number}",
@@ -38,15 +39,7 @@ def _of_image(tables: Tables, photo: Photo) -> list[Drawing]:
             partial(boxes_figure, photo, boxes),
             wide=True,
         ),
-        Drawing(
-            f"bits_map_{photo.number}",
-            SECTION,
-            f"Image {photo.image}: where the bits went.",
-            "Bits of all latent channels over the pixels below; each map has its own scale, from least to most.",
-            bits,
-            partial(bits_figure, photo, bits),
-            wide=True,
-        ),
+        *([] if bits is None else [_bits_map(photo, bits)]),
         Drawing(
             f"energy_map_{photo.number}",
             SECTION,
@@ -57,6 +50,18 @@ def _of_image(tables: Tables, photo: Photo) -> list[Drawing]:
             wide=True,
         ),
     ]
+
+
+def _bits_map(photo: Photo, bits: pd.DataFrame) -> Drawing:
+    return Drawing(
+        f"bits_map_{photo.number}",
+        SECTION,
+        f"Image {photo.image}: where the bits went.",
+        "Bits of all latent channels over the pixels below; each map has its own scale, from least to most.",
+        bits,
+        partial(bits_figure, photo, bits),
+        wide=True,
+    )
 
 
 def _mosaic(level: str, table: pd.DataFrame, photo: Photo) -> Drawing:

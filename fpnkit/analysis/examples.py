@@ -16,6 +16,7 @@ from PIL import Image
 from fpnkit.analysis.parts import FOLDER, Tables
 from fpnkit.analysis.statistics import maps as shown
 from fpnkit.analysis.subject import Subject
+from fpnkit.codecs.base import InspectableCodec
 from fpnkit.foundation.files import write_bytes
 from fpnkit.metrics.detection import SELF_MAP_SCORE
 
@@ -55,12 +56,13 @@ def _one(subject: Subject, pixels: torch.Tensor, index: int, number: int, mosaic
     features = bench.cached(index)
     sent = subject.send(pixels, features)
     before, after, decoded = bench.detect(features), sent.detections, sent.features.pyramid
-    coded = codec.coded_latents(features.pyramid)
     tables = {
-        f"bits_map_{number}": shown.bits_map(coded, codec.spec, features.pyramid, features.geometry),
         f"energy_map_{number}": shown.energy_map(features.pyramid, decoded, codec.spec, features.geometry),
         f"boxes_{number}": shown.boxes(before, after, SELF_MAP_SCORE, bench.categories),
     }
+    if isinstance(codec, InspectableCodec):
+        coded = codec.coded_latents(features.pyramid, features.geometry)
+        tables[f"bits_map_{number}"] = shown.bits_map(coded, codec.spec, features.pyramid, features.geometry)
     if mosaics:
         for name, level in features.pyramid.items():
             tables[f"mosaic_{name}"] = shown.mosaic(level[0], decoded[name][0])

@@ -24,9 +24,18 @@ class LevelReport:
     level: str  # p<k> where its sides are those of the canvas over 2^k, else its number
     height: int
     width: int
-    bytes: int
+    bytes: int  # of the payloads that serve it alone
     bpp: float
     share: float  # of the file's bytes
+
+
+@dataclass(frozen=True)
+class PayloadReport:
+    """One payload of a file."""
+
+    name: str
+    levels: tuple[str, ...]  # that it serves
+    bytes: int
 
 
 @dataclass(frozen=True)
@@ -46,6 +55,10 @@ class FileReport:
     header_bytes: int
     header_bpp: float
     levels: tuple[LevelReport, ...]
+    quality: float | None
+    payloads: tuple[PayloadReport, ...]
+    shared_bytes: int  # of payloads that serve several levels
+    shared_bpp: float
 
 
 def inspect_files(paths: Sequence[Path], base_dir: Path, *, as_json: bool) -> None:
@@ -88,12 +101,19 @@ def _hashes(run_dir: Path) -> set[str]:
 
 def report(path: Path, stream: StreamFile, runs: Sequence[str]) -> FileReport:
     """Everything about one file."""
-    header = stream.header_bytes
-    payloads = [len(payload) for payload in stream.payloads]
-    total, pixels = header + sum(payloads), stream.geometry.original[0] * stream.geometry.original[1]
+    header, names = stream.header_bytes, _names(stream)
+    total, pixels = header + stream.payload_bytes, stream.geometry.original[0] * stream.geometry.original[1]
+    served = [tuple(names[level] for level in payload.levels) for payload in stream.payloads]
+    sizes = [len(payload.data) for payload in stream.payloads]
+    own = container.attributed(zip(served, sizes, strict=True))
+    shared = own.get(container.SHARED, 0)
     levels = tuple(
-        LevelReport(name, *size, payload, bpp(8 * payload, pixels), payload / total)
-        for name, size, payload in zip(_names(stream), stream.sizes, payloads, strict=True)
+        LevelReport(name, *size, own.get(name, 0), bpp(8 * own.get(name, 0), pixels), own.get(name, 0) / total)
+        for name, size in zip(names, stream.sizes, strict=True)
+    )
+    payloads = tuple(
+        PayloadReport(payload.name or served_levels[0], served_levels, size)
+        for payload, served_levels, size in zip(stream.payloads, served, sizes, strict=True)
     )
     return FileReport(
         str(path),
@@ -106,6 +126,10 @@ def report(path: Path, stream: StreamFile, runs: Sequence[str]) -> FileReport:
         header_bytes=header,
         header_bpp=bpp(8 * header, pixels),
         levels=levels,
+        quality=stream.quality,
+        payloads=payloads,
+        shared_bytes=shared,
+        shared_bpp=bpp(8 * shared, pixels),
     )
 
 
@@ -125,12 +149,14 @@ def describe(about: FileReport, base_dir: Path) -> str:
     made_by = ", ".join(about.runs) or f"no run with this model was found in {base_dir}"
     lines = [
         f"{about.file}: {about.bytes} bytes, {about.bpp:.4f} bpp",
-        f"  codec    {about.codec}",
+        f"  codec    {about.codec}" + ("" if about.quality is None else f", quality {about.quality:g}"),
         f"  model    {about.model_hash}: {made_by}",
         f"  image    {_size(about.original)} pixels (height x width)",
         f"  canvas   {_size(about.canvas)}, content {_size(about.content)} at {about.offset[0]}, {about.offset[1]}",
     ]
     rows = [(item.level, f"{item.height} x {item.width}", item.bytes, item.bpp) for item in about.levels]
+    if about.shared_bytes:
+        rows.append((container.SHARED, "", about.shared_bytes, about.shared_bpp))
     rows.append(("header", "", about.header_bytes, about.header_bpp))
     lines += [
         f"  {name:<8} {size:>11} {count:>10} bytes {100 * count / about.bytes:6.1f} % {rate:9.4f} bpp"

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import zlib
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from torch import Tensor, nn
 
 from fpnkit.codecs.standardise import Standardiser
+from fpnkit.container import attributed
+from fpnkit.errors import UserError
+from fpnkit.geometry import ImageGeometry
 from fpnkit.pyramid import Pyramid, PyramidSpec
 
 
@@ -19,31 +23,42 @@ class CodecOutput:
     """What a pyramid became on its way through the codec."""
 
     reconstruction: Pyramid  # in the units of the input
-    bits: Mapping[str, Tensor]  # level → estimated bits of the whole batch, a scalar
-    latents: Mapping[str, Tensor]  # level → (batch, latent channel, height, width), noisy or rounded
+    bits: Mapping[str, Tensor]  # level or `shared` → (batch, …) estimated bits of each element that is coded
+    latents: Mapping[str, Tensor]  # level or `shared` → (batch, latent channel, height, width), noisy or rounded
 
 
 @dataclass(frozen=True)
-class LevelStream:
-    """One level of one image as the entropy coder wrote it."""
+class Payload:
+    """A part of a stream as the entropy coder wrote it."""
 
-    payload: bytes
-    size: tuple[int, int]  # (height, width) of the level before padding
+    data: bytes
+    levels: tuple[str, ...]  # that it serves, finest first
 
 
 @dataclass(frozen=True)
 class Streams:
     """One image, coded."""
 
-    levels: Mapping[str, LevelStream]
+    payloads: Mapping[str, Payload]  # by name; one that serves a level alone may have the level's name
+    sizes: Mapping[str, tuple[int, int]]  # level → (height, width)
     symbols_crc: int  # CRC-32 of all symbols, see `symbols_crc`
-    bits_estimated: Mapping[str, float] = field(default_factory=dict, compare=False)  # level → bits; known on encoding
+    geometry: ImageGeometry
+    quality: float | None = None
+    bits_estimated: Mapping[str, float] = field(default_factory=dict, compare=False)  # payload → bits; on encoding
+
+    def bits_level(self) -> dict[str, int]:
+        """Bits of the payloads by level, or `shared`: see `attributed`."""
+        return attributed((each.levels, 8 * len(each.data)) for each in self.payloads.values())
+
+    def bits_level_estimated(self) -> dict[str, float]:
+        """The same of the estimates."""
+        return attributed((self.payloads[name].levels, bits) for name, bits in self.bits_estimated.items())
 
 
 def symbols_crc(symbols: Tensor, before: int = 0) -> int:
-    """CRC-32 of a level's symbols as int32, lowest byte first, in the order channel, row, column.
+    """CRC-32 of a payload's symbols as int32, lowest byte first, in the order channel, row, column.
 
-    `before` is that of the levels in front of it.
+    `before` is that of the payloads in front of it.
     """
     return zlib.crc32(np.ascontiguousarray(symbols.cpu().numpy(), "<i4").data, before)
 
@@ -69,7 +84,12 @@ class Codec(nn.Module, ABC):
 
     In training mode the latents carry uniform noise in place of rounding (Ballé et al. 2017, arXiv:1611.01704); in
     evaluation mode they are rounded, and `forward` reconstructs exactly what `decode(encode(pyramid))` gives.
+
+    The geometry says which part of the canvas is picture and not padding; the sender and the receiver know it. The
+    quality is a number on the curve of a codec of several rates.
     """
+
+    qualities: tuple[float, float] | None = None  # lowest and highest; None: one rate, and no quality is taken
 
     def __init__(self, spec: PyramidSpec) -> None:
         super().__init__()
@@ -77,8 +97,13 @@ class Codec(nn.Module, ABC):
         self.standardiser = Standardiser(spec)
 
     @abstractmethod
-    def forward(self, pyramid: Pyramid) -> CodecOutput:
-        """Levels (batch, channel, height, width) of any height and width."""
+    def forward(
+        self, pyramid: Pyramid, geometry: Sequence[ImageGeometry] | None = None, quality: Tensor | None = None
+    ) -> CodecOutput:
+        """Levels (batch, channel, height, width) of any height and width.
+
+        `geometry`: of each image or crop; None: all of it is picture. `quality`: (batch,).
+        """
 
     @abstractmethod
     def aux_loss(self) -> Tensor:
@@ -98,20 +123,39 @@ class Codec(nn.Module, ABC):
         self.make_tables()
 
     @abstractmethod
-    def encode(self, pyramid: Pyramid) -> Streams:
-        """Code one image (batch 1); needs updated tables and evaluation mode.
+    def encode(self, pyramid: Pyramid, geometry: ImageGeometry, quality: float | None = None) -> Streams:
+        """Code one image (batch 1) in evaluation mode.
 
-        Raises `PyramidError` for features that cannot be coded: NaN, infinite, beyond all proportion.
+        Raises `PyramidError` for features that cannot be coded: NaN, infinite, beyond all proportion; `UserError`
+        before `update_tables`, and for a quality that the codec does not have.
         """
 
     @abstractmethod
     def decode(self, streams: Streams) -> Pyramid:
         """The inverse up to quantisation; raises `StreamError` for whatever `encode` did not make."""
 
-    @abstractmethod
-    def coded_latents(self, pyramid: Pyramid) -> Mapping[str, CodedLatents]:
-        """Level → what `encode` would code of one image (batch 1), and the estimated bits of each element."""
+    def require_quality(self, quality: float | None) -> None:
+        """Raise `UserError` unless it lies on the codec's curve, or there is none where the codec has one rate."""
+        if self.qualities is None:
+            if quality is not None:
+                raise UserError(f"quality: required none, the codec has one rate; found {quality:g}")
+        elif quality is None or not self.qualities[0] <= quality <= self.qualities[1]:
+            low, high = self.qualities
+            raise UserError(
+                f"quality: required a number from {low:g} to {high:g}, found {'none' if quality is None else quality}"
+            )
 
-    @abstractmethod
+
+@runtime_checkable
+class InspectableCodec(Protocol):
+    """What a codec may offer beyond coding: a look at its latents and at what its entropy model expects of them."""
+
+    def coded_latents(
+        self, pyramid: Pyramid, geometry: ImageGeometry, quality: float | None = None
+    ) -> Mapping[str, CodedLatents]:
+        """Level → what `encode` would code of one image (batch 1), and the estimated bits of each element."""
+        ...
+
     def latent_density(self, level: str, symbols: Tensor) -> LatentDensity:
         """The learned density of a level at `symbols` (whole numbers); needs updated tables."""
+        ...

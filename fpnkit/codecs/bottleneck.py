@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fpnkit.errors import StreamError
+from fpnkit.errors import StreamError, UserError
 
 with warnings.catch_warnings():  # of torch_geometric, which compressai imports and which nobody here can mend
     warnings.filterwarnings("ignore", "`torch.jit.script` is deprecated", FutureWarning)
@@ -54,19 +54,18 @@ class Bottleneck(EntropyBottleneck):  # type: ignore[misc]
         return latents
 
     def encode(self, symbols: Tensor) -> bytes:
-        """int32 (channel, height, width), none beyond `LARGEST_SYMBOL`."""
+        """int32 (channel, height, width), none beyond `LARGEST_SYMBOL`; raises `UserError` without coding tables."""
+        tables = self._tables()
         values, channels = symbols.flatten().tolist(), self._channel_of_each(symbols.shape[1] * symbols.shape[2])
         missing = max(0, _FEWEST_SYMBOLS - len(values))  # at the end, where the decoder does not come
-        return bytes(
-            RansEncoder().encode_with_indexes(values + [0] * missing, channels + [0] * missing, *self._tables())
-        )
+        return bytes(RansEncoder().encode_with_indexes(values + [0] * missing, channels + [0] * missing, *tables))
 
     def decode(self, payload: bytes, size: tuple[int, int]) -> Tensor:
         """Symbols int32 (channel, height, width) of whatever bytes; raises `StreamError` if so many cannot be right."""
-        cells = size[0] * size[1]
+        tables, cells = self._tables(), size[0] * size[1]
         self._check_length(len(payload), cells)
         readable = payload + bytes(_overrun(len(payload), self.channels * cells))
-        values = RansDecoder().decode_with_indexes(readable, self._channel_of_each(cells), *self._tables())
+        values = RansDecoder().decode_with_indexes(readable, self._channel_of_each(cells), *tables)
         return torch.from_numpy(np.array(values, np.int32).reshape(self.channels, *size))
 
     @torch.no_grad()
@@ -96,6 +95,8 @@ class Bottleneck(EntropyBottleneck):  # type: ignore[misc]
         return channels
 
     def _tables(self) -> tuple[list[list[int]], list[int], list[int]]:
+        if not self._quantized_cdf.numel():  # the coder itself would read on where there is nothing
+            raise UserError("codec: required coding tables, found none; call update_tables() before encode or decode")
         return self._quantized_cdf.tolist(), self._cdf_length.tolist(), self._offset.tolist()
 
     def _check_length(self, found: int, cells: int) -> None:

@@ -26,7 +26,7 @@ class CodedImage:
     """One image as it goes into a file."""
 
     data: bytes  # the whole file
-    bits_level: Mapping[str, int] = field(default_factory=dict)  # payload of each level; empty where there is none
+    bits_level: Mapping[str, int] = field(default_factory=dict)  # payloads by level or `shared`; empty where none are
     bits_estimated: Mapping[str, float] = field(default_factory=dict)  # by the entropy model; empty without one
 
 

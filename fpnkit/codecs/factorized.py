@@ -6,15 +6,16 @@ uses stored integer tables only, so symbols are the same on every machine.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
 
-from fpnkit.codecs.base import Codec, CodecOutput, CodedLatents, LatentDensity, LevelStream, Streams, symbols_crc
+from fpnkit.codecs.base import Codec, CodecOutput, CodedLatents, LatentDensity, Payload, Streams, symbols_crc
 from fpnkit.codecs.bottleneck import GDN, LARGEST_SYMBOL, Bottleneck
 from fpnkit.config.schema import FactorizedCodec
 from fpnkit.errors import PyramidError, StreamError
+from fpnkit.geometry import ImageGeometry
 from fpnkit.pyramid import Pyramid, PyramidSpec
 
 
@@ -71,14 +72,16 @@ class FactorizedPyramidCodec(Codec):
             }
         )
 
-    def forward(self, pyramid: Pyramid) -> CodecOutput:
+    def forward(
+        self, pyramid: Pyramid, geometry: Sequence[ImageGeometry] | None = None, quality: Tensor | None = None
+    ) -> CodecOutput:
         padded = self.standardiser(pyramid).padded(self.multiples)
         reconstruction: dict[str, Tensor] = {}
         bits: dict[str, Tensor] = {}
         latents: dict[str, Tensor] = {}
         for name, level in self.levels.items():
             reconstruction[name], latents[name], likelihoods = level(padded[name])
-            bits[name] = -likelihoods.log2().sum()
+            bits[name] = -likelihoods.log2()
         return CodecOutput(self._finish(reconstruction, pyramid.sizes), bits, latents)
 
     def aux_loss(self) -> Tensor:
@@ -94,26 +97,28 @@ class FactorizedPyramidCodec(Codec):
             level.bottleneck.update(force=True)
 
     @torch.no_grad()
-    def encode(self, pyramid: Pyramid) -> Streams:
+    def encode(self, pyramid: Pyramid, geometry: ImageGeometry, quality: float | None = None) -> Streams:
+        self.require_quality(quality)
         self.spec.check(pyramid)
         padded = self.standardiser(pyramid).padded(self.multiples)
-        levels, bits, crc = {}, {}, 0
+        payloads, bits, crc = {}, {}, 0
         for name, level in self._level_codecs():
             (latents,) = level.analysis(padded[name])
             symbols = _checked(name, level.bottleneck.symbols(latents)).int()
-            levels[name] = LevelStream(level.bottleneck.encode(symbols), pyramid.sizes[name])
+            payloads[name] = Payload(level.bottleneck.encode(symbols), (name,))
             bits[name] = level.bottleneck.estimated_bits(symbols)
             crc = symbols_crc(symbols, crc)
-        return Streams(levels, crc, bits)
+        return Streams(payloads, pyramid.sizes, crc, geometry, bits_estimated=bits)
 
     @torch.no_grad()
     def decode(self, streams: Streams) -> Pyramid:
+        self._check_payloads(streams)
         symbols, crc = {}, 0
         for name, level in self._level_codecs():
-            stream, multiple = streams.levels[name], self.multiples[name]
-            size = (-(-stream.size[0] // multiple), -(-stream.size[1] // multiple))
+            (height, width), multiple = streams.sizes[name], self.multiples[name]
+            size = (-(-height // multiple), -(-width // multiple))
             try:
-                symbols[name] = level.bottleneck.decode(stream.payload, size)
+                symbols[name] = level.bottleneck.decode(streams.payloads[name].data, size)
             except StreamError as error:
                 raise StreamError(f"level {name}: {error}") from None
             crc = symbols_crc(symbols[name], crc)
@@ -123,10 +128,12 @@ class FactorizedPyramidCodec(Codec):
             name: level.synthesis(level.bottleneck.latents(symbols[name].to(level.bottleneck.quantiles.device))[None])
             for name, level in self._level_codecs()
         }
-        return self._finish(reconstruction, {name: stream.size for name, stream in streams.levels.items()})
+        return self._finish(reconstruction, streams.sizes)
 
     @torch.no_grad()
-    def coded_latents(self, pyramid: Pyramid) -> dict[str, CodedLatents]:
+    def coded_latents(
+        self, pyramid: Pyramid, geometry: ImageGeometry, quality: float | None = None
+    ) -> dict[str, CodedLatents]:
         self.spec.check(pyramid)
         padded = self.standardiser(pyramid).padded(self.multiples)
         coded = {}
@@ -145,6 +152,13 @@ class FactorizedPyramidCodec(Codec):
         probability, _, _ = bottleneck._likelihood(bottleneck.quantiles[:, :, 1:2] + symbols)
         first = bottleneck._offset.long()  # a table's last entry stands for all that is escaped
         return LatentDensity(probability[:, 0], torch.stack([first, first + bottleneck._cdf_length.long() - 3], dim=1))
+
+    def _check_payloads(self, streams: Streams) -> None:
+        served = {name: payload.levels for name, payload in streams.payloads.items()}
+        if streams.quality is not None or served != {name: (name,) for name in self.spec.names}:
+            found = ", ".join(f"{name or 'one'} for {' and '.join(levels)}" for name, levels in served.items())
+            quality = "" if streams.quality is None else f" of quality {streams.quality:g}"
+            raise StreamError(f"payloads: required one for each level, without quality, found {found}{quality}")
 
     def _finish(self, levels: Mapping[str, Tensor], sizes: Mapping[str, tuple[int, int]]) -> Pyramid:
         return self.standardiser.inverse(Pyramid(levels).cropped(sizes))

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from fpnkit import container
-from fpnkit.codecs.base import LevelStream, Streams
+from fpnkit.codecs.base import Payload, Streams
 from fpnkit.codecs.coder import CodedImage, CoderInput, ReceivedFeatures
 from fpnkit.codecs.saved import TrainedCodec
-from fpnkit.container import StreamFile
+from fpnkit.container import FilePayload, StreamFile
 from fpnkit.errors import StreamError
 
 
@@ -19,25 +19,30 @@ class LearnedCoder:
 
     suffix = container.SUFFIX
 
-    def __init__(self, trained: TrainedCodec) -> None:
+    def __init__(self, trained: TrainedCodec, quality: float | None = None) -> None:
+        """`quality`: of what is encoded, for a codec of several rates; a stream to decode says its own."""
         self.name: str = trained.config.codec.kind
-        self._codec, self._hash = trained.codec, trained.hash
+        self._codec, self._hash, self._quality = trained.codec, trained.hash, quality
 
     def encode(self, source: CoderInput) -> CodedImage:
-        """Raises `PyramidError` for features, `StreamError` for sizes, that cannot be coded."""
-        streams = self._codec.encode(source.pyramid)
-        levels = [streams.levels[name] for name in self._codec.spec.names]
+        """Raises `PyramidError`, `StreamError`, `UserError`: features, sizes or a quality that cannot be coded."""
+        streams = self._codec.encode(source.pyramid, source.geometry, self._quality)
+        names = self._codec.spec.names
+        payloads = [
+            FilePayload(each.data, tuple(map(names.index, each.levels)), "" if each.levels == (name,) else name)
+            for name, each in streams.payloads.items()
+        ]
         stream = StreamFile(
             self.name,
             self._hash,
             source.geometry,
-            tuple(level.size for level in levels),
-            tuple(level.payload for level in levels),
+            tuple(streams.sizes[name] for name in names),
+            tuple(payloads),
             streams.symbols_crc,
+            streams.quality,
         )
         self._check_sizes(stream)
-        bits = {name: 8 * len(level.payload) for name, level in streams.levels.items()}
-        return CodedImage(container.write(stream), bits, streams.bits_estimated)
+        return CodedImage(container.write(stream), streams.bits_level(), streams.bits_level_estimated())
 
     def decode(self, data: bytes) -> ReceivedFeatures:
         """Raises `StreamError` for whatever this model did not code."""
@@ -46,11 +51,14 @@ class LearnedCoder:
     def decode_stream(self, stream: StreamFile) -> ReceivedFeatures:
         """`decode` of a file that was read already."""
         self.check(stream)
-        levels = {
-            name: LevelStream(payload, size)
-            for name, payload, size in zip(self._codec.spec.names, stream.payloads, stream.sizes, strict=True)
+        names = self._codec.spec.names
+        payloads = {
+            each.name or names[each.levels[0]]: Payload(each.data, tuple(names[level] for level in each.levels))
+            for each in stream.payloads
         }
-        pyramid = self._codec.decode(Streams(levels, stream.symbols_crc))
+        sizes = dict(zip(names, stream.sizes, strict=True))
+        streams = Streams(payloads, sizes, stream.symbols_crc, stream.geometry, stream.quality)
+        pyramid = self._codec.decode(streams)
         return ReceivedFeatures(pyramid, stream.geometry)
 
     def check(self, stream: StreamFile) -> None:

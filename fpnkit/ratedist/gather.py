@@ -23,7 +23,7 @@ CEILINGS = "ceilings"
 
 @dataclass(frozen=True)
 class RunPoints:
-    """What one run has to show: a point for each data set, or one without evaluation."""
+    """What one run has to show: a point for each data set and quality, or one without evaluation."""
 
     measured: tuple[tuple[Point, Summary], ...] = ()
     waiting: Point | None = None
@@ -53,17 +53,20 @@ def read_run(path: Path) -> RunPoints:
 
 
 def _of_each_dataset(path: Path, record: RunRecord) -> list[tuple[Path, Summary]]:
-    """The newest evaluation of the best checkpoint, else the newest of all, on each set of images."""
+    """All qualities of the best checkpoint, else of the one evaluated last, on each set of images."""
     by_set: dict[str, list[tuple[Path, Summary]]] = {}
-    for directory in _summaries(path / layout.EVALUATION, depth=2):
-        summary = read_summary(directory)
-        by_set.setdefault(summary.dataset, []).append((directory, summary))
+    evaluations = path / layout.EVALUATION
+    for directory in (*_summaries(evaluations, depth=2), *_summaries(evaluations, depth=3)):
+        if directory.parent.parent.parent != evaluations or layout.is_quality(directory.name):
+            summary = read_summary(directory)
+            by_set.setdefault(summary.dataset, []).append((directory, summary))
 
     def preference(found: tuple[Path, Summary]) -> tuple[bool, str, int]:
         directory, summary = found
         return _fits(summary, record), summary.created or "", (directory / layout.SUMMARY).stat().st_mtime_ns
 
-    return [max(group, key=preference) for group in by_set.values()]
+    best = {dataset: max(group, key=preference)[1].checkpoint for dataset, group in by_set.items()}
+    return [pair for dataset, group in by_set.items() for pair in group if pair[1].checkpoint == best[dataset]]
 
 
 def _fits(summary: Summary, record: RunRecord) -> bool:

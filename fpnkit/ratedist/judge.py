@@ -60,7 +60,7 @@ def _weakness(point: Point) -> str | None:
     rate, snr = point.values.get("bpp_estimated", math.inf), point.values.get(MEAN_SNR, math.inf)
     if point.path is None:
         return None
-    if rate < COLLAPSED_BPP or snr < COLLAPSED_SNR_DB:
+    if point.quality is None and (rate < COLLAPSED_BPP or snr < COLLAPSED_SNR_DB):
         return f"has collapsed ({rate:.2g} bpp, SNR {snr:.1f} dB): lambda is too small for its distortion"
     fall = falling(point)
     if fall is not None and fall > STILL_FALLING:

@@ -35,7 +35,7 @@ class Point:
     run: str | None = None
     lmbda: float | None = None
     seed: int | None = None
-    quality: float | None = None  # of an anchor, on its own scale
+    quality: float | None = None  # on the codec's own scale
     epoch: int | None = None  # of the checkpoint
     commit: str | None = None
     detector: str | None = None
@@ -54,9 +54,9 @@ class Point:
     @property
     def label(self) -> str:
         """For messages."""
-        if self.lmbda is not None:
-            return f"lambda {text.rate(self.lmbda)}"
-        return f"quality {self.quality:g}" if self.quality is not None else self.codec
+        parts = [] if self.lmbda is None else [f"lambda {text.rate(self.lmbda)}"]
+        parts += [] if self.quality is None else [f"quality {self.quality:g}"]
+        return ", ".join(parts) or self.codec
 
 
 @dataclass(frozen=True)

@@ -133,11 +133,13 @@ def _summary(record: RunRecord) -> Section:
 
 
 def _evaluated(run_dir: Path) -> list[Section]:
-    """The newest evaluation of every data set."""
+    """The newest evaluation of every data set, and of every quality."""
     sections = []
-    for evaluation in {each.dataset: each for each in read_evaluations(run_dir)}.values():
+    for evaluation in {(each.dataset, each.quality): each for each in read_evaluations(run_dir)}.values():
         rows = [(key, _with_interval(evaluation, key, value)) for key, value in evaluation.measured().items()]
-        sections.append(Section(f"Evaluation on {evaluation.dataset}", [("checkpoint", evaluation.checkpoint), *rows]))
+        quality = "" if evaluation.quality is None else f" at quality {evaluation.quality:g}"
+        title = f"Evaluation on {evaluation.dataset}{quality}"
+        sections.append(Section(title, [("checkpoint", evaluation.checkpoint), *rows]))
     return sections
 
 

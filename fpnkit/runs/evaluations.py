@@ -1,4 +1,4 @@
-"""The evaluations of a run: evaluation/<dataset>/<checkpoint hash>, as `python -m fpnkit.evaluate` left them."""
+"""The evaluations of a run: evaluation/<dataset>/<checkpoint hash>[/q<quality>], by `python -m fpnkit.evaluate`."""
 
 import os
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ _NO_RESULT = ("schema_version", "lmbda", "quality", "epoch")  # given, or of the
 
 @dataclass(frozen=True)
 class Evaluation:
-    """One checkpoint on one data set."""
+    """One checkpoint on one data set, at one quality where the codec has several."""
 
     directory: Path
     summary: Summary
@@ -24,12 +24,21 @@ class Evaluation:
     @property
     def dataset(self) -> str:
         """As its folder is called."""
-        return self.directory.parent.name
+        return self._checkpoint_folder.parent.name
 
     @property
     def checkpoint(self) -> str:
         """The hash that its folder is called by."""
-        return self.directory.name
+        return self._checkpoint_folder.name
+
+    @property
+    def quality(self) -> float | None:
+        """On the codec's curve; None: it has one rate."""
+        return self.summary.quality
+
+    @property
+    def _checkpoint_folder(self) -> Path:
+        return self.directory.parent if layout.is_quality(self.directory.name) else self.directory
 
     def measured(self) -> dict[str, float]:
         """What came out, `snr_db.p3` for numbers by level; not what went in."""
@@ -57,7 +66,9 @@ def read_evaluations(run_dir: Path | str) -> list[Evaluation]:
 def evaluation_directories(run_dir: Path | str) -> Iterator[str]:
     """Of a run, finished or not, in no order."""
     for dataset in _directories(os.path.join(run_dir, layout.EVALUATION)):
-        yield from _directories(dataset)
+        for checkpoint in _directories(dataset):
+            yield checkpoint
+            yield from (path for path in _directories(checkpoint) if layout.is_quality(os.path.basename(path)))
 
 
 def _directories(path: str) -> Iterator[str]:

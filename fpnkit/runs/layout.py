@@ -38,6 +38,7 @@ TRASH = ".trash"
 ARCHIVE = "archive"
 
 _RUN_NAME = re.compile(r"run_(\d{8}_\d{6})(?:_lambda_[^_]+)?_lr_[^_]+_bs_\d+((?:_\d+)?)", re.ASCII)
+_QUALITY_NAME = re.compile(r"q\d+(\.\d+)?(_\w+)?", re.ASCII)
 _CANDIDATES_SHOWN = 10
 _NAMES_COMPARED = 1000
 
@@ -50,6 +51,17 @@ def log_name(time: datetime) -> str:
 def best_model_name(epoch: int, loss: float, time: datetime) -> str:
     """Name of a best checkpoint that tells its story."""
     return f"best_model_epoch_{epoch}_loss_{loss:.4f}_{clock.stamp(time)}.pth"
+
+
+def evaluation_directory(run: Path, dataset: str, checkpoint: str, quality: float | None = None) -> Path:
+    """Where an evaluation of a run goes; `checkpoint`: its hash."""
+    directory = run / EVALUATION / dataset / checkpoint
+    return directory if quality is None else directory / f"q{quality:.3f}".rstrip("0").rstrip(".")
+
+
+def is_quality(name: str) -> bool:
+    """Whether a directory below a checkpoint's holds its evaluation at one quality, with whatever options."""
+    return _QUALITY_NAME.fullmatch(name) is not None
 
 
 def diagnostics_name(epoch: int) -> str:

@@ -7,7 +7,7 @@
     <directory>/self_matches.npz     the same against the detections on uncompressed features (`self_map`)
     <directory>/streams/             the coded files
 
-The directory is evaluation/<dataset>/<checkpoint hash> of a run, or
+The directory is evaluation/<dataset>/<checkpoint hash>[/q<quality>] of a run, or
 checkpoints/anchors/<dataset>_<detector>/<key>/<codec>/<quality>, or checkpoints/ceilings/<dataset>_<detector>/<key>.
 """
 
@@ -41,7 +41,7 @@ class ImageRow:
     width: int  # of the original image, in pixels
     height: int
     bytes: int  # of the file on disk
-    bits_level: Mapping[str, int]  # payload of each level
+    bits_level: Mapping[str, int]  # payloads by level; `shared`: of those that serve several
     bits_estimated: Mapping[str, float]  # by the entropy model
     flagged: tuple[str, ...]  # levels whose payload is further from the estimate than 1 % + 8 bytes
     mse: Mapping[str, float]  # of each level, in the detector's units squared
@@ -88,14 +88,14 @@ class Summary:
     self_map_interval: tuple[float, float] | None = None
     share_of_ceiling: float | None = None  # map over ceiling map; self_map where nothing is labelled
     bpp_estimated: float | None = None
-    bpp_level: Mapping[str, float] | None = None  # payload of each level
+    bpp_level: Mapping[str, float] | None = None  # payloads by level; `shared`: of those that serve several
     bpp_header: float | None = None  # all of the file that is no payload
     flagged_images: int = 0  # with a level further from its estimate than 1 % + 8 bytes
     run: str | None = None  # name of the run
     checkpoint: str | None = None  # 8 hex
     epoch: int | None = None  # of the checkpoint
     lmbda: float | None = None
-    quality: float | None = None  # of an anchor: its own scale
+    quality: float | None = None  # on the codec's own scale; None: it has one rate
     encoder: str | None = None  # of an anchor: libraries, versions, settings; None: from before it was noted
     commit: str | None = None
     created: str | None = None

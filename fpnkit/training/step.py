@@ -55,8 +55,9 @@ def loss_terms(codec: Codec, output: CodecOutput, batch: Batch, objective: Objec
     """Rate-distortion loss of what the codec made of a batch."""
     mse = standardised_mse(batch.pyramid, output.reconstruction, codec.standardiser.deviation)
     error = distortion(mse, objective.weights, objective.distortion_scale)
-    rate = torch.stack(list(output.bits.values())).sum() / batch.pixels
-    return LossTerms(objective.lmbda * error + rate, error, mse, output.bits)
+    bits = {name: elements.sum() for name, elements in output.bits.items()}
+    rate = torch.stack(list(bits.values())).sum() / batch.pixels
+    return LossTerms(objective.lmbda * error + rate, error, mse, bits)
 
 
 def codec_step(

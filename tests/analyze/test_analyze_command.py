@@ -15,7 +15,6 @@ import yaml
 from fpnkit.analysis.parts import read_table
 from fpnkit.analyze import main
 from fpnkit.codecs.saved import load_codec
-from fpnkit.pyramid import Pyramid
 from tests.support import warm
 from tests.support.analyze_files import assert_complete, command, shown_images
 
@@ -51,8 +50,9 @@ def test_the_bits_are_those_of_the_streams_and_add_up(analysed: Path, trained: P
     codec = load_codec(trained / "best_model.pth").codec
     bench = build_bench(load_config(trained / "config_used.yaml"), "val", 2)  # type: ignore[arg-type]
     for index, (_, rows) in zip(bench.indices, bits.groupby("image", sort=False), strict=True):
-        streams = codec.encode(Pyramid({k: torch.clone(v) for k, v in bench.cached(index).pyramid.items()}))
-        coded = {name: 8 * len(stream.payload) for name, stream in streams.levels.items()}
+        features = bench.cached(index)
+        streams = codec.encode(features.pyramid, features.geometry)
+        coded = streams.bits_level()
         assert rows.set_index("level")["payload_bits"].to_dict() == coded
         assert rows.set_index("level")["estimated_bits"].to_dict() == pytest.approx(dict(streams.bits_estimated))
     channels = pd.read_csv(analysed.parent / "bits_per_channel.csv")

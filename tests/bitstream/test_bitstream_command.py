@@ -84,7 +84,7 @@ except SystemExit as end:
     reports = done.stdout.split("\n\n")
     assert reports[-1].splitlines()[-1] == "False False 0"
     stream, size = read_file(coded[0]), coded[0].stat().st_size
-    payloads = [len(payload) for payload in stream.payloads]
+    payloads = [len(payload.data) for payload in stream.payloads]
     header, pixels = size - sum(payloads), 100 * 90
     lines = reports[0].splitlines()
     assert lines[:5] == [

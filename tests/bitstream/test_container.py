@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fpnkit.container import StreamFile, read, read_file, write
+from fpnkit.container import FilePayload, StreamFile, attributed, of_each_level, read, read_file, write
 from fpnkit.errors import StreamError
 from fpnkit.geometry import ImageGeometry
 from tests.support import ROOT
 from tests.support.mutations import mutated
-from tests.support.raw_stream import STREAM, Raw, resealed, varint
+from tests.support.raw_stream import SHARED, STREAM, Raw, resealed, varint
 
 
 def message(data: bytes) -> str:
@@ -28,14 +28,32 @@ def test_the_file_is_what_the_table_says() -> None:
     assert read(Raw().bytes()) == STREAM
 
 
+def test_shared_payloads_and_a_quality_take_version_2() -> None:
+    assert write(SHARED) == Raw(version=2).bytes()
+    assert read(Raw(version=2).bytes()) == SHARED
+
+
+def test_the_first_version_is_written_wherever_it_suffices() -> None:
+    assert [write(replace(STREAM, quality=quality))[3] for quality in (None, 0.0)] == [1, 2]
+    named = (*STREAM.payloads[:2], replace(STREAM.payloads[2], name="y"))
+    backward = STREAM.payloads[::-1]
+    fewer = STREAM.payloads[:2]
+    assert [write(replace(STREAM, payloads=payloads))[3] for payloads in (named, backward, fewer)] == [2, 2, 2]
+
+
+def test_bits_of_a_level_are_those_of_its_own_payloads_and_the_rest_is_shared() -> None:
+    parts = [(("p3", "p4"), 100), (("p3",), 10), (("p3",), 5), (("p3", "p4"), 1), (("p5",), 0)]
+    assert attributed(parts) == {"shared": 101, "p3": 15, "p5": 0}
+
+
 def test_header_and_checks_take_36_bytes_for_nanodet_and_at_most_40_for_four_levels_of_a_640_x_480_image() -> None:
     assert STREAM.header_bytes == 36
     geometry = ImageGeometry((480, 640), (800, 1066), (800, 1088), (0, 0))
     sizes = tuple((-(-800 // s), -(-1088 // s)) for s in (4, 8, 16, 32))
-    payloads = (bytes(20_000), bytes(12_000), bytes(4000), bytes(1000))
+    payloads = of_each_level(bytes(20_000), bytes(12_000), bytes(4000), bytes(1000))
     four = StreamFile("factorized", "00000000", geometry, sizes, payloads, 0)
-    assert four.header_bytes == len(write(four)) - sum(map(len, payloads)) == 40
-    smaller = replace(four, payloads=(bytes(16_000), *payloads[1:]))
+    assert four.header_bytes == len(write(four)) - four.payload_bytes == 40
+    smaller = replace(four, payloads=(FilePayload(bytes(16_000), (0,)), *payloads[1:]))
     assert smaller.header_bytes == 39
 
 
@@ -53,13 +71,19 @@ def streams(draw: st.DrawFn) -> StreamFile:
     levels = draw(st.integers(1, 15))
     halved = st.integers(0, 16).map(lambda k: (-(-canvas[0] // 2**k), -(-canvas[1] // 2**k)))
     free = st.tuples(st.integers(1, canvas[0]), st.integers(1, canvas[1]))
+    served = st.sets(st.integers(0, levels - 1), min_size=1).map(lambda found: tuple(sorted(found)))
+    named = st.builds(FilePayload, st.binary(max_size=200), served, st.from_regex(r"[a-z0-9_]{1,32}", fullmatch=True))
+    own = st.builds(FilePayload, st.binary(max_size=200), st.tuples(st.integers(0, levels - 1)))
+    payloads = st.lists(named | own, min_size=1, max_size=5, unique_by=lambda each: each.name or each.levels)
+    plain = st.lists(st.binary(max_size=200), min_size=levels, max_size=levels).map(lambda d: of_each_level(*d))
     return StreamFile(
         "factorized",
         draw(st.binary(min_size=4, max_size=4)).hex(),
         ImageGeometry(draw(st.tuples(st.integers(1, 65535), st.integers(1, 65535))), content, canvas, offset),
         tuple(draw(st.one_of(halved, free)) for _ in range(levels)),
-        tuple(draw(st.binary(max_size=200)) for _ in range(levels)),
+        tuple(draw(plain | payloads)),
         draw(st.integers(0, 2**32 - 1)),
+        draw(st.none() | st.integers(0, 1_000_000).map(lambda thousandths: thousandths / 1000)),
     )
 
 
@@ -73,6 +97,7 @@ def test_what_is_written_is_read_and_written_the_same(stream: StreamFile) -> Non
 def fuzz(count: int, seed: int) -> None:
     generator = random.Random(seed)
     originals = [Raw().bytes(), Raw(payloads=b"", lengths=(0, 0)).bytes(), Raw(border=(41, 7)).bytes()]
+    originals += [Raw(version=2).bytes(), Raw(version=2, quality=b"\x00", payloads=b"", lengths=(0, 0)).bytes()]
     accepted, messages = 0, set()
     for _ in range(count):
         data = mutated(generator.choice(originals), generator)
@@ -122,8 +147,34 @@ AN_IMAGE = b"\x89PNG\r\n\x1a\n" + bytes(40)
         (AN_IMAGE, "start: required the bytes b'FPN' of a coded pyramid, found b'\\x89PN'"),
         (b"FP", "stream: required at least 26 bytes, found 2; the file is cut off"),
         (Raw().bytes()[:25], "stream: required at least 26 bytes, found 25; the file is cut off"),
-        (Raw(version=2).bytes(), "version: required 1, found 2; it was written by a newer fpnkit"),
-        (Raw(version=0).bytes(), "version: required 1, found 0"),
+        (Raw(version=3).bytes(), "version: required 1 to 2, found 3; it was written by a newer fpnkit"),
+        (Raw(version=0).bytes(), "version: required 1 to 2, found 0"),
+        (
+            Raw(version=2, quality=b"\x00", about=b"\x03\x01\x00\x02\x00\x04\x00").bytes(),
+            "version: required 1 for what the file holds, found 2",
+        ),
+        (
+            Raw(version=2, quality=varint(1_000_002)).bytes(),
+            "quality: required 0 to 1000 in steps of 0.001, found 1000.001",
+        ),
+        (Raw(version=2, about=b"\x00").bytes(), "payloads: required 1 to 255, found 0"),
+        (
+            Raw(version=2, about=b"\x03" + b"\x07\x01y" + b"\x05\x02z2" + b"\x02\x00").bytes(),
+            "payload 0: required levels as a number below 7, 0 for all, found 7",
+        ),
+        (
+            Raw(version=2, about=b"\x03" + b"\x00\x01y" + b"\x05\x00" + b"\x02\x00").bytes(),
+            "payload 1: required a name of a to z, 0 to 9 and _, at most 32, or none for one level; found '' for 0, 2",
+        ),
+        (
+            Raw(version=2, about=b"\x03" + b"\x00\x01Y" + b"\x05\x02z2" + b"\x02\x00").bytes(),
+            "payload 0: required a name of a to z, 0 to 9 and _, at most 32, or none for one level; "
+            "found 'Y' for 0, 1, 2",
+        ),
+        (
+            Raw(version=2, about=b"\x03" + b"\x00\x01y" + b"\x05\x01y" + b"\x02\x00").bytes(),
+            "payload 1: required another name or level than those before, found y",
+        ),
         (
             Raw(codec_and_levels=varint(16 * 2 + 3)).bytes(),
             "codec: required one of factorized (1), found number 2; was it written by a newer fpnkit?",
@@ -199,7 +250,17 @@ def test_a_damaged_file_is_named_as_such(change: object) -> None:
     [
         ({"codec": "other"}, "codec: required one of factorized (1), found other"),
         ({"sizes": (), "payloads": ()}, "levels: required 1 to 15, found 0"),
-        ({"payloads": (b"",)}, "payloads: required one for each of 3 levels, found 1"),
+        ({"payloads": ()}, "payloads: required 1 to 255, found 0"),
+        (
+            {"payloads": (FilePayload(b"", (2, 1), "y"),)},
+            "payload 0: required levels from 0 to 2 in their order, found 2, 1",
+        ),
+        (
+            {"payloads": (FilePayload(b"", (), "y"),)},
+            "payload 0: required levels from 0 to 2 in their order, found none",
+        ),
+        ({"quality": 0.0004}, "quality: required 0 to 1000 in steps of 0.001, found 0.0004"),
+        ({"quality": float("nan")}, "quality: required 0 to 1000 in steps of 0.001, found nan"),
         (
             {"geometry": ImageGeometry((1, 1), (240, 320), (320, 320), (81, 0))},
             "content: required inside the canvas of 320 x 320, found 240 x 320 at 81, 0",

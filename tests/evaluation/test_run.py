@@ -10,6 +10,7 @@ from PIL import Image
 from torch import Tensor
 
 from fpnkit.codecs.coder import CodedImage, CoderInput
+from fpnkit.codecs.learned import LearnedCoder
 from fpnkit.config.load import plain, validate
 from fpnkit.config.schema import CodecConfig
 from fpnkit.data.shapes import ShapesSet
@@ -21,6 +22,7 @@ from fpnkit.metrics.matches import Matches, average_precision_of
 from fpnkit.runs.results import IMAGES, STREAMS, Summary, read_images, read_summary
 from tests.support.coders import FeatureCoder, ImageCoder, Promising, config
 from tests.support.plugins import MEAN, install
+from tests.support.shared_codec import known_to_the_format, trained
 
 ORIGIN = Origin(quality=1.0)
 CLOCK = ("encode_seconds", "decode_seconds", "peak_memory_mb", "created", "commit")
@@ -179,6 +181,25 @@ def test_payloads_that_are_not_what_was_estimated_are_flagged(task: Task, tmp_pa
     assert {row.flagged for row in read_images(tmp_path / "off")} == {("p2", "p3")}
     assert summary.bpp_estimated == pytest.approx(2000 / 192**2)
     assert summary.bpp_level == {"p2": pytest.approx(1075 / 192**2), "p3": pytest.approx(925 / 192**2)}
+
+
+def test_bits_that_levels_share_are_told_apart_and_a_run_has_several_qualities(task: Task, tmp_path: Path) -> None:
+    with known_to_the_format():
+        model = trained(task.detector.spec)
+        jobs = [
+            Job(LearnedCoder(model, quality), tmp_path / f"q{quality:g}", Origin("run_1", model.hash, quality=quality))
+            for quality in (0.0, 2.5)
+        ]
+        low, high = evaluate(jobs, task)
+    assert (low.quality, high.quality) == (0.0, 2.5)
+    assert low.bpp < high.bpp
+    for job, summary in zip(jobs, (low, high), strict=True):
+        assert summary.bpp_level is not None
+        assert summary.bpp_header is not None
+        assert set(summary.bpp_level) == {"shared"}
+        assert summary.bpp_level["shared"] + summary.bpp_header == pytest.approx(summary.bpp)
+        assert {tuple(row.bits_level) for row in read_images(job.directory)} == {("shared",)}
+        assert summary.flagged_images == 0
 
 
 def test_a_directory_of_another_evaluation_is_refused(task: Task, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import pytest
 from fpnkit.errors import UserError
 from fpnkit.ratedist.points import mean_snr_db
 from fpnkit.ratedist.table import frame, read_points
+from fpnkit.runs.layout import evaluation_directory
 from tests.support import rd_store as rd_files
 from tests.support.rd_store import ap_of, write_anchor, write_ceiling, write_evaluation, write_run
 
@@ -39,6 +40,28 @@ def test_a_row_for_each_point_in_order_of_rate(base: Path, tmp_path: Path) -> No
     assert (table["map_high"] > table["map"]).all()
     assert table["evaluated"].all()
     assert not table["dominated"].any()
+
+
+def test_a_run_of_several_qualities_is_several_points_of_one_curve(base: Path, tmp_path: Path) -> None:
+    run = write_run(base, 1e-3)
+    origin = {"run": run.name, "lmbda": 1e-3, "checkpoint": "0000aaaa", "epoch": 6}
+    for quality, found, bpp in ((0.0, 0.3, 0.02), (2.5, 0.5, 0.1), (5.0, 0.7, 0.4)):
+        directory = evaluation_directory(run, "coco-val", "0000aaaa", quality)
+        write_evaluation(directory, found, bpp, quality=quality, **origin)
+    write_evaluation(run / "evaluation" / "coco-val" / "0000aaaa" / "streams", 0.1, 0.01, **origin)
+    older = evaluation_directory(run, "coco-val", "0000bbbb", 1.0)
+    write_evaluation(older, 0.2, 0.4, quality=1.0, **(origin | {"checkpoint": "0000bbbb", "epoch": 2}))
+    assert older.name == "q1"
+
+    points = read_points([run], home=tmp_path)
+    table = frame(points)
+
+    assert table["curve"].tolist() == ["factorized"] * 3
+    assert table["run"].tolist() == [run.name] * 3
+    assert table["quality"].tolist() == [0.0, 2.5, 5.0]
+    assert table["map"].tolist() == pytest.approx([ap_of(0.3), ap_of(0.5), ap_of(0.7)])
+    assert points.curves[0].series("bpp", "map").labels[1] == "lambda 1e-3, quality 2.5"
+    assert points.warnings == ()
 
 
 def test_mean_snr_averages_noise_not_decibels(base: Path, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 
 from fpnkit.codecs.factorized import FactorizedPyramidCodec
-from fpnkit.container import Size, StreamFile, write
+from fpnkit.container import Size, StreamFile, of_each_level, write
 from fpnkit.geometry import ImageGeometry
 from tests.support.fixed_codec import LATENT_CHANNELS, trained
 
@@ -56,7 +56,7 @@ def make(golden: Golden) -> bytes:
         rows = -(-golden.sizes[number][0] // (8, 4)[number])
         payloads.append(level.bottleneck.encode(symbols.view(LATENT_CHANNELS, rows, -1)))
     crc = golden.symbols_crc()
-    return write(StreamFile("factorized", model.hash, golden.geometry, golden.sizes, tuple(payloads), crc))
+    return write(StreamFile("factorized", model.hash, golden.geometry, golden.sizes, of_each_level(*payloads), crc))
 
 
 if __name__ == "__main__":

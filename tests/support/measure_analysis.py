@@ -14,13 +14,15 @@ from fpnkit.analysis.statistics.loss import ErrorStatistics
 from fpnkit.analysis.statistics.moments import FeatureStatistics
 from fpnkit.analysis.statistics.relations import LevelRelations
 from fpnkit.analysis.statistics.spectrum import RadialSpectrum
-from fpnkit.codecs.base import Codec
 from fpnkit.codecs.build import build_codec
+from fpnkit.codecs.factorized import FactorizedPyramidCodec
 from fpnkit.config.schema import FactorizedCodec
+from fpnkit.geometry import ImageGeometry
 from fpnkit.pyramid import LevelSpec, Pyramid, PyramidSpec
 
 CANVAS = 320
 SPEC = PyramidSpec(tuple(LevelSpec(f"p{exponent}", 256, 2**exponent) for exponent in range(2, 7)))
+GEOMETRY = ImageGeometry((256, 256), (256, 256), (256, 256))
 
 
 def pyramids(count: int, canvas: int = CANVAS) -> Iterator[Pyramid]:
@@ -35,10 +37,11 @@ def pyramids(count: int, canvas: int = CANVAS) -> Iterator[Pyramid]:
         yield Pyramid(levels)
 
 
-def codec() -> Codec:
+def codec() -> FactorizedPyramidCodec:
     torch.manual_seed(0)
     result = build_codec(FactorizedCodec(channels=96, latent_channels=96), SPEC).eval()
     result.update_tables()
+    assert isinstance(result, FactorizedPyramidCodec)
     return result
 
 
@@ -59,8 +62,8 @@ def measure(count: int) -> dict[str, float]:
     features = time.perf_counter() - start
     latents, errors, spectrum = LatentStatistics(), ErrorStatistics(), RadialSpectrum()
     for pyramid in pyramids(count):
-        decoded = model.decode(model.encode(pyramid))
-        latents.update(model.coded_latents(pyramid))
+        decoded = model.decode(model.encode(pyramid, GEOMETRY))
+        latents.update(model.coded_latents(pyramid, GEOMETRY))
         errors.update(pyramid, decoded)
         spectrum.update(Pyramid({name: decoded[name] - level for name, level in pyramid.items()}))
     tables = (statistics[0].channels(), statistics[0].correlations(), statistics[1].table(), latents.channels())

@@ -98,11 +98,11 @@ trained = load_codec(Path({str(uninterrupted / "best_model.pth")!r}))
 bits = 0
 for seed in (100, 101, 102):
     pyramid = tiny.features(seed).pyramid
-    streams = trained.codec.encode(pyramid)
+    streams = trained.codec.encode(pyramid, tiny.features(seed).geometry)
     decoded = trained.codec.decode(streams)
     with torch.no_grad():
         assert all(torch.equal(decoded[name], trained.codec(pyramid).reconstruction[name]) for name in pyramid)
-    bits += 8 * sum(len(stream.payload) for stream in streams.levels.values())
+    bits += sum(streams.bits_level().values())
 print(trained.epoch, bits / sum(tiny.features(seed).original_pixels for seed in (100, 101, 102)))
 """
     done = warm.run([sys.executable, "-c", code], cwd=ROOT)

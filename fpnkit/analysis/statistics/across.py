@@ -29,8 +29,8 @@ def rates(entries: Sequence[Entry]) -> pd.DataFrame:
         rows = bits.groupby("level", sort=False)[["payload_bits", "estimated_bits"]].sum() / pixels
         rows = rows.rename(columns={"payload_bits": "bpp", "estimated_bits": "bpp_estimated"})
         rows["snr_db"] = entry.tables["level_loss"].set_index("level")["snr_db"]
-        latents = entry.tables["latent_channels"]
-        rows["dead_share"] = latents.groupby("level", sort=False)["dead"].mean()
+        if "latent_channels" in entry.tables:
+            rows["dead_share"] = entry.tables["latent_channels"].groupby("level", sort=False)["dead"].mean()
         parts.append(_labelled(entry, rows.reset_index()))
     return _ordered(pd.concat(parts, ignore_index=True))
 

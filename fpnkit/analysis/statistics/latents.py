@@ -9,7 +9,7 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 
-from fpnkit.codecs.base import Codec, CodedLatents
+from fpnkit.codecs.base import CodedLatents, InspectableCodec
 
 _HALF = 256  # symbols beyond are counted with the outermost ones
 _SYMBOLS = 2 * _HALF + 1
@@ -38,7 +38,7 @@ class LatentStatistics:
         table["bits_share"] = table["bits"] / (table["bits"].sum() or 1.0)
         return table
 
-    def histogram(self, codec: Codec) -> pd.DataFrame:
+    def histogram(self, codec: InspectableCodec) -> pd.DataFrame:
         """Per level, over all its channels: share of each symbol that occurs, and what the learned densities give it.
 
         `escaped`: share of all the level's symbols outside the coding tables, which are costlier than estimated.
@@ -79,7 +79,7 @@ class _Level:
         }
         return pd.DataFrame({"level": name, "channel": np.arange(len(total)), **columns})
 
-    def histogram(self, name: str, codec: Codec) -> pd.DataFrame:
+    def histogram(self, name: str, codec: InspectableCodec) -> pd.DataFrame:
         pooled = self.counts.sum(0)
         used = np.flatnonzero(pooled)
         places = np.arange(used[0], used[-1] + 1)

@@ -113,12 +113,16 @@ def _stamp(path: str) -> tuple[object, ...]:
 
 
 def _summaries(folder: str) -> list[object]:
+    paths = [checkpoint for dataset in _entries(folder) for checkpoint in _entries(dataset)]
+    paths += [each for path in paths for each in _entries(path) if layout.is_quality(os.path.basename(each))]
+    return [(path, file_time(os.path.join(path, layout.SUMMARY))) for path in paths]
+
+
+def _entries(folder: str) -> list[str]:
     try:
-        datasets = [entry.path for entry in os.scandir(folder)]
-        checkpoints = [entry.path for dataset in datasets for entry in os.scandir(dataset)]
+        return [os.path.join(folder, name) for name in os.listdir(folder)]
     except OSError:
         return []
-    return [(path, file_time(os.path.join(path, layout.SUMMARY))) for path in checkpoints]
 
 
 def file_time(path: str | os.PathLike[str]) -> tuple[int, int, int] | None:

@@ -18,6 +18,7 @@ from fpnkit.analysis.examples import Photo, thumbnail
 from fpnkit.analysis.statistics import maps as shown
 from fpnkit.analysis.statistics.loss import ErrorStatistics
 from fpnkit.analysis.subject import CachedBench, Subject, bench_key, build_bench, load_subject
+from fpnkit.codecs.base import Codec, InspectableCodec
 from fpnkit.codecs.coder import CodedImage
 from fpnkit.data.windows import Features
 from fpnkit.detectors.base import Detections
@@ -50,8 +51,8 @@ class View:
     decoded: Pyramid
     before: Detections
     after: Detections
-    bits: pd.DataFrame  # estimated, at each position of each level's latents: `analysis.shown.bits_map`
-    levels: pd.DataFrame  # level, channels, payload_bits, estimated_bits, bpp of the payload, snr_db
+    bits: pd.DataFrame | None  # estimated, at each position of the latents: `bits_map`; None: the codec hides them
+    levels: pd.DataFrame  # level or `shared`, channels, payload_bits, estimated_bits, bpp of the payload, snr_db
     channels: pd.DataFrame  # level, channel, variance, mse, snr_db over this image
     file_bytes: int
     bpp: float  # of the file
@@ -140,7 +141,7 @@ def _through(subject: Subject, image: _Image, split: str, index: int) -> View:
         decoded=decoded,
         before=image.before,
         after=sent.detections,
-        bits=shown.bits_map(codec.coded_latents(features.pyramid), codec.spec, features.pyramid, features.geometry),
+        bits=_bits(codec, features),
         levels=_levels(coded, codec.spec, features.original_pixels, errors.levels()),
         channels=errors.channels(),
         file_bytes=len(coded.data),
@@ -149,10 +150,18 @@ def _through(subject: Subject, image: _Image, split: str, index: int) -> View:
     )
 
 
+def _bits(codec: Codec, features: Features) -> pd.DataFrame | None:
+    if not isinstance(codec, InspectableCodec):
+        return None
+    coded = codec.coded_latents(features.pyramid, features.geometry)
+    return shown.bits_map(coded, codec.spec, features.pyramid, features.geometry)
+
+
 def _levels(coded: CodedImage, spec: PyramidSpec, pixels: float, errors: pd.DataFrame) -> pd.DataFrame:
-    rows = [
-        (level.name, level.channels, coded.bits_level[level.name], coded.bits_estimated[level.name])
-        for level in spec.levels
-    ]
-    table = pd.DataFrame(rows, columns=["level", "channels", "payload_bits", "estimated_bits"])
-    return table.assign(bpp=table["payload_bits"] / pixels).merge(errors[["level", "snr_db"]], on="level")
+    channels = {level.name: level.channels for level in spec.levels}
+    names = [*channels, *(name for name in coded.bits_level if name not in channels)]
+    columns = {"channels": channels, "payload_bits": coded.bits_level, "estimated_bits": coded.bits_estimated}
+    table = pd.DataFrame({key: [values.get(name) for name in names] for key, values in columns.items()})
+    table.insert(0, "level", names)
+    table["bpp"] = table["payload_bits"] / pixels
+    return table.merge(errors[["level", "snr_db"]], on="level", how="left")

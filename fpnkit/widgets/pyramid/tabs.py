@@ -8,6 +8,7 @@ import ipywidgets as widgets
 import pandas as pd
 from matplotlib.figure import Figure
 
+from fpnkit.container import SHARED
 from fpnkit.foundation import text
 from fpnkit.plots.maps import without_counterpart
 from fpnkit.widgets.common import html
@@ -106,14 +107,18 @@ class BitsView(widgets.VBox):
         if view is None:
             return
         self.words.value = html.bounded(_bits_table(view))
+        bits = view.bits
+        self.picture.layout.display = "none" if bits is None else None
+        if bits is None:
+            return
 
         def plot() -> Figure:
             from fpnkit.analysis.channel_figures import level_bits_figure
             from fpnkit.analysis.example_figures import bits_figure
 
             if level == ALL_LEVELS:
-                return bits_figure(view.photo, view.bits)
-            return level_bits_figure(view.photo, view.bits[view.bits["level"] == level])
+                return bits_figure(view.photo, bits)
+            return level_bits_figure(view.photo, bits[bits["level"] == level])
 
         self._panel.draw(self.picture, plot, f"Heat over {view.title}: bits of {level}; the table has the sums")
 
@@ -179,11 +184,15 @@ def _bits_table(view: View) -> str:
     total = int(view.levels["payload_bits"].sum())
     rows = []
     for row in view.levels.to_dict("records"):
+        if pd.isna(row["payload_bits"]):  # the level's bits are among the shared ones
+            rows.append((row["level"], *[text.NOTHING] * 5, _decibels(row["snr_db"])))
+            continue
         share = row["payload_bits"] / (total or 1)
-        positions = int((view.bits["level"] == row["level"]).sum())
-        each = f"{row['estimated_bits'] / positions:.1f}"
-        bits = (f"{row['payload_bits']:,}", f"{share:.0%}", f"{row['estimated_bits']:,.0f}")
-        rows.append((row["level"], *bits, each, f"{row['bpp']:.4f}", _decibels(row["snr_db"])))
+        positions = 0 if view.bits is None else int((view.bits["level"] == row["level"]).sum())
+        each = f"{row['estimated_bits'] / positions:.1f}" if positions else text.NOTHING
+        bits = (f"{row['payload_bits']:,.0f}", f"{share:.0%}", f"{row['estimated_bits']:,.0f}")
+        snr = text.NOTHING if row["level"] == SHARED else _decibels(row["snr_db"])
+        rows.append((row["level"], *bits, each, f"{row['bpp']:.4f}", snr))
     header = ("", "payload (bits)", "share", "estimated (bits)", "per position", "bpp", "SNR")
     return html.table(rows, header, whole=True)
 
