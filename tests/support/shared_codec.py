@@ -45,7 +45,10 @@ class SharedCodec(Codec):
     def aux_loss(self) -> Tensor:
         return torch.zeros(())
 
-    def update_tables(self) -> None:
+    def update_quantiles(self) -> None:
+        pass
+
+    def make_tables(self) -> None:
         pass
 
     @torch.no_grad()
