@@ -8,8 +8,9 @@ from collections.abc import Generator
 from pathlib import Path
 
 import pytest
+from jupyter_client import launcher
 
-from tests.support import ROOT, store
+from tests.support import ROOT, store, warm
 
 CELL_SECONDS = 120
 
@@ -20,6 +21,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.option.nbval_sanitize_with = str(ROOT / "tests" / "notebooks" / "sanitize.cfg")
     config.option.nbval_current_env = True
     config.option.nbval_cell_timeout = CELL_SECONDS
+    launcher.Popen = warm.Popen  # kernels need not load torch
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)

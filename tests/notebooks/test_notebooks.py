@@ -6,13 +6,13 @@ import json
 import os
 import re
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.support import warm
 from tests.support.store import MADE, store
 
 ROOT = Path(__file__).parents[2]
@@ -107,13 +107,11 @@ def test_a_wrong_number_in_an_output_fails(tmp_path: Path) -> None:
     assert changed != json.dumps(notebook)
     (tmp_path / "changed.ipynb").write_text(changed)
     shutil.copy(ROOT / "notebooks" / "conftest.py", tmp_path)
-    done = subprocess.run(
+    done = warm.run(
         [sys.executable, "-m", "pytest", "--nbval", "-c", str(ROOT / "pyproject.toml"), "-q", str(tmp_path)],
         env={**os.environ, MADE: str(store())},
         cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=300,
+        timeout=280,
     )
     assert done.returncode == 1, done.stdout + done.stderr
     assert "changed.ipynb::Cell 2" in done.stdout

@@ -1,4 +1,7 @@
-"""JupyterLab and Voila on a folder of their own, and pages of Chromium: nothing of the user's settings is read."""
+"""JupyterLab and Voila on a folder of their own, and pages of Chromium: nothing of the user's settings is read.
+
+Servers and their kernels are warm processes.
+"""
 
 import contextlib
 import json
@@ -13,6 +16,8 @@ import urllib.request
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from tests.support import warm
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -94,7 +99,7 @@ def _server(name: str, command: list[str], root: Path, home: Path, environment: 
         address = ["--Voila.ip=127.0.0.1", f"--port={port}"]
     log = own / f"{name}.log"
     with open(log, "wb") as output:
-        process = subprocess.Popen(
+        process = warm.Popen(
             [sys.executable, "-m", *command, "--no-browser", *address],
             cwd=root,
             env=environment,
@@ -110,7 +115,7 @@ def _server(name: str, command: list[str], root: Path, home: Path, environment: 
             process.wait(timeout=20)
         except subprocess.TimeoutExpired:
             process.kill()
-            process.wait()
+            process.wait(timeout=20)
 
 
 def _wait(address: str, process: "subprocess.Popen[bytes]", log: Path) -> None:

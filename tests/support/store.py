@@ -35,7 +35,7 @@ def store() -> Path:
 
 def _make(home: Path) -> None:
     command = [sys.executable, "-W", "ignore", "-m", "tests.support.make_store", str(home)]
-    done = warm.run(command, cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": "1"}, timeout=280)
+    done = warm.run(command, cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": "1"}, timeout=500)
     if done.returncode != 0:
         shutil.rmtree(home, ignore_errors=True)
     assert done.returncode == 0, done.stderr

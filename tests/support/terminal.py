@@ -27,7 +27,7 @@ def on_a_terminal(width, *arguments, answer=None):
     while chunk := _read(ours):
         output += chunk
     os.close(ours)
-    assert process.wait() == 0
+    assert process.wait(timeout=60) == 0
     return re.sub(r"\x1b\[[0-9;]*m", "", output.decode()).splitlines()
 
 

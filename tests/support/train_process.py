@@ -72,6 +72,7 @@ def status(path: Path) -> tuple[str, str]:
         capture_output=True,
         text=True,
         check=True,
+        timeout=60,
     )
     (row,) = (row for row in json.loads(done.stdout) if row["name"] == path.name)
     return row["status"], row["reason"]

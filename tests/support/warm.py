@@ -104,15 +104,13 @@ def _address() -> str:
     """Of the server, which is started when first needed and ends with this process."""
     global _server
     if SERVER not in os.environ:
-        folder = tempfile.TemporaryDirectory(prefix="fpnkit_warm_")
-        path = os.path.join(folder.name, "socket")
+        path = os.path.join(tempfile.mkdtemp(prefix="fpnkit_warm_"), "socket")
         command = [sys.executable, "-W", "ignore", "-m", "tests.support.warm_server", path]
         server = _server = _cold(
             command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
         )
         assert server.stdin is not None
         assert server.stdout is not None
-        atexit.register(folder.cleanup)
         atexit.register(server.wait, 30)
         atexit.register(server.stdin.close)  # tells it to end
         assert server.stdout.readline() == b"ready\n"

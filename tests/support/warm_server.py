@@ -16,6 +16,7 @@ import os
 import random
 import runpy
 import select
+import shutil
 import signal
 import socket
 import subprocess
@@ -23,6 +24,8 @@ import sys
 import threading
 import traceback
 from typing import Any, NoReturn
+
+import psutil
 
 from tests.support.warm import SERVER, Popen
 
@@ -53,6 +56,9 @@ def main(path: str) -> None:
     lifeline = os.dup(0)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)  # a free 0 would be taken by the next file
     _serve(listener, path, lifeline)
+    for process in psutil.Process().children(recursive=True):  # there are some if the tests ended at once
+        process.kill()
+    shutil.rmtree(os.path.dirname(path))
 
 
 def _listen(path: str) -> socket.socket:
@@ -86,8 +92,10 @@ def _fork_and_wait(connection: socket.socket, path: str) -> NoReturn:
         request: dict[str, Any] = json.loads(lines.readline())
     pid = os.fork()
     if pid == 0:
+        request["env"][SERVER] = _fork_server(path, [connection.fileno(), *fds])
+        os.setsid()  # before anybody knows the process and may signal its group
+        connection.sendall(b"%d\n" % os.getpid())
         connection.close()
-        request["env"][SERVER] = _fork_server(path, fds)
         for target, fd in enumerate(fds):
             os.dup2(fd, target)
             os.close(fd)
@@ -95,7 +103,6 @@ def _fork_and_wait(connection: socket.socket, path: str) -> NoReturn:
     for fd in fds:
         os.close(fd)
     with contextlib.suppress(BrokenPipeError):  # whoever asked may be gone
-        connection.sendall(b"%d\n" % pid)
         connection.sendall(b"%d\n" % os.waitpid(pid, 0)[1])
     os._exit(0)
 
@@ -116,7 +123,6 @@ def _fork_server(path: str, fds: list[int]) -> str:
 
 
 def _run(request: dict[str, Any]) -> NoReturn:
-    os.setsid()
     os.environ.clear()
     os.environ.update(request["env"])
     os.chdir(request["cwd"])
@@ -167,22 +173,22 @@ def _python(argv: list[str]) -> None:
     if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     sys.orig_argv = [sys.executable, *argv]
-    flags: list[str] = []
-    while argv[0].startswith("-"):
+    command, unbuffered = "", False
+    while not command and argv[0].startswith("-"):
         flag, *argv = argv
-        flags.append(flag)
         if flag == "-W":
             assert argv.pop(0) == "ignore"  # as the server does
-        elif flag.endswith(("c", "m")):
-            break
-    assert set("".join(flags)) <= set("-ISWucm"), f"not known to warm processes: {flags}"
-    _open_streams(any("u" in flag for flag in flags))
+        elif not flag.startswith("-X"):  # how Python loads modules of its own
+            assert set(flag) <= set("-ISucm"), f"not known to warm processes: {flag}"
+            unbuffered = unbuffered or "u" in flag
+            command = flag[-1] if flag[-1] in "cm" else ""
+    _open_streams(unbuffered)
     sys.path[:] = [os.getcwd(), *filter(None, os.environ.get("PYTHONPATH", "").split(":")), *_SITE]
     importlib.invalidate_caches()
     sys.argv = argv
-    if flags[-1].endswith("m"):
+    if command == "m":
         runpy.run_module(argv[0], run_name="__main__", alter_sys=True)
-    elif flags[-1].endswith("c"):
+    elif command == "c":
         sys.argv = ["-c", *argv[1:]]
         exec(compile(argv[0], "<string>", "exec"), {"__name__": "__main__"})
     else:
@@ -191,17 +197,12 @@ def _python(argv: list[str]) -> None:
 
 
 def _open_streams(unbuffered: bool) -> None:
-    sys.stdin = sys.__stdin__ = io.TextIOWrapper(io.FileIO(0, closefd=False), "utf-8")  # type: ignore[misc,type-var]
+    sys.stdin = sys.__stdin__ = open(0, encoding="utf-8", closefd=False)  # type: ignore[misc]  # noqa: SIM115
     for name, fd, errors in (("stdout", 1, "strict"), ("stderr", 2, "backslashreplace")):
         raw = io.FileIO(fd, "w", closefd=False)
+        binary = raw if unbuffered else io.BufferedWriter(raw)
         lines = fd == 2 or os.isatty(fd)
-        stream = io.TextIOWrapper(
-            raw if unbuffered else io.BufferedWriter(raw),
-            "utf-8",
-            errors,
-            line_buffering=lines,
-            write_through=unbuffered,
-        )
+        stream = io.TextIOWrapper(binary, "utf-8", errors, line_buffering=lines, write_through=unbuffered)
         setattr(sys, name, stream)
         setattr(sys, f"__{name}__", stream)
 
