@@ -201,7 +201,7 @@ def test_a_second_stop_ends_at_once_whoever_pressed_first(
 
 def test_a_crash_shows_its_last_traceback(open_panel: Callable[..., TrainingPanel], base: Path) -> None:
     panel = open_panel()
-    launched = submit(["create", "/proc/no"], base, "no_such_trainer")  # no such module: it cannot even begin
+    launched = submit([], base, "no_such_trainer")  # it cannot even begin
     panel.live.watch(launched.file)
     update_until(panel, lambda: "✖ failed" in panel.live.head.value)
     assert "No module named no_such_trainer" in panel.live.failure.value
