@@ -60,8 +60,9 @@ def _deconvolution(inputs: int, outputs: int, stride: int) -> nn.Module:
 class FactorizedPyramidCodec(Codec):
     """Every level on its own; see `FactorizedCodec` for the settings."""
 
-    def __init__(self, settings: FactorizedCodec, halvings: Mapping[str, int], spec: PyramidSpec) -> None:
+    def __init__(self, settings: FactorizedCodec, spec: PyramidSpec) -> None:
         super().__init__(spec)
+        halvings = _halvings(settings.halvings, spec)
         self.multiples = {name: 2**count for name, count in halvings.items()}
         self.levels = nn.ModuleDict(
             {
@@ -168,6 +169,18 @@ class FactorizedPyramidCodec(Codec):
         for name, level in self.levels.items():
             assert isinstance(level, LevelCodec)
             yield name, level
+
+
+def _halvings(chosen: Mapping[str, int] | None, spec: PyramidSpec) -> dict[str, int]:
+    """How often each level is halved in size.
+
+    Default: P2 thrice, P3 and P4 twice, P5 and P6 once, so that latents lie at 1/32 to 1/128 of the input.
+    """
+    if chosen is None:
+        return {level.name: max(1, (8 - level.stride.bit_length() + 1) // 2) for level in spec.levels}
+    if set(chosen) != set(spec.names):
+        raise PyramidError(f"codec.halvings: required the levels {', '.join(spec.names)}; found {', '.join(chosen)}")
+    return dict(chosen)
 
 
 def _checked(name: str, symbols: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ import yaml
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
-from fpnkit.config.schema import AnyConfig, Config
+from fpnkit.config.schema import DEFAULT_CODEC, AnyConfig, Config
 from fpnkit.config.yaml import Path, YamlDocument, parse, parse_value
 from fpnkit.errors import ConfigError
 from fpnkit.foundation.redact import without_secrets
@@ -124,7 +124,7 @@ def _without_tags(loc: Path, data: Any) -> Path:
     """pydantic's location without the union tags it inserts, which are no keys of the file."""
     path: list[str | int] = []
     for part in loc:
-        if isinstance(data, dict) and part not in data and part in [data.get(tag) for tag in _TAGS]:
+        if isinstance(data, dict) and part not in data and part in [DEFAULT_CODEC, *map(data.get, _TAGS)]:
             continue
         path.append(part)
         if isinstance(data, dict):

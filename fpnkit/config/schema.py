@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import re
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, JsonValue
 
 
 class Section(BaseModel):
@@ -169,6 +169,16 @@ class FactorizedCodec(Section):
     halvings: dict[str, Annotated[int, Field(ge=1, le=6)]] | None = None  # per level; default: latents at 1/32, 1/64
 
 
+DEFAULT_CODEC = "factorized"  # of configs that name none
+
+
+def _with_kind(settings: Any) -> Any:
+    return {"kind": DEFAULT_CODEC, **settings} if isinstance(settings, dict) and "kind" not in settings else settings
+
+
+CodecSettings = Annotated[FactorizedCodec, Field(discriminator="kind"), BeforeValidator(_with_kind)]
+
+
 def _not_all_zero(weights: dict[str, float]) -> dict[str, float]:
     if not any(weights.values()):
         raise ValueError("required at least one weight above 0, found none")
@@ -250,7 +260,7 @@ class CodecConfig(ConfigBase):
     task: Literal["fpn_compression"]
     detector: DetectorSettings
     cache: Cache = Cache()
-    codec: FactorizedCodec = FactorizedCodec()
+    codec: CodecSettings = FactorizedCodec()
     loss: Loss
     training: CodecTraining
 

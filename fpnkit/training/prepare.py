@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 from tqdm import tqdm
 
 from fpnkit.codecs.base import Codec
-from fpnkit.codecs.build import build_codec, halvings
+from fpnkit.codecs.build import build_codec
 from fpnkit.codecs.standardise import Calibration, calibrate
 from fpnkit.config.schema import CodecConfig, DetectorConfig
 from fpnkit.data.build import build_image_sets
@@ -55,19 +57,26 @@ def codec_learner(config: CodecConfig, *, resumed: bool = False, dry_run: bool =
 
 def _codec(config: CodecConfig, spec: PyramidSpec) -> Codec:
     """The codec, once every setting that names levels or strides is known to fit the detector's."""
-    problems = []
-    for check in (lambda: halvings(config.codec.halvings, spec), lambda: level_weights(config.loss.weights, spec)):
-        try:
-            check()
-        except UserError as error:
-            problems.append(str(error))
+    problems: list[str] = []
+    torch.manual_seed(config.seed)
+    with _collected(problems):
+        codec = build_codec(config.codec, spec)
+    with _collected(problems):
+        level_weights(config.loss.weights, spec)
     if config.training.crop % spec.coarsest_stride:
         stride, found = spec.coarsest_stride, config.training.crop
         problems.append(f"training.crop: required a multiple of the coarsest stride, {stride} pixels; found {found}")
     if problems:
         raise ConfigError(problems)
-    torch.manual_seed(config.seed)
-    return build_codec(config.codec, spec)
+    return codec
+
+
+@contextmanager
+def _collected(problems: list[str]) -> Iterator[None]:
+    try:
+        yield
+    except UserError as error:
+        problems.append(str(error))
 
 
 def detector_learner(config: DetectorConfig) -> DetectorLearner:

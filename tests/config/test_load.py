@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fpnkit.config.load import load_config, parse_override, plain, to_yaml, validate
-from fpnkit.config.schema import CodecConfig
+from fpnkit.config.schema import CodecConfig, FactorizedCodec
 from fpnkit.errors import ConfigError
 
 CODEC = """\
@@ -68,6 +68,21 @@ codec: 3
         f'{path}:15: training.schedule: unknown value "cosin"; did you mean cosine?',
         f"{path}:16: training.clip: required a number greater than 0, found -Infinity",
         f"{path}:17: codec: required a section with keys, found 3",
+    ]
+
+
+def test_a_codec_without_kind_is_the_factorized_one(tmp_path: Path) -> None:
+    config = load_config(write(tmp_path, CODEC + "codec: {channels: 8}\n"))
+    assert isinstance(config, CodecConfig)
+    assert config.codec == FactorizedCodec(kind="factorized", channels=8)
+    assert load_config(write(tmp_path, CODEC)) == load_config(write(tmp_path, CODEC + "codec: {kind: factorized}\n"))
+
+
+def test_problems_of_the_codec_name_its_keys_and_the_known_kinds(tmp_path: Path) -> None:
+    path = write(tmp_path, CODEC + "codec: {chanels: 8}\n")
+    assert problems(path) == [f"{path}:7: codec.chanels: unknown key; did you mean channels?"]
+    assert problems(path, "codec.kind=wavelet") == [
+        '--set codec.kind=wavelet: codec.kind: unknown value "wavelet"; known are factorized'
     ]
 
 

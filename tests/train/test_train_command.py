@@ -192,7 +192,11 @@ def test_a_dry_run_leaves_nothing_behind_not_even_features(tmp_path: Path) -> No
             "training.device: required cuda, found only cpu",
         ),
         (
-            ["--config", "CONFIG", "--set", "loss.weights={p2: 1}", "--set", "training.crop=100"],
+            [
+                *("--config", "CONFIG", "--set", "loss.weights={p2: 1}", "--set", "training.crop=100"),
+                *("--set", "codec.halvings={p2: 1}"),
+            ],
+            "codec.halvings: required the levels p2, p3, p4, p5; found p2\n"
             "loss.weights: required the levels p2, p3, p4, p5; found p2\n"
             "training.crop: required a multiple of the coarsest stride, 32 pixels; found 100",
         ),
