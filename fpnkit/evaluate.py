@@ -19,12 +19,12 @@ from fpnkit import cli
 from fpnkit.config.load import plain
 from fpnkit.errors import WeightsError
 from fpnkit.runs import layout
+from fpnkit.runs.results import FEWEST_IMAGES, NO_INTERVAL, Summary
 from fpnkit.runs.trained import TrainedRun, find_candidates
 
 if TYPE_CHECKING:
     from fpnkit.evaluation.run import Job
     from fpnkit.evaluation.task import Task
-    from fpnkit.runs.results import Summary
 
 log = logging.getLogger("fpnkit.evaluate")  # the name of the module is `__main__` when it runs as a command
 
@@ -110,7 +110,11 @@ def _describe(path: Path, summary: Summary) -> str:
         )
     if s.map_interval is not None:
         points = 50 * (s.map_interval[1] - s.map_interval[0])
-        lines.append(f"  {s.images} images tell mAP to ±{points:.1f} points (95 %); less than that may be chance")
+        lines.append(
+            f"  {s.images} images: mAP is known to ±{points:.1f} points (95 %); a smaller difference may be chance"
+        )
+    elif s.images < FEWEST_IMAGES:
+        lines.append(f"  {NO_INTERVAL}")
     return "\n".join(lines)
 
 

@@ -82,6 +82,15 @@ def directory_size(path: Path) -> int:
     return total
 
 
+def file_stamp(path: str | os.PathLike[str]) -> tuple[int, int, int] | None:
+    """Another one when the file was changed or replaced; None where there is none."""
+    try:
+        stat = os.stat(path)
+    except OSError:
+        return None
+    return stat.st_mtime_ns, stat.st_size, stat.st_ino
+
+
 def to_json(value: Any) -> Any:
     """A copy that JSON can hold: a NaN or infinite `x` becomes `"x": null, "x_repr": "nan"`."""
     if isinstance(value, Mapping):

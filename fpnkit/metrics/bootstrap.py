@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fpnkit.metrics.matches import Matches, average_precision_of, average_precisions
+from fpnkit.runs.results import FEWEST_IMAGES
 
 COUNT = 1000
 SEED = 0
@@ -42,7 +43,9 @@ def interval(values: NDArray[np.float64], estimate: float | None = None) -> tupl
 
 
 def map_interval(matches: Matches, count: int = COUNT) -> tuple[float, float] | None:
-    """95 % interval of AP@[.50:.95], within [0, 1]; None where nothing is labelled."""
+    """95 % interval of AP@[.50:.95], within [0, 1]; None of fewer than 20 images, or where nothing is labelled."""
+    if len(matches.objects) < FEWEST_IMAGES:
+        return None
     values, _ = average_precisions(matches, resamples(len(matches.objects), count))
     bounds = interval(values, average_precision_of(matches).map)
     return None if bounds is None else (max(0.0, bounds[0]), min(1.0, bounds[1]))

@@ -61,7 +61,8 @@ class Matches:
     def load(cls, path: Path) -> Matches:
         """Raises `DataError`: missing or something else."""
         try:
-            with np.load(path, allow_pickle=False) as stored:
+            data = io.BytesIO(path.read_bytes())  # numpy leaves a file open that it cannot read
+            with np.load(data, allow_pickle=False) as stored:
                 return cls(**{item.name: stored[item.name] for item in fields(cls)})
         except OSError as error:
             raise DataError(f"{path}: required matched detections, found: {error.strerror or error}") from error

@@ -13,6 +13,7 @@ from fpnkit.metrics.bootstrap import interval
 from fpnkit.metrics.frontier import frontier
 from fpnkit.ratedist.points import RATES, Curve, RdPoints, shown
 from fpnkit.ratedist.resampling import Resampler
+from fpnkit.runs.results import NO_INTERVAL
 
 SHARES = (0.99, 0.95, 0.90)
 MOST_MISSING = 0.05  # of the resamples, for an interval
@@ -41,10 +42,12 @@ def rates_at_shares(
     if ceiling is None:
         return []
     series = curve.series(sampler.x, sampler.y)
+    found = [_rate_at_share(series, share, share * ceiling, sampler.y) for share in shares]
+    if curve.too_few_images:
+        return [result if result.rate is None else replace(result, interval_reason=NO_INTERVAL) for result in found]
     drawn, ceilings = sampler.draw(curve), sampler.ceiling(points)
     results = []
-    for share in shares:
-        result = _rate_at_share(series, share, share * ceiling, sampler.y)
+    for share, result in zip(shares, found, strict=True):
         if result.rate is None:
             results.append(result)
         elif drawn is None or ceilings is None:
@@ -91,6 +94,8 @@ def compare(anchor: Curve, test: Curve, sampler: Resampler) -> BdResult:
         return result
     if not sampler.can_draw:
         return replace(result, interval_reason=f"{sampler.y} is not resampled")
+    if anchor.too_few_images:
+        return replace(result, interval_reason=NO_INTERVAL)
     first, second = sampler.draw(anchor), sampler.draw(test)
     if first is None or second is None:
         return replace(result, interval_reason="the evaluations kept no matches to resample")

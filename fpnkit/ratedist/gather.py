@@ -167,7 +167,8 @@ def _summaries(folder: Path, depth: int) -> Iterator[Path]:
             yield folder
         return
     try:
-        names = sorted(entry.name for entry in os.scandir(folder) if entry.is_dir())
+        with os.scandir(folder) as entries:
+            names = sorted(entry.name for entry in entries if entry.is_dir())
     except OSError:
         return
     for name in names:

@@ -13,7 +13,7 @@ from fpnkit.metrics.bd import Series
 from fpnkit.metrics.frontier import dominated_by
 from fpnkit.runs import layout
 from fpnkit.runs.metrics import MetricsLine
-from fpnkit.runs.results import Ceiling, Summary
+from fpnkit.runs.results import FEWEST_IMAGES, Ceiling, Summary
 
 ANCHOR = "anchor"  # status of a point that no run made
 RATES = ("bpp", "kb_per_image", "bpp_estimated")
@@ -70,6 +70,12 @@ class Curve:
     detector: str | None = None
     data_id: str | None = None
     detector_id: str | None = None
+    images: int | None = None  # of the set
+
+    @property
+    def too_few_images(self) -> bool:
+        """Whether there is nothing to resample for an interval."""
+        return self.images is not None and self.images < FEWEST_IMAGES
 
     def steps(self, x: str, y: str) -> list[tuple[Point, ...]]:
         """Solid points with both values, those of one lambda or quality together, in order of mean rate."""

@@ -17,7 +17,7 @@ from fpnkit.ratedist.curves import joined
 from fpnkit.ratedist.gather import RunPoints, find_ceiling, most_common, read_anchors, read_run
 from fpnkit.ratedist.points import Curve, Point, RdPoints
 from fpnkit.runs import layout
-from fpnkit.runs.results import Summary
+from fpnkit.runs.results import FEWEST_IMAGES, NO_INTERVAL, Summary
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -65,6 +65,8 @@ def read_points(
     curves = [_curve(name, members, inside) for name, members in lines.items()]
     curves += [_curve(name, members, kept) for name, members in joined([point for point, _ in kept])[0].items()]
     summaries = [summary for _, summary in (*inside, *kept)]
+    if summaries and summaries[0].images < FEWEST_IMAGES:
+        warnings.append(f"{summaries[0].dataset}: {NO_INTERVAL}")
     return RdPoints(
         tuple(curves),
         tuple([*warnings, *unlike]),
@@ -164,6 +166,7 @@ def _curve(name: str, points: Sequence[Point], known: Sequence[tuple[Point, Summ
         detector=summary.detector,
         data_id=summary.data_id,
         detector_id=summary.detector_id,
+        images=summary.images,
     )
 
 

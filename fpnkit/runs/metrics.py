@@ -71,7 +71,11 @@ class MetricsWriter:
             self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
         except OSError as error:
             raise storage_error(path, error) from error
-        _mend(self._file, path)
+        try:
+            _mend(self._file, path)
+        except BaseException:
+            self.close()
+            raise
 
     def append(self, line: MetricsLine) -> None:
         """Write the line through to the system. Raises StorageError, with no half line left in the file."""

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,8 @@ DETECTIONS = "detections.json"
 MATCHES = "matches.npz"
 SELF_MATCHES = "self_matches.npz"
 STREAMS = "streams"
+FEWEST_IMAGES = 20  # for an interval: resampling fewer says less about other images than it seems to
+NO_INTERVAL = f"fewer than {FEWEST_IMAGES} images: no interval"
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,7 @@ class Summary:
     ceiling: Ceiling
     map: float | None = None
     map50: float | None = None
-    map_interval: tuple[float, float] | None = None  # 95 %, bootstrap over images
+    map_interval: tuple[float, float] | None = None  # 95 %, bootstrap over images; None: too few
     self_map_interval: tuple[float, float] | None = None
     share_of_ceiling: float | None = None  # map over ceiling map; self_map where nothing is labelled
     bpp_estimated: float | None = None
@@ -126,8 +128,9 @@ def write_summary(directory: Path, summary: Summary) -> None:
 
 
 def read_summary(directory: Path | str) -> Summary:
-    """Raises RunError, see `records.read_record`."""
-    return read_record(os.path.join(directory, layout.SUMMARY), Summary, SCHEMA_VERSION)
+    """Without intervals from too few images, which older versions wrote. Raises RunError, see `records.read_record`."""
+    summary = read_record(os.path.join(directory, layout.SUMMARY), Summary, SCHEMA_VERSION)
+    return summary if summary.images >= FEWEST_IMAGES else replace(summary, map_interval=None, self_map_interval=None)
 
 
 def read_ceiling(directory: Path) -> CeilingSummary:

@@ -1,7 +1,6 @@
 """config_used.yaml compared with the defaults and with other runs."""
 
 import functools
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from fpnkit.config.load import load_config, plain
 from fpnkit.config.schema import Config, Section
 from fpnkit.config.yaml import parse
 from fpnkit.errors import ConfigError
+from fpnkit.foundation.files import file_stamp
 from fpnkit.runs import layout
 
 
@@ -53,11 +53,7 @@ def whole_settings(run_dir: Path) -> dict[str, Any]:
 
 def learned_by(run_dir: Path) -> Mapping[str, Any]:
     """See `identity.learned`. The settings of a run whose file cannot be read are like those of no other."""
-    try:
-        stat = os.stat(run_dir / layout.CONFIG_USED)
-    except OSError:
-        return _learned_by(run_dir, None)
-    return _learned_by(run_dir, (stat.st_mtime_ns, stat.st_size, stat.st_ino))
+    return _learned_by(run_dir, file_stamp(run_dir / layout.CONFIG_USED))
 
 
 @functools.lru_cache(maxsize=10_000)

@@ -1,8 +1,8 @@
-"""The runs of a base directory as rows, read from their files each time."""
+"""The runs of a base directory as rows, read from their files."""
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields
 from datetime import datetime
 from pathlib import Path
@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 from fpnkit.errors import RunError
 from fpnkit.foundation import clock
+from fpnkit.foundation.files import file_stamp
 from fpnkit.runs import layout
-from fpnkit.runs.evaluations import read_evaluations
+from fpnkit.runs.evaluations import evaluation_directories, read_evaluations
 from fpnkit.runs.old_log import read_old_log
 from fpnkit.runs.record import RunRecord, read_record, trained_seconds
 from fpnkit.runs.status import RunStatus, StatusWord, run_status
@@ -54,6 +55,11 @@ class RunInfo:
     detector_fingerprint: str | None = None
 
 
+Stamp = tuple[object, ...]
+
+_ENDED = ("finished", "stopped", "crashed")  # the status of others can change while their files do not
+_WATCHED = ("", layout.RUN_JSON, layout.NOTE, layout.TAGS, layout.METRICS)  # "": the directory, where files come and go
+
 COLUMNS = tuple(item.name for item in fields(RunInfo))
 
 
@@ -63,17 +69,35 @@ def list_runs(base_dir: Path) -> list[RunInfo]:
     Raises RunError if the base directory is missing or cannot be read.
     """
     now = clock.now()
-    try:
-        with os.scandir(base_dir) as entries:
-            runs = [run for entry in entries if (run := _look(entry, now)) is not None]
-    except FileNotFoundError as error:
-        why = ": there are no runs yet" if layout.is_usual(base_dir) else ""
-        raise RunError(f"base directory {base_dir}: does not exist{why}") from error
-    except NotADirectoryError as error:
-        raise RunError(f"base directory {base_dir}: must be a directory, found a file") from error
-    except OSError as error:
-        raise RunError(f"base directory {base_dir}: cannot be read: {error.strerror}") from error
-    return sorted(runs, key=lambda run: (run.created.timestamp() if run.created else 0.0, run.name), reverse=True)
+    looks = (_look(entry, now) for entry in _entries(base_dir))
+    return _newest_first(run for run in looks if run is not None)
+
+
+class RunIndex:
+    """The runs of one base directory. One that ended and whose files did not change since is not read again."""
+
+    def __init__(self, base_dir: Path) -> None:
+        self.base_dir = base_dir
+        self._known: dict[str, tuple[Stamp, RunInfo]] = {}  # by name
+
+    def read(self) -> list[RunInfo]:
+        """As `list_runs`."""
+        now, before, self._known = clock.now(), self._known, {}
+        for entry in _entries(self.base_dir):
+            stamp = _stamp(entry.path)
+            known = before.get(entry.name)
+            if known is not None and known[0] == stamp and known[1].status in _ENDED:
+                self._known[entry.name] = known
+            elif (run := _look(entry, now)) is not None:
+                self._known[entry.name] = stamp, run
+        return _newest_first(run for _, run in self._known.values())
+
+    def states(self) -> dict[Path, object]:
+        """Of each run that `read` found: another one where anything is to be read of it that was not there before.
+
+        Beside the files this is the status: that of a run whose process has died changes without any file.
+        """
+        return {run.path: (stamp, run.status, run.reason) for stamp, run in self._known.values()}
 
 
 def runs_frame(base_dir: Path) -> "pd.DataFrame":
@@ -93,10 +117,31 @@ def run_info(run_dir: Path) -> RunInfo:
     return info
 
 
+def _entries(base_dir: Path) -> list["os.DirEntry[str]"]:
+    try:
+        with os.scandir(base_dir) as entries:
+            return [entry for entry in entries if layout.is_listed(entry.name)]
+    except FileNotFoundError as error:
+        why = ": there are no runs yet" if layout.is_usual(base_dir) else ""
+        raise RunError(f"base directory {base_dir}: does not exist{why}") from error
+    except NotADirectoryError as error:
+        raise RunError(f"base directory {base_dir}: must be a directory, found a file") from error
+    except OSError as error:
+        raise RunError(f"base directory {base_dir}: cannot be read: {error.strerror}") from error
+
+
+def _newest_first(runs: Iterable[RunInfo]) -> list[RunInfo]:
+    return sorted(runs, key=lambda run: (run.created.timestamp() if run.created else 0.0, run.name), reverse=True)
+
+
+def _stamp(path: str) -> Stamp:
+    """Another one when a file of the run that is read here or elsewhere has changed."""
+    names = [*_WATCHED, *(os.path.join(each, layout.SUMMARY) for each in evaluation_directories(path))]
+    return tuple((name, file_stamp(os.path.join(path, name))) for name in names)
+
+
 def _look(entry: "os.DirEntry[str]", now: datetime) -> RunInfo | None:
     """None for what is no run, or has gone while the directory was read."""
-    if not layout.is_listed(entry.name):
-        return None
     path = Path(entry.path)
     try:
         if entry.is_dir():

@@ -80,9 +80,7 @@ def test_noise_of_10_db_is_measured_as_10_db(task: Task, tmp_path: Path) -> None
     summary = evaluate_one(FeatureCoder(noisy), task, tmp_path / "out")
     assert summary.snr_db == pytest.approx(dict.fromkeys(task.detector.spec.names, 10.0), abs=0.1)
     assert summary.map is not None
-    assert summary.map_interval is not None
-    low, high = summary.map_interval
-    assert low < summary.map < high
+    assert summary.map_interval is None  # so few images
 
 
 def test_snr_is_measured_where_a_decoded_level_has_the_size_of_the_original(task: Task, tmp_path: Path) -> None:

@@ -50,9 +50,15 @@ def test_map_interval_holds_the_map_and_is_in_range() -> None:
 
 
 def test_map_interval_of_perfect_detections_has_no_width() -> None:
-    sure = match([truth(SQUARE, image_id=number) for number in range(1, 9)], [found(SQUARE)] * 8)
+    sure = match([truth(SQUARE, image_id=number) for number in range(1, 21)], [found(SQUARE)] * 20)
     assert map_interval(sure, count=50) == pytest.approx((1, 1))
 
 
 def test_nothing_labelled_has_no_interval() -> None:
     assert map_interval(match([truth()], [found(SQUARE)]), count=10) is None
+
+
+def test_fewer_than_20_images_have_no_interval() -> None:
+    """One image, drawn again and again, would be an interval of no width: as if nothing were in doubt."""
+    few = match([truth(SQUARE, image_id=number) for number in range(1, 20)], [found(SQUARE)] * 19)
+    assert map_interval(few, count=50) is None

@@ -124,6 +124,25 @@ def test_without_matches_there_is_no_interval(points: RdPoints) -> None:
     assert result.interval_reason == "the evaluations kept no matches to resample"
 
 
+def test_a_curve_on_few_images_has_no_intervals(base: Path, tmp_path: Path) -> None:
+    runs = curve_on_disk(base, images=19)
+    for quality, (found, bpp) in enumerate(zip(FOUND, BPP, strict=True)):
+        write_anchor(tmp_path, "jpeg_input", quality, found, 4 * bpp, images=19)
+    write_ceiling(tmp_path)
+    few = read_points(runs, home=tmp_path)
+    sampler = Resampler("bpp", "map", 10)
+    told = "fewer than 20 images: no interval"
+    curve, anchor = few.curves
+    (result,) = rates_at_shares(few, curve, sampler, [0.5])
+    assert result.rate is not None
+    assert (result.interval, result.interval_reason) == (None, told)
+    saving = compare(anchor, curve, sampler)
+    assert saving.bd_rate_percent is not None
+    assert (saving.bd_rate_interval, saving.interval_reason) == (None, told)
+    assert f"coco-val: {told}" in few.warnings
+    assert all(point.intervals == {} for point in curve.points)
+
+
 def test_snr_has_no_ceiling(points: RdPoints) -> None:
     assert rates_at_shares(points, points.curves[0], Resampler("bpp", "snr_db.mean", 10)) == []
 

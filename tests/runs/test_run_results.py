@@ -60,3 +60,10 @@ def test_images_come_back_as_written_without_a_torn_last_line(tmp_path):
     line = json.dumps(to_json(asdict(ROW)))
     (tmp_path / "images.jsonl").write_text(f"{line}\n{line}\n{line[:-9]}")
     assert read_images(tmp_path) == [ROW, ROW]
+
+
+@pytest.mark.parametrize(("images", "shown"), [(1, None), (19, None), (20, (0.25, 0.5))])
+def test_an_interval_that_an_older_version_made_of_too_few_images_is_not_shown(tmp_path, images, shown):
+    write_summary(tmp_path, replace(SUMMARY, images=images, self_map_interval=(0.25, 0.5)))
+    summary = read_summary(tmp_path)
+    assert (summary.map_interval, summary.self_map_interval) == (shown, shown)

@@ -7,7 +7,6 @@ import pytest
 
 from fpnkit.errors import RunError
 from fpnkit.runs.store import list_runs
-from fpnkit.widgets.common.run_list import KnownRuns
 from fpnkit.widgets.runs.browser import MOST_SHOWN, RunBrowser
 from tests.support.fake_runs import write_runs
 from tests.support.run_processes import start_trainer, until
@@ -313,38 +312,6 @@ def test_names_and_notes_are_never_html(tmp_path: Path) -> None:
     browser.moves.trash_button.click()
     shown = [browser.details.value, browser.compare.table.value, browser.moves.confirmation.question.value]
     assert [text for text in shown if "<img" in text or "&lt;img" not in text] == []
-
-
-def test_an_ended_run_is_read_again_only_when_its_files_change(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from fpnkit.widgets.common import run_list
-
-    read: list[Path] = []
-    real = run_list.run_info
-    monkeypatch.setattr(run_list, "run_info", lambda path: (read.append(path), real(path))[1])
-    known = KnownRuns(base)
-    runs = {info.path: info for info in known.read()}
-    assert sorted(read) == sorted(runs)
-    ended = [path for path, info in runs.items() if info.status in ("finished", "stopped", "crashed")]
-    evaluated = next(path for path in ended if (path / "evaluation").exists())
-    note, moved = [path for path in ended if path != evaluated and not (path / "note.md").exists()][:2]
-    read.clear()
-    (note / "note.md").write_text("by hand")
-    (moved / "run.json").write_text((moved / "run.json").read_text().replace('"epoch": 3', '"epoch": 2', 1))
-    summary = next(evaluated.glob("evaluation/*/*/summary.json"))
-    summary.write_text(json.dumps({"bpp": 0.125}))
-    after = {info.path: info for info in known.read()}
-    assert sorted(read) == sorted({note, moved, evaluated} | (set(runs) - set(ended)))
-    assert (after[note].note, after[moved].epoch, after[evaluated].bpp) == ("by hand", 2, 0.125)
-
-
-def test_the_list_is_that_of_the_command_line(base: Path) -> None:
-    (base / "train.log").write_text("epoch 1 loss 0.5\n")
-    (base / "notes").mkdir()
-    (base / "run_broken").mkdir()
-    known = KnownRuns(base)
-    for _ in range(2):  # the second time from what is known
-        found = sorted(known.read(), key=lambda info: info.name)
-        assert found == sorted(list_runs(base), key=lambda info: info.name)
 
 
 def test_a_run_that_ends_is_seen_by_the_next_refresh(tmp_path: Path) -> None:

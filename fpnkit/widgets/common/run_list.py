@@ -1,24 +1,19 @@
-"""The runs that a panel lists: read anew only where something changed, named and chosen for people."""
+"""The runs that a panel lists, named and chosen for people."""
 
 import math
-import os
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
-from fpnkit.errors import RunError
 from fpnkit.foundation import text
 from fpnkit.runs import layout
 from fpnkit.runs.query import select
-from fpnkit.runs.store import RunInfo, list_runs, run_info
+from fpnkit.runs.store import RunInfo
 from fpnkit.widgets.common.html import icon
 
 NO_RUNS = """\
 There are no runs yet. Make an example sweep, as ExampleSweep() offers, or in the project's folder:
 python -m fpnkit.sweep --config configs/example_sweep.yaml --lambdas 3e-6 2e-5 1e-4 5e-4 2.5e-3 --evaluate"""
 ANY_STATUS = "any status"
-_ENDED = ("finished", "stopped", "crashed")  # the status of others can change while their files do not
-_WATCHED = ("", layout.RUN_JSON, layout.NOTE, layout.TAGS)  # "": the directory, in which all files are replaced
 
 ORDERS: dict[str, Callable[[RunInfo], tuple[Any, ...]]] = {
     "newest first": lambda run: (-(run.created.timestamp() if run.created else 0.0), run.name),
@@ -26,38 +21,6 @@ ORDERS: dict[str, Callable[[RunInfo], tuple[Any, ...]]] = {
     "smallest lambda first": lambda run: (_known(run.lmbda), _known(run.best_loss), run.name),
     "largest first": lambda run: (-(run.size_bytes or 0), run.name),
 }
-
-
-class KnownRuns:
-    """The runs of one base directory. A run that ended and whose files did not change since is not read again."""
-
-    def __init__(self, base_dir: Path) -> None:
-        self.base_dir = base_dir
-        self._known: dict[str, tuple[tuple[object, ...], RunInfo]] = {}
-
-    def read(self) -> list[RunInfo]:
-        """All runs, in no order. Raises RunError if the base directory cannot be read."""
-        try:
-            names = [entry.name for entry in os.scandir(self.base_dir) if layout.is_listed(entry.name)]
-        except OSError:
-            self._known = {}
-            return list_runs(self.base_dir)  # says what is wrong
-        found = {}
-        for name in names:
-            changed = _stamp(os.path.join(self.base_dir, name))
-            known = self._known.get(name)
-            if known is None or known[0] != changed or known[1].status not in _ENDED:
-                try:
-                    known = (changed, run_info(self.base_dir / name))
-                except (RunError, OSError):
-                    continue  # no run, or gone while the directory was read
-            found[name] = known
-        self._known = found
-        return [info for _, info in found.values()]
-
-    def stamps(self) -> dict[Path, tuple[object, ...]]:
-        """What `read` went by: another one where a file of the run is another."""
-        return {info.path: changed for changed, info in self._known.values()}
 
 
 def label(run: RunInfo) -> str:
@@ -102,33 +65,3 @@ def _haystack(run: RunInfo) -> str:
 def _known(value: float | None) -> float:
     """What is not known, or not a number, comes last."""
     return math.inf if value is None or math.isnan(value) else value
-
-
-def _stamp(path: str) -> tuple[object, ...]:
-    """Differs when anything that a list shows has changed on disk."""
-    return (
-        *(file_time(os.path.join(path, name)) for name in _WATCHED),
-        *_summaries(os.path.join(path, layout.EVALUATION)),
-    )
-
-
-def _summaries(folder: str) -> list[object]:
-    paths = [checkpoint for dataset in _entries(folder) for checkpoint in _entries(dataset)]
-    paths += [each for path in paths for each in _entries(path) if layout.is_quality(os.path.basename(each))]
-    return [(path, file_time(os.path.join(path, layout.SUMMARY))) for path in paths]
-
-
-def _entries(folder: str) -> list[str]:
-    try:
-        return [os.path.join(folder, name) for name in os.listdir(folder)]
-    except OSError:
-        return []
-
-
-def file_time(path: str | os.PathLike[str]) -> tuple[int, int, int] | None:
-    """Differs when the file was changed or replaced; None where there is none."""
-    try:
-        stat = os.stat(path)
-    except OSError:
-        return None
-    return stat.st_mtime_ns, stat.st_size, stat.st_ino

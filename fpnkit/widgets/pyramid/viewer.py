@@ -20,10 +20,10 @@ from fpnkit.foundation import text
 from fpnkit.plots.maps import plot_photo
 from fpnkit.plots.panels import new_panels
 from fpnkit.runs import layout
-from fpnkit.runs.store import RunInfo
+from fpnkit.runs.store import RunIndex, RunInfo
 from fpnkit.widgets.common import html
 from fpnkit.widgets.common.panel import LABEL, WIDE, Choices, Panel, picture
-from fpnkit.widgets.common.run_list import ANY_STATUS, NO_RUNS, KnownRuns, choose
+from fpnkit.widgets.common.run_list import ANY_STATUS, NO_RUNS, choose
 from fpnkit.widgets.pyramid.sweeps import RunSet, run_sets
 from fpnkit.widgets.pyramid.tabs import BitsView, ChannelsView, ObjectsView
 
@@ -44,7 +44,7 @@ class PyramidViewer(Panel):
     def __init__(self, base_dir: Path | str | None = None, *, dark: bool | None = None) -> None:
         self.base_dir = layout.default_base_dir("fpn_compression") if base_dir is None else Path(base_dir)
         super().__init__("Inside the pyramid", dark=dark)
-        self._known, self._runs = KnownRuns(self.base_dir), list[RunInfo]()
+        self._index, self._runs = RunIndex(self.base_dir), list[RunInfo]()
         self._sets: dict[Any, RunSet] = {}
         self._loader: Loader | None = None
         self._view: View | None = None
@@ -133,7 +133,7 @@ class PyramidViewer(Panel):
     def _read(self) -> None:
         try:
             missing = layout.is_usual(self.base_dir) and not self.base_dir.exists()
-            self._runs = [] if missing else self._known.read()
+            self._runs = [] if missing else self._index.read()
         except RunError:
             self._runs = []
             raise

@@ -5,14 +5,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fpnkit.errors import RunError
+from fpnkit.foundation.files import file_stamp
 from fpnkit.launch.sweep import runs_of_sweep, sweep_ids, sweep_path
 from fpnkit.ratedist.gather import RunPoints, most_common, read_anchors, read_run
 from fpnkit.ratedist.points import RdPoints
 from fpnkit.ratedist.table import read_points
 from fpnkit.runs import layout
 from fpnkit.runs.results import Summary
-from fpnkit.runs.store import RunInfo
-from fpnkit.widgets.common.run_list import KnownRuns, file_time
+from fpnkit.runs.store import RunIndex, RunInfo
 
 
 @dataclass(frozen=True)
@@ -41,9 +41,9 @@ class PointReader:
 
     def __init__(self, base_dir: Path) -> None:
         self.base_dir = base_dir
-        self.runs: list[RunInfo] = []  # in no order
+        self.runs: list[RunInfo] = []  # newest first
         self.sweeps: list[str] = []
-        self._list = KnownRuns(base_dir)
+        self._index = RunIndex(base_dir)
         self._state: dict[Path, object] = {}  # of all files that are read
         self._found: dict[Path, tuple[object, RunPoints]] = {}
 
@@ -53,17 +53,12 @@ class PointReader:
         self.runs, self.sweeps, self._state = [], [], {}
         if layout.is_usual(self.base_dir) and not self.base_dir.exists():
             return bool(before)
-        self.runs = [info for info in self._list.read() if info.path.suffix != ".log"]
+        self.runs = [info for info in self._index.read() if info.path.suffix != ".log"]
         self.sweeps = sweep_ids(self.base_dir)
-        # Beside the files the status: that of a run whose process has died changes without any file.
-        stamps = self._list.stamps()
-        self._state = {
-            info.path: (stamps[info.path], file_time(info.path / layout.METRICS), info.status, info.reason)
-            for info in self.runs
-        }
+        self._state = self._index.states()
         self._found = {path: found for path, found in self._found.items() if path in self._state}
         plans = [sweep_path(self.base_dir, sweep) for sweep in self.sweeps]
-        self._state |= {plan: file_time(plan) for plan in plans}
+        self._state |= {plan: file_stamp(plan) for plan in plans}
         return self._state != before
 
     def read(self, wanted: Wanted) -> Read:

@@ -7,6 +7,7 @@ import ipywidgets as widgets
 
 from fpnkit.errors import FpnkitError
 from fpnkit.foundation import text
+from fpnkit.foundation.files import file_stamp
 from fpnkit.foundation.tables import Rows
 from fpnkit.launch.request import make_request
 from fpnkit.ratedist.judge import NextLambda
@@ -18,7 +19,6 @@ from fpnkit.runs import layout
 from fpnkit.widgets.common import html
 from fpnkit.widgets.common.background import Background
 from fpnkit.widgets.common.panel import LABEL, Choices, Panel
-from fpnkit.widgets.common.run_list import file_time
 
 _NOTHING = "(nothing)", ""  # not None, which is no choice at all
 _MOST_WARNINGS = 6  # that are not folded
@@ -66,7 +66,7 @@ class ComparisonView(widgets.VBox):
     def _evaluated_again(self, points: RdPoints) -> bool:
         """Whether something that was resampled is there anew."""
         directories = [point.directory for curve in points.curves for point in curve.points if point.directory]
-        now = {directory: file_time(directory / layout.SUMMARY) for directory in directories}
+        now = {directory: file_stamp(directory / layout.SUMMARY) for directory in directories}
         changed = any(self._sampled.get(directory, time) != time for directory, time in now.items())
         self._sampled = now if changed else {**self._sampled, **now}
         return changed

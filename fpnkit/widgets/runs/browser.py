@@ -12,10 +12,10 @@ from fpnkit.errors import RunError
 from fpnkit.foundation import text
 from fpnkit.runs import layout
 from fpnkit.runs.run import Run
-from fpnkit.runs.store import RunInfo
+from fpnkit.runs.store import RunIndex, RunInfo
 from fpnkit.widgets.common import html
 from fpnkit.widgets.common.panel import LABEL, WIDE, Choices, Panel
-from fpnkit.widgets.common.run_list import ANY_STATUS, NO_RUNS, ORDERS, KnownRuns, choose, label
+from fpnkit.widgets.common.run_list import ANY_STATUS, NO_RUNS, ORDERS, choose, label
 from fpnkit.widgets.runs.compare import CompareView
 from fpnkit.widgets.runs.details import details_html
 from fpnkit.widgets.runs.moves import MovesView
@@ -32,7 +32,7 @@ class RunBrowser(Panel):
     def __init__(self, base_dir: Path | str | None = None, *, dark: bool | None = None) -> None:
         self.base_dir = layout.default_base_dir("fpn_compression") if base_dir is None else Path(base_dir)
         super().__init__(f"Runs in {text.printable(self.base_dir)}", dark=dark)
-        self._known = KnownRuns(self.base_dir)
+        self._index = RunIndex(self.base_dir)
         self.runs: list[RunInfo] = []
         self.matches: list[RunInfo] = []
         self._make_filters()
@@ -60,7 +60,7 @@ class RunBrowser(Panel):
         """Read the base directory again; what is chosen stays chosen. Raises RunError."""
         try:
             missing = layout.is_usual(self.base_dir) and not self.base_dir.exists()
-            self.runs = [] if missing else self._known.read()
+            self.runs = [] if missing else self._index.read()
         except RunError:
             self.runs = []
             raise

@@ -18,10 +18,9 @@ from fpnkit.launch.request import Request
 from fpnkit.launch.watch import Choice, running, twins
 from fpnkit.runs import layout
 from fpnkit.runs.run import Run
-from fpnkit.runs.store import RunInfo
+from fpnkit.runs.store import RunIndex, RunInfo
 from fpnkit.widgets.common import html
 from fpnkit.widgets.common.panel import LABEL, WIDE, Choices, Confirmation, Panel
-from fpnkit.widgets.common.run_list import KnownRuns
 from fpnkit.widgets.training.live import LiveView
 from fpnkit.widgets.training.setup import Preflight, SetupView
 
@@ -47,7 +46,7 @@ class TrainingPanel(Panel):
         self._base_dir = None if base_dir is None else Path(base_dir).absolute()
         kinds: tuple[layout.Kind, ...] = ("fpn_compression", "detection")
         places = [self._base_dir] if self._base_dir else [layout.default_base_dir(kind) for kind in kinds]
-        self._places = [KnownRuns(place) for place in places]
+        self._places = [RunIndex(place) for place in places]
         folder = Path(os.path.abspath(layout.home() / "configs" if configs is None else configs))
         self.start_button = self.button("Start", "start", self.ask_start, look="primary")
         self.confirmation = Confirmation(self)
@@ -149,7 +148,7 @@ class TrainingPanel(Panel):
         self.offer.value = html.paragraph(told) if told else ""
 
 
-def _read(runs: KnownRuns) -> list[RunInfo]:
+def _read(runs: RunIndex) -> list[RunInfo]:
     """Nothing where the directory is not there yet, or cannot be read: a start says why."""
     try:
         return runs.read()
