@@ -8,8 +8,8 @@ from itertools import groupby
 from pathlib import Path
 from urllib.parse import quote
 
-from fpnkit.analysis.drawing import Drawing
 from fpnkit.foundation.files import write_text
+from fpnkit.plots.drawing import Drawing
 
 _STYLE = """\
 :root { color-scheme: SCHEME; }

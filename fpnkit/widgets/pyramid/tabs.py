@@ -9,6 +9,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from fpnkit.foundation import text
+from fpnkit.plots.images import plot_bits_maps, plot_channel, plot_detections, plot_level_bits
 from fpnkit.plots.maps import without_counterpart
 from fpnkit.widgets.common import html
 from fpnkit.widgets.common.panel import AS_WIDE_AS_NEEDED, LABEL, WIDE, WRAPPED, Choices, Panel, picture
@@ -69,9 +70,7 @@ class ChannelsView(widgets.VBox):
         cells = view.cells(level, channel)
 
         def plot() -> Figure:
-            from fpnkit.analysis.channel_figures import channel_figure
-
-            return channel_figure(view.photo.size, cells, name)
+            return plot_channel(view.photo.size, cells, name)
 
         self._panel.draw(self.picture, plot, f"{name} of {view.title}: original, decoded, difference")
 
@@ -108,12 +107,9 @@ class BitsView(widgets.VBox):
         self.words.value = html.bounded(_bits_table(view))
 
         def plot() -> Figure:
-            from fpnkit.analysis.channel_figures import level_bits_figure
-            from fpnkit.analysis.example_figures import bits_figure
-
             if level == ALL_LEVELS:
-                return bits_figure(view.photo, view.bits)
-            return level_bits_figure(view.photo, view.bits[view.bits["level"] == level])
+                return plot_bits_maps(view.photo, view.bits)
+            return plot_level_bits(view.photo, view.bits[view.bits["level"] == level])
 
         self._panel.draw(self.picture, plot, f"Heat over {view.title}: bits of {level}; the table has the sums")
 
@@ -148,9 +144,7 @@ class ObjectsView(widgets.VBox):
         self.words.value = html.paragraph(told)
 
         def plot() -> Figure:
-            from fpnkit.analysis.example_figures import boxes_figure
-
-            return boxes_figure(view.photo, boxes)
+            return plot_detections(view.photo, boxes)
 
         self._panel.draw(self.picture, plot, f"Detections in {view.title}: {told}")
 
