@@ -9,6 +9,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from fpnkit.foundation import text
+from fpnkit.foundation.html import Html
 from fpnkit.plots.images import plot_bits_maps, plot_channel, plot_detections, plot_level_bits
 from fpnkit.plots.maps import without_counterpart
 from fpnkit.widgets.common import html
@@ -169,7 +170,7 @@ def _decibels(value: Any) -> str:
     return "–, it is constant" if value != value else f"{value:.1f} dB"
 
 
-def _bits_table(view: View) -> str:
+def _bits_table(view: View) -> Html:
     total = int(view.levels["payload_bits"].sum())
     rows = []
     for row in view.levels.to_dict("records"):
