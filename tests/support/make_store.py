@@ -19,7 +19,8 @@ from typing import Any
 
 import torch
 
-from fpnkit import anchors, evaluate, train
+from fpnkit import evaluate, train
+from fpnkit.anchors import __main__ as anchors_command
 from fpnkit.config.load import load_config
 from fpnkit.foundation import clock
 from fpnkit.launch.sweep import new_sweep, write_sweep
@@ -55,7 +56,7 @@ def make_store(folder: Path) -> None:
     (runs[2] / layout.NOTE).write_text("keeps small objects\n")
     (runs[2] / layout.TAGS).write_text('["paper"]\n')
     _call(evaluate.main, [str(run) for run in runs])
-    _call(anchors.main, ["--config", str(config), *ANCHORS])
+    _call(anchors_command.main, ["--config", str(config), *ANCHORS])
 
 
 def _train(arguments: list[str]) -> Path:

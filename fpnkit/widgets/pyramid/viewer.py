@@ -1,5 +1,7 @@
 """Looking into the pyramid: what a codec makes of each channel, where its bits go, which objects are lost.
 
+from fpnkit.widgets import PyramidViewer
+
 viewer = PyramidViewer()
 viewer.view.levels             # bits, bpp and SNR of what is shown, for the cells below
 """
