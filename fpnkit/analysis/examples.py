@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
-from numpy.typing import NDArray
 from PIL import Image
 
 from fpnkit.analysis.parts import FOLDER, Tables
@@ -19,6 +17,7 @@ from fpnkit.analysis.subject import Subject
 from fpnkit.codecs.base import InspectableCodec
 from fpnkit.foundation.files import write_bytes
 from fpnkit.metrics.detection import SELF_MAP_SCORE
+from fpnkit.plots.maps import Photo
 
 COUNT = 3
 _SIDE = 640  # pixels of the longer side of a photo, which is there to be looked at
@@ -80,16 +79,6 @@ def thumbnail(pixels: torch.Tensor) -> Image.Image:
     image = Image.fromarray(pixels.permute(1, 2, 0).numpy())
     image.thumbnail((_SIDE, _SIDE))
     return image
-
-
-@dataclass(frozen=True)
-class Photo:
-    """An image that is shown, with the size of the original that maps and boxes refer to."""
-
-    number: int
-    image: int
-    pixels: NDArray[np.uint8]
-    size: tuple[int, int]  # (height, width) of the original
 
 
 def read_photos(directory: Path, table: pd.DataFrame) -> list[Photo]:

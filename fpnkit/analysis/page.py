@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from html import escape
 from itertools import groupby
 from pathlib import Path
 from urllib.parse import quote
 
-from fpnkit.analysis.drawing import Drawing
 from fpnkit.foundation.files import write_text
+from fpnkit.foundation.html import Html, element, join, pairs, table
+from fpnkit.plots.drawing import Drawing
 
 _STYLE = """\
 :root { color-scheme: SCHEME; }
@@ -43,30 +43,28 @@ def write_page(
 
     `facts` as a table at the top; `notes` (heading, text to be copied) at the end.
     """
-    rows = "\n".join(f"<tr><th>{escape(name)}</th><td>{escape(value)}</td></tr>" for name, value in facts.items())
     sections = [
         _section(name, list(group), formats) for name, group in groupby(drawings, key=lambda drawing: drawing.section)
     ]
-    copied = [f"<h2>{escape(heading)}</h2>\n<pre>{escape(text)}</pre>" for heading, text in notes]
+    copied = [join([element("h2", heading), element("pre", text)], "\n") for heading, text in notes]
     style = _STYLE
     for word, colour in (_DARK if dark else _LIGHT).items():
         style = style.replace(word, colour)
-    body = "\n".join([f"<h1>{escape(title)}</h1>", f"<table>\n{rows}\n</table>", *sections, *copied])
-    head = f'<meta charset="utf-8">\n<title>{escape(title)}</title>\n<style>\n{style}</style>'
-    write_text(path, f'<!doctype html>\n<html lang="en">\n<head>\n{head}\n</head>\n<body>\n{body}\n</body>\n</html>\n')
+    body = [element("h1", title), table([pairs(facts.items())]), *sections, *copied]
+    head = [element("meta", charset="utf-8"), element("title", title), element("style", Html(style))]
+    page = element("html", element("head", join(head, "\n")), "\n", element("body", join(body, "\n")), lang="en")
+    write_text(path, f"<!doctype html>\n{page}\n")
 
 
-def _section(name: str, drawings: Sequence[Drawing], formats: Sequence[str]) -> str:
-    figures = "\n".join(_figure(drawing, formats) for drawing in drawings)
-    return f'<h2>{escape(name)}</h2>\n<div class="figures">\n{figures}\n</div>'
+def _section(name: str, drawings: Sequence[Drawing], formats: Sequence[str]) -> Html:
+    figures = join((_figure(drawing, formats) for drawing in drawings), "\n")
+    return join([element("h2", name), element("div", figures, class_="figures")], "\n")
 
 
-def _figure(drawing: Drawing, formats: Sequence[str]) -> str:
+def _figure(drawing: Drawing, formats: Sequence[str]) -> Html:
     file = quote(drawing.name)
-    links = ", ".join(f'<a href="{file}.{kind}">{kind.upper()}</a>' for kind in (*formats, "csv") if kind != "png")
-    title, reading = escape(drawing.title), escape(drawing.reading)
-    wide = ' class="wide"' if drawing.wide else ""
-    return (
-        f'<figure{wide}>\n<img src="{file}.png" alt="{escape(drawing.title)}">\n'
-        f'<figcaption><b>{title}</b> {reading} <span class="files">{links}</span></figcaption>\n</figure>'
-    )
+    links = [element("a", kind.upper(), href=f"{file}.{kind}") for kind in (*formats, "csv") if kind != "png"]
+    files = element("span", join(links, ", "), class_="files")
+    caption = element("figcaption", element("b", drawing.title), f" {drawing.reading} ", files)
+    image = element("img", src=f"{file}.png", alt=drawing.title)
+    return element("figure", image, caption, class_="wide" if drawing.wide else "")

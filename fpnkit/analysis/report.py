@@ -13,20 +13,16 @@ import pandas as pd
 import fpnkit
 from fpnkit.analysis import compute
 from fpnkit.analysis import examples as shown
-from fpnkit.analysis.codec_figures import bits_drawings, loss_drawings
-from fpnkit.analysis.drawing import Drawing, save_all
-from fpnkit.analysis.example_figures import shown_drawings
-from fpnkit.analysis.feature_figures import feature_drawings
+from fpnkit.analysis.figures import report_figures, sensitivity_figures
 from fpnkit.analysis.page import write_page
 from fpnkit.analysis.parts import Parts, Tables
 from fpnkit.analysis.statistics.epochs import epochs_table
-from fpnkit.analysis.statistics.sensitivity import weights_yaml
+from fpnkit.analysis.statistics.sensitivity import weights_or_none, weights_yaml
 from fpnkit.analysis.subject import Subject, feature_facts
-from fpnkit.analysis.task_figures import sensitivity_drawings, task_drawings, weights_or_none
 from fpnkit.config.schema import CodecConfig
 from fpnkit.foundation.files import remove_temporaries, write_text
-from fpnkit.metrics.detection import SELF_MAP_SCORE
 from fpnkit.metrics.distortion import level_weights
+from fpnkit.plots.save import save_all
 from fpnkit.runs import layout
 from fpnkit.runs.metrics import read_metrics
 from fpnkit.runs.provenance import describe_commit
@@ -72,9 +68,9 @@ def analyse(
     noise = _sensitivity(subject, parts, compute_missing=sensitivity)
     weights = None if noise is None else weights_or_none(noise)
     epochs = epochs_table(read_metrics(subject.run / layout.METRICS))
-    drawings = _drawings(directory, tables, epochs)
+    drawings = report_figures(tables, epochs, shown.read_photos(directory, tables["shown"]))
     if noise is not None:
-        drawings += sensitivity_drawings(noise, weights, dict(_trained_weights(subject)))
+        drawings += sensitivity_figures(noise, weights, _trained_weights(subject))
     log.info("drawing %d figures", len(drawings))
     formats = ("png",) if small else ("png", "pdf")
     save_all(drawings, directory, {**_source(subject), "validations": len(epochs)}, dark=dark, formats=formats)
@@ -106,17 +102,6 @@ def _sensitivity(subject: Subject, parts: Parts, *, compute_missing: bool) -> pd
             tables = parts.get(part, known, lambda make=make: make(uncompressed()))  # type: ignore[misc]
         result.append(tables[part])
     return pd.concat(result, ignore_index=True)
-
-
-def _drawings(directory: Path, tables: Tables, epochs: pd.DataFrame) -> list[Drawing]:
-    photos = shown.read_photos(directory, tables["shown"])
-    return [
-        *bits_drawings(tables, epochs),
-        *loss_drawings(tables),
-        *task_drawings(tables, SELF_MAP_SCORE),
-        *shown_drawings(tables, photos),
-        *(feature_drawings(tables) if "channels" in tables else []),
-    ]
 
 
 def _trained_weights(subject: Subject) -> Mapping[str, float]:

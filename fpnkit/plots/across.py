@@ -5,14 +5,30 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from fpnkit.foundation.text import rate
-from fpnkit.plots.panels import levels_of, percent_ticks, wide_scale
+from fpnkit.plots.drawing import figure
+from fpnkit.plots.panels import figure_of, levels_of, new_panels, percent_ticks, wide_scale
 from fpnkit.plots.style import codec_look, level_colour, new_axes
 
 _SIZES = {"small": ("#D55E00", "o"), "medium": ("#56B4E9", "s"), "large": ("#009E73", "^")}
 _METRICS = {"map": ("mAP", "#0072B2", "o"), "self_map": ("self-mAP", "#E69F00", "s")}
 _RATE = "rate of all levels (bpp)"
+
+
+@figure(
+    "bits_per_level",
+    "Along the curve",
+    "Where the bits go at each lambda.",
+    "Left in bpp of payload, right as shares: a colour that grows with lambda is where more bits go.",
+)
+def plot_bits_by_lambda(rates: pd.DataFrame) -> Figure:
+    """`plot_stacked_bits` in bpp and as shares."""
+    axes = new_panels(2, aspect=1.15)
+    for ax, share in zip(axes, (False, True), strict=True):
+        plot_stacked_bits(rates, share=share, ax=ax)
+    return figure_of(axes[0])
 
 
 def plot_stacked_bits(rates: pd.DataFrame, *, share: bool = False, ax: Axes | None = None) -> Axes:
@@ -42,6 +58,31 @@ def plot_stacked_bits(rates: pd.DataFrame, *, share: bool = False, ax: Axes | No
     return ax
 
 
+@figure(
+    "snr_per_level",
+    "Along the curve",
+    "What each level gains.",
+    "The steeper a curve, the more its level gains from more bits; a flat one has enough, or is starved.",
+)
+def plot_snr_by_rate(rates: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
+    """SNR of each level over the rate of all."""
+    return plot_by_rate(rates, "snr_db", "SNR (dB)", ax=ax)
+
+
+@figure(
+    "dead_latents",
+    "Along the curve",
+    "How much of each codec is idle.",
+    "Share of latent channels that never change: where it is high, a narrower codec would do.",
+)
+def plot_dead_by_rate(rates: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
+    """Share of dead latent channels of each level over the rate of all."""
+    ax = plot_by_rate(rates, "dead_share", "dead latent channels", ax=ax)
+    ax.set_ylim(-0.02, 1.02)
+    percent_ticks(ax)
+    return ax
+
+
 def plot_by_rate(rates: pd.DataFrame, column: str, label: str, *, ax: Axes | None = None) -> Axes:
     """A number of each level over the rate of all; colours are levels, markers and dashes codecs."""
     ax = ax or new_axes()
@@ -64,6 +105,12 @@ def plot_by_rate(rates: pd.DataFrame, column: str, label: str, *, ax: Axes | Non
     return ax
 
 
+@figure(
+    "lost_objects",
+    "Along the curve",
+    "Which objects are lost first.",
+    "From right to left the rate falls: the curve that rises first belongs to the objects that are lost first.",
+)
 def plot_lost_by_rate(losses: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     """Share of small, medium and large objects that are lost, with 95 % intervals."""
     ax = ax or new_axes()
@@ -82,6 +129,12 @@ def plot_lost_by_rate(losses: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     return ax
 
 
+@figure(
+    "task",
+    "Along the curve",
+    "What it does to the task.",
+    "Accuracy on these images; few images make it noisy, so a difference of a point or two may be chance.",
+)
 def plot_task_by_rate(task: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     """mAP and self-mAP over rate; the dashed line is mAP without a codec."""
     ax = ax or new_axes()

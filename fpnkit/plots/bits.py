@@ -6,13 +6,22 @@ import matplotlib
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
-from fpnkit.plots.panels import levels_of, note, wide_scale
+from fpnkit.plots.drawing import figure
+from fpnkit.plots.features import plot_channel_statistic
+from fpnkit.plots.panels import figure_of, legend_below, levels_of, new_panels, note, wide_scale
 from fpnkit.plots.style import level_colour, new_axes
 
 _LEAST = 1e-3  # bits per symbol that are told apart
 
 
+@figure(
+    "bits_per_level",
+    "Bits",
+    "Where the bits go.",
+    "Bars are real payloads, diamonds what the entropy model promised; percentages are shares of all payload.",
+)
 def plot_bits_per_level(image_bits: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     """Payload of each level in bpp and as a share of all; the diamonds are what the entropy model estimates."""
     ax = ax or new_axes()
@@ -42,6 +51,12 @@ def plot_bits_per_level(image_bits: pd.DataFrame, *, ax: Axes | None = None) -> 
     return ax
 
 
+@figure(
+    "bits_per_channel",
+    "Bits",
+    "Which latent channels cost.",
+    "A curve that drops to the floor has channels that carry nothing; the codec could be narrower there.",
+)
 def plot_bits_per_channel(latent_channels: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     """Bits per symbol of each latent channel, the costliest first; legends say how many are dead."""
     ax = ax or new_axes()
@@ -56,6 +71,13 @@ def plot_bits_per_channel(latent_channels: pd.DataFrame, *, ax: Axes | None = No
     return ax
 
 
+@figure(
+    "density_gap",
+    "Bits",
+    "How well the densities fit.",
+    "A dot above the dashed line is a latent channel whose density wastes bits; the legend has each level's "
+    "total. Few images make all entropies a little too small.",
+)
 def plot_density_gap(latent_channels: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     """Cost of each latent channel over the entropy of its own histogram; above the line the density wastes bits."""
     ax = ax or new_axes(aspect=0.9)
@@ -86,6 +108,22 @@ def plot_density_gap(latent_channels: pd.DataFrame, *, ax: Axes | None = None) -
     return ax
 
 
+@figure(
+    "latent_histogram",
+    "Bits",
+    "What is coded, and what was expected.",
+    "Bars above the line are symbols that the learned density did not expect, each of which costs extra bits.",
+)
+def plot_latent_histograms(latent_histogram: pd.DataFrame) -> Figure:
+    """`plot_latent_histogram` of each level."""
+    names = levels_of(latent_histogram)
+    axes = new_panels(len(names), aspect=0.9)
+    for ax, level in zip(axes, names, strict=True):
+        plot_latent_histogram(latent_histogram, level, ax=ax, legend=False)
+    legend_below(axes)
+    return figure_of(axes[0])
+
+
 def plot_latent_histogram(
     latent_histogram: pd.DataFrame, level: str, *, ax: Axes | None = None, legend: bool = True
 ) -> Axes:
@@ -105,6 +143,13 @@ def plot_latent_histogram(
     return ax
 
 
+@figure(
+    "rate_gap",
+    "Bits",
+    "Estimate against bytes.",
+    "Each dot is one level of one image; real payloads end on whole bytes and carry the coder's state, "
+    "so that small ones lie a few bytes above 0.",
+)
 def plot_rate_gap(image_bits: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     """Payload less estimate of each image and level; beyond the dashed lines, 1 % + 8 bytes, a stream is suspicious."""
     ax = ax or new_axes()
@@ -130,9 +175,15 @@ def plot_rate_gap(image_bits: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     return ax
 
 
-def plot_snr_per_level(level_loss: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
-    """SNR of each whole level as a diamond, to lie over the boxes of its channels."""
-    ax = ax or new_axes()
+@figure(
+    "snr",
+    "Losses",
+    "What is left of each level.",
+    "Diamonds are whole levels, boxes their channels: a channel at 0 dB is replaced by its mean.",
+)
+def plot_snr_per_level(channel_loss: pd.DataFrame, level_loss: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
+    """SNR of each whole level as a diamond over the boxes of its channels."""
+    ax = plot_channel_statistic(channel_loss, "snr_db", ax=ax)
     ink, paper = matplotlib.rcParams["axes.edgecolor"], matplotlib.rcParams["axes.facecolor"]
     names = levels_of(level_loss)
     snr = level_loss["snr_db"].replace([np.inf, -np.inf], np.nan)
@@ -144,6 +195,21 @@ def plot_snr_per_level(level_loss: pd.DataFrame, *, ax: Axes | None = None) -> A
 
 
 EPOCH_COLUMNS = {"bpp": ("estimated rate", "bpp"), "snr_db": ("SNR", "dB")}
+
+
+@figure(
+    "epochs",
+    "Bits",
+    "How it came about.",
+    "Rate and SNR of each level in validation: where curves cross, training moved bits from level to level.",
+)
+def plot_rate_and_snr(epochs: pd.DataFrame) -> Figure:
+    """`plot_epochs` of both columns."""
+    axes = new_panels(2, aspect=1.0)
+    for ax, column in zip(axes, EPOCH_COLUMNS, strict=True):
+        plot_epochs(epochs, column, ax=ax, legend=False)
+    legend_below(axes, 6)
+    return figure_of(axes[0])
 
 
 def plot_epochs(epochs: pd.DataFrame, column: str, *, ax: Axes | None = None, legend: bool = True) -> Axes:

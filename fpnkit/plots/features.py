@@ -6,8 +6,10 @@ import matplotlib
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
-from fpnkit.plots.panels import figure_of, levels_of, note, percent_ticks
+from fpnkit.plots.drawing import figure
+from fpnkit.plots.panels import figure_of, levels_of, new_panels, note, percent_ticks
 from fpnkit.plots.style import level_colour, new_axes
 
 # Title and unit.
@@ -20,6 +22,21 @@ CHANNEL_STATISTICS = {
 }
 _WIDE = 50.0  # kurtosis from which on a linear axis shows the largest alone
 _DIVERGING = "PuOr"  # stays apart for the colour-blind, white in the middle
+
+
+@figure(
+    "channel_statistics",
+    "Features",
+    "What channels look like.",
+    "One box a level over its channels: boxes far apart mean that levels need scales of their own, "
+    "long boxes that channels do.",
+)
+def plot_channel_statistics(channels: pd.DataFrame) -> Figure:
+    """`plot_channel_statistic` of all that describe uncompressed features."""
+    axes = new_panels(4, aspect=0.85)
+    for ax, column in zip(axes, ("mean", "deviation", "excess_kurtosis", "sparsity"), strict=True):
+        plot_channel_statistic(channels, column, ax=ax)
+    return figure_of(axes[0])
 
 
 def plot_channel_statistic(channels: pd.DataFrame, column: str, *, ax: Axes | None = None) -> Axes:
@@ -52,6 +69,12 @@ def plot_channel_statistic(channels: pd.DataFrame, column: str, *, ax: Axes | No
     return ax
 
 
+@figure(
+    "channel_energy",
+    "Features",
+    "How unequal channels are.",
+    "The further a curve bulges above the dashed line, the fewer channels hold the energy.",
+)
 def plot_energy(channels: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     """Share of a level's energy in its strongest channels; on the dashed line all would be equally strong."""
     ax = ax or new_axes()
@@ -67,6 +90,12 @@ def plot_energy(channels: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     return ax
 
 
+@figure(
+    "eigenvalues",
+    "Features",
+    "How many dimensions channels span.",
+    "A curve that reaches 95 % early belongs to a level whose channels a linear transform could pack.",
+)
 def plot_eigenvalues(eigenvalues: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     """Share of a level's variance that its first principal components hold."""
     ax = ax or new_axes()
@@ -81,6 +110,22 @@ def plot_eigenvalues(eigenvalues: pd.DataFrame, *, ax: Axes | None = None) -> Ax
     percent_ticks(ax)
     ax.legend()
     return ax
+
+
+@figure(
+    "histogram",
+    "Features",
+    "How values are spread.",
+    "Bars that stay above the dotted Gaussian far out are heavy tails; the legend says how many bits a value "
+    "the wrong model would cost.",
+)
+def plot_histograms(histogram: pd.DataFrame, fits: pd.DataFrame) -> Figure:
+    """`plot_histogram` of each level."""
+    names = levels_of(fits)
+    axes = new_panels(len(names), aspect=0.9)
+    for ax, level in zip(axes, names, strict=True):
+        plot_histogram(histogram, fits, level, ax=ax)
+    return figure_of(axes[0])
 
 
 def plot_histogram(histogram: pd.DataFrame, fits: pd.DataFrame, level: str, *, ax: Axes | None = None) -> Axes:
@@ -102,6 +147,23 @@ def plot_histogram(histogram: pd.DataFrame, fits: pd.DataFrame, level: str, *, a
     return ax
 
 
+@figure(
+    "channel_correlation",
+    "Features",
+    "Which channels go together.",
+    "Strong colours off the diagonal are channels that tell the same (or the opposite) twice.",
+)
+def plot_correlations(correlations: pd.DataFrame) -> Figure:
+    """`plot_correlation` of each level."""
+    names = levels_of(correlations)
+    axes = new_panels(len(names), aspect=1.05)
+    for ax, level in zip(axes, names, strict=True):
+        plot_correlation(correlations, level, ax=ax, bar=False)
+    drawn = figure_of(axes[0])
+    drawn.colorbar(axes[0].images[0], ax=axes, label="correlation", location="bottom", fraction=0.04, aspect=40)
+    return drawn
+
+
 def plot_correlation(correlations: pd.DataFrame, level: str, *, ax: Axes | None = None, bar: bool = True) -> Axes:
     """Correlation of the strongest channels of a level, the strongest first; channels that are constant stay empty."""
     ax = ax or new_axes(aspect=0.9)
@@ -118,10 +180,25 @@ def plot_correlation(correlations: pd.DataFrame, level: str, *, ax: Axes | None 
     return ax
 
 
-RELATIONS = {
+_RELATIONS = {
     "energy_correlation": "same places\n(correlation of energy)",
     "predictable_share": "predictable\n(share of variance)",
 }
+
+
+@figure(
+    "level_relations",
+    "Features",
+    "What levels know of each other.",
+    "Left: do two levels respond in the same places; right: which part of the target's variance a linear "
+    "function of the source explains on other images, which a codec that joins levels could save.",
+)
+def plot_all_level_relations(relations: pd.DataFrame) -> Figure:
+    """`plot_level_relations` of both columns."""
+    axes = new_panels(2, aspect=1.25)
+    for ax, column in zip(axes, _RELATIONS, strict=True):
+        plot_level_relations(relations, column, ax=ax)
+    return figure_of(axes[0])
 
 
 def plot_level_relations(relations: pd.DataFrame, column: str, *, ax: Axes | None = None) -> Axes:
@@ -137,11 +214,17 @@ def plot_level_relations(relations: pd.DataFrame, column: str, *, ax: Axes | Non
         ax.text(column_number, row, text, ha="center", va="center", fontsize=7, color=colour)
     ax.set_xticks(range(len(names)), names)
     ax.set_yticks(range(len(names)), names)
-    ax.set(xlabel="target", ylabel="source", title=RELATIONS[column])
+    ax.set(xlabel="target", ylabel="source", title=_RELATIONS[column])
     ax.grid(False)
     return ax
 
 
+@figure(
+    "spectrum",
+    "Features",
+    "How smooth features are.",
+    "The faster a curve falls, the better fewer and coarser latents serve the level; a flat one is like noise.",
+)
 def plot_spectrum(spectrum: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     """Power over spatial frequency; noise would be flat, smooth features fall."""
     ax = ax or new_axes()
@@ -154,12 +237,17 @@ def plot_spectrum(spectrum: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     return ax
 
 
-def plot_snr_by_frequency(spectrum: pd.DataFrame, errors: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
-    """SNR of each frequency; at 0 dB, dashed, nothing of it is left."""
+@figure(
+    "snr_by_frequency",
+    "Losses",
+    "Which detail is lost.",
+    "Where a curve meets the dashed line, nothing of that spatial frequency arrives.",
+)
+def plot_snr_by_frequency(spectra: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
+    """SNR of each frequency, `power` over `power_error`; at 0 dB, dashed, nothing of it is left."""
     ax = ax or new_axes()
-    both = spectrum.merge(errors, on=["level", "frequency"], suffixes=("", "_error"))
-    for level in levels_of(both):
-        rows = both[(both["level"] == level) & (both["power_error"] > 0) & (both["power"] > 0)]
+    for level in levels_of(spectra):
+        rows = spectra[(spectra["level"] == level) & (spectra["power_error"] > 0) & (spectra["power"] > 0)]
         snr = 10 * np.log10(rows["power"] / rows["power_error"])
         ax.plot(rows["frequency"], snr, color=level_colour(level), label=level)
     ax.axhline(0, color=matplotlib.rcParams["axes.edgecolor"], linestyle="--", linewidth=0.7)

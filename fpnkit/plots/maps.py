@@ -1,6 +1,8 @@
-"""Figures over an image: maps, mosaics of channels, boxes."""
+"""What is drawn over an image: maps, mosaics of channels, boxes."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import matplotlib
 import numpy as np
@@ -13,10 +15,18 @@ from numpy.typing import NDArray
 from fpnkit.plots.panels import levels_of
 from fpnkit.plots.style import new_axes
 
-Photo = NDArray[np.uint8]  # (height, width, 3)
-
 _KEPT, _LOST = "#56B4E9", "#E69F00"
 _HEAT = "inferno"
+
+
+@dataclass(frozen=True)
+class Photo:
+    """An image to be shown, with the size of the original that maps and boxes refer to."""
+
+    number: int
+    image: int
+    pixels: NDArray[np.uint8]  # (height, width, 3), in any resolution
+    size: tuple[int, int]  # (height, width) of the original
 
 
 def cell_values(table: pd.DataFrame, column: str) -> NDArray[np.float64]:
@@ -50,22 +60,20 @@ def total_bits_per_pixel(bits: pd.DataFrame, size: tuple[int, int], side: int = 
 
 def plot_map(
     photo: Photo,
-    size: tuple[int, int],
     values: NDArray[np.float64],
     extent: tuple[float, float, float, float] | None = None,
     largest: float | None = None,
     *,
     ax: Axes | None = None,
 ) -> AxesImage:
-    """Values as heat over the image of `size` (height, width); dark is little. → what a colour bar is made of.
+    """Values as heat over the image; dark is little. → what a colour bar is made of.
 
     `extent` left, right, bottom, top in pixels of the image; default: all of it. Colours go from 0 to `largest`, or
     from the least value to the most.
     """
     ax = ax or new_axes()
-    height, width = size
-    grey = photo.mean(2) if photo.ndim == 3 else photo
-    ax.imshow(grey, cmap="gray", vmin=0, vmax=255, extent=(0, width, height, 0))
+    height, width = photo.size
+    ax.imshow(photo.pixels.mean(2), cmap="gray", vmin=0, vmax=255, extent=(0, width, height, 0))
     shown = ax.imshow(
         values,
         cmap=_HEAT,
@@ -98,11 +106,12 @@ def plot_cells(
     return shown
 
 
-def plot_photo(photo: Photo, size: tuple[int, int], *, ax: Axes | None = None) -> Axes:
-    """The image of `size`, whatever the size it is shown with."""
+def plot_photo(photo: Photo, *, ax: Axes | None = None) -> Axes:
+    """The image, on axes in pixels of the original."""
     ax = ax or new_axes()
-    ax.imshow(photo, extent=(0, size[1], size[0], 0))
-    ax.set(xlim=(0, size[1]), ylim=(size[0], 0), aspect="equal")
+    height, width = photo.size
+    ax.imshow(photo.pixels, extent=(0, width, height, 0))
+    ax.set(xlim=(0, width), ylim=(height, 0), aspect="equal")
     _bare(ax)
     return ax
 
@@ -134,12 +143,9 @@ def mosaic_limit(mosaic: pd.DataFrame) -> float:
     return float(np.quantile(np.abs(mosaic[["original", "decoded"]].to_numpy()), 0.995)) or 1.0
 
 
-def plot_boxes(
-    photo: Photo, size: tuple[int, int], boxes: pd.DataFrame, other: pd.DataFrame, *, ax: Axes | None = None
-) -> Axes:
-    """Boxes on the image of `size` (height, width); thick and orange, dashed: what `other` has no counterpart of."""
-    ax = ax or new_axes()
-    plot_photo(photo, size, ax=ax)
+def plot_boxes(photo: Photo, boxes: pd.DataFrame, other: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
+    """Boxes on the image; thick and orange, dashed: what `other` has no counterpart of."""
+    ax = plot_photo(photo, ax=ax)
     for (_, box), alone in zip(boxes.iterrows(), without_counterpart(boxes, other), strict=True):
         colour = _LOST if alone else _KEPT
         corner = (box["left"], box["top"])

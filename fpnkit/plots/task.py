@@ -2,17 +2,47 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import matplotlib
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
-from fpnkit.plots.panels import levels_of, note, percent_ticks
+from fpnkit.plots.drawing import figure
+from fpnkit.plots.panels import figure_of, legend_below, levels_of, new_panels, note, percent_ticks
 from fpnkit.plots.style import level_colour, new_axes
 
 _BAR = "#56B4E9"
 _AXES = {"size": "size of the object", "score_bin": "score in uncompressed features", "category": ""}
-METRICS = {"self_map": "self-mAP", "map": "mAP"}
+_METRICS = {"self_map": "self-mAP", "map": "mAP"}
+
+
+@figure(
+    "lost_by_size_and_score",
+    "Objects",
+    "Which objects are lost first.",
+    "Share of what is detected in uncompressed features (score of at least {threshold:g}) that is not any "
+    "more, with 95 % intervals and the number of objects; sizes are COCO's.",
+)
+def plot_lost_by_size_and_score(shares: pd.DataFrame, threshold: float) -> Figure:
+    """`plot_lost` of both: `by` names what the rows are grouped by, `group` the group; objects reach `threshold`."""
+    axes = new_panels(2, 1, aspect=0.5)
+    for ax, by in zip(axes, ("size", "score_bin"), strict=True):
+        plot_lost(shares[shares["by"] == by].rename(columns={"group": by}), by, ax=ax)
+    return figure_of(axes[0])
+
+
+@figure(
+    "lost_by_category",
+    "Objects",
+    "Which classes are lost first.",
+    "As before, by class; the classes with most objects.",
+)
+def plot_lost_by_category(shares: pd.DataFrame) -> Axes:
+    """`plot_lost` of classes."""
+    return plot_lost(shares, "category")
 
 
 def plot_lost(shares: pd.DataFrame, by: str, *, ax: Axes | None = None, most: int = 12) -> Axes:
@@ -46,6 +76,13 @@ def plot_lost(shares: pd.DataFrame, by: str, *, ax: Axes | None = None, most: in
     return ax
 
 
+@figure(
+    "scores",
+    "Objects",
+    "How sure the detector still is.",
+    "Each dot is an object: below the dashed line its score fell, below the solid one it is lost, "
+    "at 0 no box of its class is left in its place.",
+)
 def plot_scores(objects: pd.DataFrame, threshold: float, *, ax: Axes | None = None) -> Axes:
     """Score of each object before and after coding; on the dashed line nothing changed, at 0 it is not found at all."""
     ax = ax or new_axes(aspect=0.9)
@@ -64,6 +101,25 @@ def plot_scores(objects: pd.DataFrame, threshold: float, *, ax: Axes | None = No
     return ax
 
 
+@figure(
+    "sensitivity",
+    "Sensitivity",
+    "Which level the detector needs most.",
+    "Gaussian noise on one level at a time: the level whose curve falls first deserves most bits.",
+)
+def plot_sensitivities(sensitivity: pd.DataFrame) -> Figure:
+    """`plot_sensitivity` of each metric that there is; rows with an SNR of infinity are without noise."""
+    clean = sensitivity["snr_db"] == float("inf")
+    shown = [metric for metric in _METRICS if sensitivity[metric].notna().all()]
+    axes = new_panels(max(len(shown), 1), aspect=1.1 if len(shown) > 1 else 0.75)
+    for ax, metric in zip(axes, shown, strict=False):
+        plot_sensitivity(
+            sensitivity[~clean], float(sensitivity.loc[clean, metric].iloc[0]), metric, ax=ax, legend=False
+        )
+    legend_below(axes, 6)
+    return figure_of(axes[0])
+
+
 def plot_sensitivity(
     sensitivity: pd.DataFrame, clean: float, metric: str, *, ax: Axes | None = None, legend: bool = True
 ) -> Axes:
@@ -73,13 +129,19 @@ def plot_sensitivity(
         rows = sensitivity[sensitivity["level"] == level]
         ax.plot(rows["snr_db"], 100 * rows[metric], color=level_colour(level), marker="o", label=level)
     ax.axhline(100 * clean, color=matplotlib.rcParams["axes.edgecolor"], linestyle="--", linewidth=0.7)
-    ax.set(xlabel="SNR of the level (dB)", ylabel=f"{METRICS[metric]} (%)")
+    ax.set(xlabel="SNR of the level (dB)", ylabel=f"{_METRICS[metric]} (%)")
     if legend:
         ax.legend()
     return ax
 
 
-def plot_weights(weights: pd.DataFrame, used: dict[str, float] | None = None, *, ax: Axes | None = None) -> Axes:
+@figure(
+    "suggested_weights",
+    "Sensitivity",
+    "Weights for the distortion.",
+    "Bars: in proportion to what self-mAP loses per unit of standardised MSE; diamonds: as trained.",
+)
+def plot_weights(weights: pd.DataFrame, used: Mapping[str, float] | None = None, *, ax: Axes | None = None) -> Axes:
     """Weights that the sensitivity suggests, as bars, beside those the codec was trained with, as diamonds."""
     ax = ax or new_axes()
     ink, paper = matplotlib.rcParams["axes.edgecolor"], matplotlib.rcParams["axes.facecolor"]

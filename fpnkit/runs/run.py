@@ -6,7 +6,6 @@ run.best_checkpoint()          # Path
 """
 
 from dataclasses import dataclass
-from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +13,7 @@ from fpnkit.config.diff import flatten
 from fpnkit.config.load import load_config as load_config_file
 from fpnkit.config.schema import Config
 from fpnkit.errors import RunError
+from fpnkit.foundation.html import element, join, pairs, table
 from fpnkit.runs import commands, layout
 from fpnkit.runs.details import run_details
 from fpnkit.runs.metrics import read_metrics
@@ -66,14 +66,13 @@ class Run:
         try:
             about, *others = run_details(self.path)
         except RunError as error:
-            return f"<p>{escape(str(error))}</p>"
+            return element("p", str(error))
         sections = [about, *(section for section in others if section.title.startswith(_SHOWN))]
         rows = [
-            f"<tr><th colspan=2>{escape(section.title)}</th></tr>"
-            + "".join(f"<tr><td>{escape(label)}</td><td>{escape(value)}</td></tr>" for label, value in section.rows)
+            join([element("tr", element("th", section.title, colspan="2")), pairs(section.rows, "td")])
             for section in sections
         ]
-        return f'<table style="text-align: left">{"".join(rows)}</table>'
+        return table(rows, style="text-align: left")
 
 
 def find(run: str | Path, base_dir: Path | None = None) -> Run:

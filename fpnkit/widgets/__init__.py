@@ -1,8 +1,31 @@
-"""Panels for notebooks: shells over runs, launch and plots, made of ipywidgets' own parts alone."""
+"""The panels. Each is imported when it is first asked for.
 
-try:
-    import ipywidgets as _ipywidgets  # noqa: F401
-except ModuleNotFoundError as error:
-    from fpnkit.errors import UserError
+from fpnkit.widgets import TrainingPanel
+TrainingPanel()
+"""
 
-    raise UserError("fpnkit.widgets: required ipywidgets, found none; pip install 'fpnkit[notebooks]'") from error
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from fpnkit.widgets.pyramid.viewer import PyramidViewer
+    from fpnkit.widgets.rd.explorer import RDExplorer
+    from fpnkit.widgets.runs.browser import RunBrowser
+    from fpnkit.widgets.training.example import ExampleSweep
+    from fpnkit.widgets.training.panel import TrainingPanel
+
+__all__ = ["ExampleSweep", "PyramidViewer", "RDExplorer", "RunBrowser", "TrainingPanel"]
+
+_MODULES = {
+    "ExampleSweep": "training.example",
+    "PyramidViewer": "pyramid.viewer",
+    "RDExplorer": "rd.explorer",
+    "RunBrowser": "runs.browser",
+    "TrainingPanel": "training.panel",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)

@@ -1,11 +1,12 @@
 import pandas as pd
 import pytest
 
-from fpnkit.analysis.drawing import Drawing, save_all
 from fpnkit.analysis.page import write_page
 from fpnkit.analysis.parts import Parts
 from fpnkit.errors import StorageError
+from fpnkit.plots.drawing import Drawing
 from fpnkit.plots.panels import figure_of
+from fpnkit.plots.save import save_all
 from fpnkit.plots.style import new_axes
 
 NASTY = '<b>&"quotes"</b>'

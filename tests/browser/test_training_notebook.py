@@ -175,7 +175,7 @@ def test_as_an_app_a_training_outlives_the_closed_tab(
 
 def test_a_front_end_that_cannot_show_panels_says_what_it_needs(browser: "Browser", tmp_path: Path) -> None:
     """JupyterLab without ipywidgets' part of it."""
-    code = "from fpnkit.widgets.training.panel import TrainingPanel\nTrainingPanel(poll_seconds=0)"
+    code = "from fpnkit.widgets import TrainingPanel\nTrainingPanel(poll_seconds=0)"
     nbformat.write(new_notebook(cells=[new_code_cell(code)], metadata=KERNEL), tmp_path / "plain.ipynb")
     with jupyter_lab(tmp_path, tmp_path / "home", widgets=False) as address, page(browser) as lab:
         open_notebook(lab, address, "plain.ipynb")

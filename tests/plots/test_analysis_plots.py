@@ -9,11 +9,12 @@ import pytest
 from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 
-from fpnkit.plots import across, bits, features, maps, task
+from fpnkit.plots import across, bits, features, images, maps, task
 from fpnkit.plots.panels import figure_of, legend_below, new_panels, wide_scale
 from fpnkit.plots.style import level_colour, new_axes, style
 
 LEVELS = ["p3", "p4"]
+PHOTO = maps.Photo(1, 7, np.zeros((20, 20, 3), np.uint8), (40, 40))
 
 
 @pytest.fixture(autouse=True)
@@ -75,7 +76,7 @@ def test_relations_write_each_number_into_its_square() -> None:
 
 def test_snr_by_frequency_is_the_ratio_of_powers() -> None:
     power = pd.DataFrame({"level": "p3", "frequency": [0.1, 0.2], "power": [100.0, 10.0]})
-    ax = features.plot_snr_by_frequency(power, power.assign(power=[1.0, 10.0]))
+    ax = features.plot_snr_by_frequency(power.assign(power_error=[1.0, 10.0]))
     assert ax.lines[0].get_ydata().tolist() == pytest.approx([20, 0])
 
 
@@ -166,7 +167,7 @@ def test_maps_are_bits_per_pixel_and_levels_add_up() -> None:
     both = maps.total_bits_per_pixel(pd.concat([table, coarse]), (40, 40))
     assert both == pytest.approx(np.full((200, 200), 0.5 + 0.75))
     ax = new_axes()
-    shown = maps.plot_map(np.zeros((20, 20, 3), np.uint8), (40, 40), both, ax=ax)
+    shown = maps.plot_map(PHOTO, both, ax=ax)
     assert shown.get_extent() == [0, 40, 40, 0]
     draw(ax)
 
@@ -187,7 +188,7 @@ def test_a_box_without_counterpart_is_dashed() -> None:
     columns = ["category", "score", "left", "top", "right", "bottom"]
     own = pd.DataFrame([("cat", 0.9, 0, 0, 10, 10), ("dog", 0.5, 20, 20, 30, 30)], columns=columns)
     other = pd.DataFrame([("cat", 0.7, 0, 0, 10, 9), ("cat", 0.7, 20, 20, 30, 30)], columns=columns)
-    ax = maps.plot_boxes(np.zeros((40, 40, 3), np.uint8), (40, 40), own, other)
+    ax = maps.plot_boxes(PHOTO, own, other)
     assert [patch.get_linestyle() for patch in ax.patches if to_hex(patch.get_edgecolor()) != "#000000"] == ["-", "--"]
     draw(ax)
 
@@ -255,3 +256,30 @@ def test_in_the_dark_ink_is_light() -> None:
         assert to_hex(ax.lines[0].get_markeredgecolor()).upper() == matplotlib.rcParams["axes.edgecolor"]
         assert to_hex(ax.get_facecolor()) == "#111111"
         draw(ax)
+
+
+def test_a_plot_names_its_figure_after_what_it_is_given_and_keeps_its_table() -> None:
+    columns = ["features", "category", "score", "left", "top", "right", "bottom"]
+    boxes = pd.DataFrame([("decoded", "cat", 0.9, 0, 0, 10, 10)], columns=columns)
+    drawing = images.plot_detections.of(PHOTO, boxes)
+    assert (drawing.name, drawing.section, drawing.title) == ("boxes_1", "Single images", "Image 7: detections.")
+    assert drawing.wide
+    assert drawing.points is boxes
+    called = images.plot_detections(PHOTO, boxes)
+    assert [ax.get_title() for ax in drawing.draw().axes] == [ax.get_title() for ax in called.axes]
+    assert called.axes[1].get_title() == "decoded: 1 objects, 1 of them only here"
+
+
+def test_a_plot_of_one_axes_is_a_figure_of_a_report_as_well() -> None:
+    drawing = bits.plot_bits_per_level.of(image_bits())
+    assert (drawing.name, drawing.title) == ("bits_per_level", "Where the bits go.")
+    assert drawing.reading.startswith("Bars are real payloads, ")
+    (ax,) = drawing.draw().axes
+    assert ax.get_ylabel() == "rate (bpp)"
+
+
+def test_whole_levels_lie_over_the_boxes_of_their_channels() -> None:
+    ax = bits.plot_snr_per_level(by_level(snr_db=[1.0, 3.0]), pd.DataFrame({"level": LEVELS, "snr_db": [2.0, 4.0]}))
+    assert len(ax.patches) == 2
+    assert ax.lines[-1].get_ydata().tolist() == [2, 4]
+    draw(ax)

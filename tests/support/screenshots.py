@@ -110,10 +110,10 @@ def _sweep(page: Page) -> None:
         page.get_by_label("dark figures").click()  # draws what came since
 
 
-_TRAINING = "from fpnkit.widgets.training.panel import TrainingPanel\nTrainingPanel('configs', 'runs', dark=DARK)"
-_RUNS = "from fpnkit.widgets.runs.browser import RunBrowser\n"
-_RD = "from fpnkit.widgets.rd.explorer import RDExplorer\n"
-_FEATURES = "from fpnkit.widgets.pyramid.viewer import PyramidViewer\n"
+_TRAINING = "from fpnkit.widgets import TrainingPanel\nTrainingPanel('configs', 'runs', dark=DARK)"
+_RUNS = "from fpnkit.widgets import RunBrowser\n"
+_RD = "from fpnkit.widgets import RDExplorer\n"
+_FEATURES = "from fpnkit.widgets import PyramidViewer\n"
 _NARROW = "import ipywidgets\nipywidgets.VBox([PyramidViewer(dark=DARK)], layout={'width': '700px'})"
 SHOTS = [
     Shot("runs_details", _RUNS + "RunBrowser(dark=DARK)"),

@@ -11,8 +11,6 @@ import pytest
 import torch
 from torchvision.ops import box_iou
 
-from fpnkit.analysis import channel_figures
-from fpnkit.analysis.channel_figures import channel_figure, level_bits_figure, limits_of
 from fpnkit.codecs.learned import LearnedCoder
 from fpnkit.codecs.saved import load_codec
 from fpnkit.config.load import load_config
@@ -21,8 +19,10 @@ from fpnkit.detectors.base import Detections
 from fpnkit.detectors.build import build_detector
 from fpnkit.errors import ConfigError, DataError, RunError, WeightsError
 from fpnkit.metrics.detection import SELF_MAP_SCORE
+from fpnkit.plots.images import limits_of, plot_channel, plot_level_bits
 from fpnkit.runs import layout
 from fpnkit.widgets.pyramid import loading as features_load
+from fpnkit.widgets.pyramid import tabs
 from fpnkit.widgets.pyramid.viewer import PyramidViewer
 from tests.support.store import copy_store, store
 
@@ -159,10 +159,10 @@ def test_the_channel_and_the_level_that_are_chosen_are_drawn(
     viewer: PyramidViewer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     drawn: list[pd.DataFrame] = []
-    for name in ("channel_figure", "level_bits_figure"):
-        figure = getattr(channel_figures, name)
+    for name in ("plot_channel", "plot_level_bits"):
+        figure = getattr(tabs, name)
         monkeypatch.setattr(
-            channel_figures,
+            tabs,
             name,
             lambda about, table, *more, figure=figure: drawn.append(table) or figure(about, table, *more),
         )
@@ -258,7 +258,7 @@ def test_objects_follow_the_score_and_are_counted(viewer: PyramidViewer) -> None
 def test_the_figure_shows_the_cells_themselves_before_and_after_on_one_scale(viewer: PyramidViewer) -> None:
     view = viewer.view
     cells = view.cells("p2", 3)
-    *panels, _, _ = channel_figure(view.photo.size, cells, "p2").axes
+    *panels, _, _ = plot_channel(view.photo.size, cells, "p2").axes
     original, decoded, difference = (panel.images[0] for panel in panels)
     shown = [image.get_array() for image in (original, decoded, difference)]
     for array, pyramid in zip(shown, (view.original, view.decoded), strict=False):
@@ -278,9 +278,9 @@ def test_a_dead_channel_and_a_level_without_bits_can_be_drawn(viewer: PyramidVie
     flat = view.cells("p3", 0).assign(original=0.25, decoded=0.25)
     low, high = limits_of(flat)
     assert low < high
-    channel_figure(view.photo.size, flat, "p3").draw_without_rendering()
+    plot_channel(view.photo.size, flat, "p3").draw_without_rendering()
     nothing = view.bits[view.bits["level"] == "p5"].assign(bits=0.0)
-    level_bits_figure(view.photo, nothing).draw_without_rendering()
+    plot_level_bits(view.photo, nothing).draw_without_rendering()
 
 
 def test_runs_that_come_later_are_found_by_refresh(shared: Path, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""How much the detector minds noise on one level at a time, and the weights of the distortion that this suggests."""
+"""What noise on one level at a time costs the detector, and the weights of the distortion that this suggests."""
 
 from __future__ import annotations
 
@@ -76,6 +76,18 @@ def suggested_weights(
     kept = np.maximum(np.nan_to_num(slopes), FLOOR * np.nanmax(slopes))
     weights = kept / kept.sum()
     return pd.DataFrame({"level": [level for level, _ in rows], "slope": slopes, "weight": weights})
+
+
+def weights_or_none(sensitivity: pd.DataFrame) -> pd.DataFrame | None:
+    """`suggested_weights` of all levels, whose rows with an SNR of infinity are without noise.
+
+    None where noise does not matter, or nothing is detected that could be lost.
+    """
+    clean = sensitivity["snr_db"] == float("inf")
+    try:
+        return suggested_weights(sensitivity[~clean], float(sensitivity.loc[clean, "self_map"].iloc[0]))
+    except DataError:
+        return None
 
 
 def weights_yaml(weights: pd.DataFrame) -> str:

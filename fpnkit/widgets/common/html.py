@@ -1,12 +1,13 @@
-"""Pieces of HTML for panels; every text that comes from outside is escaped here."""
+"""Pieces of HTML for panels. What is a plain string is text."""
 
 import base64
 import os
 import traceback
-from collections.abc import Sequence
-from html import escape
+from collections.abc import Iterable, Sequence
 
 from fpnkit.errors import FpnkitError
+from fpnkit.foundation.html import Html, element, join
+from fpnkit.foundation.html import table as plain_table
 from fpnkit.foundation.text import printable
 
 # Colours of the theme, so that a dark one is dark; the second is for front ends without them.
@@ -14,6 +15,7 @@ INK = "var(--jp-ui-font-color1, #212121)"
 PALE = "var(--jp-ui-font-color2, #616161)"
 LINE = "var(--jp-border-color2, #bdbdbd)"
 ALARM = "var(--jp-error-color1, #c62828)"
+_ALARMING = f"border-left:4px solid {ALARM};padding:4px 10px;color:{INK};line-height:1.45"
 
 # Icon and colour behind white text, dark enough for it in every theme; the word says the same without both.
 _BADGES = {
@@ -41,144 +43,137 @@ def icon(status: str) -> str:
     return _BADGES.get(status, _OTHER_BADGE)[0]
 
 
-def badge(status: str) -> str:
+def badge(status: str) -> Html:
     """Icon, word and colour of a run's status."""
     sign, colour = _BADGES.get(status, _OTHER_BADGE)
     look = f"background:{colour};color:#fff;border-radius:10px;padding:1px 9px;white-space:nowrap;font-weight:600"
-    return f'<span style="{look}">{sign} {escape(status)}</span>'
+    return element("span", f"{sign} {status}", style=look)
 
 
-def badges(cells: Sequence[tuple[str, str, str]]) -> str:
+def badges(cells: Sequence[tuple[str, str, str]]) -> Html:
     """(label, status, what is said behind it) beside each other, as many in a row as there is room for."""
     look = (
         f"display:inline-block;color:{INK};border:1px solid {LINE};border-radius:4px;padding:2px 8px;margin:2px 4px 0 0"
     )
-    shown = [
-        f'<span style="{look}">{escape(label)} {badge(status)}{escape(more)}</span>' for label, status, more in cells
-    ]
-    return f'<div style="line-height:1.9">{"".join(shown)}</div>'
+    shown = [element("span", f"{label} ", badge(status), more, style=look) for label, status, more in cells]
+    return element("div", *shown, style="line-height:1.9")
 
 
-def status_line(status: str, text: str) -> str:
+def status_line(status: str, text: str) -> Html:
     """A badge and what is said beside it."""
-    return f'<div style="color:{INK};line-height:1.7;overflow-wrap:anywhere">{badge(status)} {escape(text)}</div>'
+    return element("div", badge(status), f" {text}", style=f"color:{INK};line-height:1.7;overflow-wrap:anywhere")
 
 
-def heading(text: str) -> str:
+def heading(text: str) -> Html:
     """The title of a panel."""
-    return f'<h3 style="margin:0;color:{INK};overflow-wrap:anywhere">{escape(text)}</h3>'
+    return element("h3", text, style=f"margin:0;color:{INK};overflow-wrap:anywhere")
 
 
-def bounded(content: str) -> str:
+def bounded(content: Html) -> Html:
     """HTML no wider than the panel: what is wider is scrolled or broken inside it, and does not push the panel."""
-    return f'<div style="width:0;min-width:100%">{content}</div>'
+    return element("div", content, style="width:0;min-width:100%")
 
 
-def paragraph(text: str, *, pale: bool = False) -> str:
+def paragraph(text: str, *, pale: bool = False) -> Html:
     """Plain text; line breaks stay."""
     look = f"color:{PALE if pale else INK};line-height:1.45;margin:2px 0;white-space:pre-wrap;overflow-wrap:anywhere"
-    return f'<p style="{look}">{escape(text)}</p>'
+    return element("p", text, style=look)
 
 
-def code(text: str, *, broken: bool = False) -> str:
+def code(text: str, *, broken: bool = False) -> Html:
     """A command line or log: whole, scrolled or `broken` where it is too long, easy to copy either way."""
     look = f"color:{INK};border:1px solid {LINE};border-radius:3px;padding:4px 8px;margin:2px 0;overflow-x:auto"
     font = "font-family:var(--jp-code-font-family, monospace);font-size:12px;line-height:1.45"
     font += ";white-space:pre-wrap;overflow-wrap:anywhere" if broken else ";white-space:pre"
     # A region that scrolls must be reachable by keyboard.
-    return f'<pre tabindex="0" style="{look};{font}">{escape(text)}</pre>'
+    return element("pre", text, tabindex="0", style=f"{look};{font}")
 
 
-def table(rows: Sequence[Sequence[str]], header: Sequence[str] = (), *, caption: str = "", whole: bool = False) -> str:
+def table(rows: Sequence[Sequence[str]], header: Sequence[str] = (), *, caption: str = "", whole: bool = False) -> Html:
     """Cells of plain text; the first of each row names it. As wide as it needs, scrolled where that is too wide.
 
     `whole`: no cell is broken but the last of a row, for numbers with a remark behind them.
     """
     cell = f"padding:2px 14px 2px 0;text-align:left;vertical-align:top;border-bottom:1px solid {LINE}"
     label = f"{cell};color:{PALE};font-weight:normal;white-space:nowrap"
-    parts = []
-    if caption:
-        look = f"text-align:left;font-weight:600;padding:8px 0 2px;color:{INK};caption-side:top"
-        parts.append(f'<caption style="{look}">{escape(caption)}</caption>')
-    if header:
-        cells = "".join(f'<th scope="col" style="{label};font-weight:600">{escape(text)}</th>' for text in header)
-        parts.append(f"<thead><tr>{cells}</tr></thead>")
     lines = []
     for name, *values in rows:
-        broken = f"{cell};overflow-wrap:anywhere"
-        looks = [f"{cell};white-space:nowrap"] * (len(values) - 1) + [f"{cell};min-width:9em"] if whole else ()
-        cells = "".join(
-            f'<td style="{look}">{escape(value)}</td>'
-            for look, value in zip(looks or [broken] * len(values), values, strict=True)
-        )
-        lines.append(f'<tr><th scope="row" style="{label}">{escape(name)}</th>{cells}</tr>')
-    parts.append(f"<tbody>{''.join(lines)}</tbody>")
+        looks = [f"{cell};overflow-wrap:anywhere"] * len(values)
+        if whole:
+            looks = [f"{cell};white-space:nowrap"] * (len(values) - 1) + [f"{cell};min-width:9em"]
+        cells = [element("td", value, style=look) for look, value in zip(looks, values, strict=True)]
+        lines.append(element("tr", element("th", name, scope="row", style=label), *cells))
+    head = [element("th", text, scope="col", style=f"{label};font-weight:600") for text in header]
     look = f"color:{INK};border-collapse:collapse;line-height:1.45;font-size:13px"
-    return f'<div style="overflow-x:auto" tabindex="0"><table style="{look}">{"".join(parts)}</table></div>'
+    return _wide(plain_table(lines, head, _caption(caption), style=look))
 
 
-def numbers(rows: Sequence[Sequence[str]], header: Sequence[str], *, caption: str = "") -> str:
+def numbers(rows: Sequence[Sequence[str]], header: Sequence[str], *, caption: str = "") -> Html:
     """As `table`, for many short cells: none is broken into lines but the last of a row, and cells weigh little."""
-    parts = []
-    if caption:
-        look = f"text-align:left;font-weight:600;padding:8px 0 2px;color:{INK};caption-side:top"
-        parts.append(f'<caption style="{look}">{escape(caption)}</caption>')
-    parts.append(f"<thead><tr>{''.join(f'<th scope=col>{escape(text)}</th>' for text in header)}</tr></thead><tbody>")
+    lines = []
     for name, *values, last in rows:
-        cells = "".join(f"<td>{escape(value)}</td>" for value in values)
-        remark = (
-            f'<td style="white-space:normal;min-width:14em">{escape(last)}</td>'
-            if len(last) > _LONG
-            else f"<td>{escape(last)}</td>"
-        )
-        parts.append(f'<tr><th scope=row style="font-weight:400">{escape(name)}</th>{cells}{remark}</tr>')
+        remark = element("td", last, style="white-space:normal;min-width:14em" if len(last) > _LONG else "")
+        cells = [element("td", value) for value in values]
+        lines.append(element("tr", element("th", name, scope="row", style="font-weight:400"), *cells, remark))
+    head = [element("th", text, scope="col") for text in header]
     look = f"color:{INK};border-color:{LINE};border-collapse:collapse;text-align:left;white-space:nowrap"
-    size = "line-height:1.35;font-size:13px"
-    table = f'<table rules=rows cellpadding=4 style="{look};{size}">{"".join(parts)}</tbody></table>'
-    return f'<div style="overflow-x:auto" tabindex="0">{table}</div>'
+    look += ";line-height:1.35;font-size:13px"
+    return _wide(plain_table(lines, head, _caption(caption), rules="rows", cellpadding="4", style=look))
 
 
-def image(png: bytes, words: str, width: int) -> str:
+def _caption(text: str) -> Html | None:
+    look = f"text-align:left;font-weight:600;padding:8px 0 2px;color:{INK};caption-side:top"
+    return element("caption", text, style=look) if text else None
+
+
+def _wide(content: Html) -> Html:
+    return element("div", content, style="overflow-x:auto", tabindex="0")
+
+
+def image(png: bytes, words: str, width: int) -> Html:
     """A picture inside the page, with words for those who cannot see it."""
     data = base64.b64encode(png).decode()
-    return f'<img alt="{escape(words)}" src="data:image/png;base64,{data}" style="width:{width}px;max-width:100%">'
+    return element("img", alt=words, src=f"data:image/png;base64,{data}", style=f"width:{width}px;max-width:100%")
 
 
-def scrolled(content: str) -> str:
+def scrolled(content: Html) -> Html:
     """HTML that is long, in a place that is not."""
-    return f'<div style="max-height:420px;overflow-y:auto" tabindex="0">{content}</div>'
+    return element("div", content, style="max-height:420px;overflow-y:auto", tabindex="0")
 
 
-def folded(title: str, content: str, *, opened: bool = False) -> str:
+def folded(title: str, content: Html, *, opened: bool = False) -> Html:
     """HTML that opens, or closes, on a click or a key."""
-    state = " open" if opened else ""
-    return f'<details{state} style="color:{INK};margin:4px 0"><summary>{escape(title)}</summary>{content}</details>'
+    summary = element("summary", title)
+    return element("details", summary, content, open=opened, style=f"color:{INK};margin:4px 0")
 
 
-def bullets(lines: Sequence[str]) -> str:
+def side_by_side(content: Iterable[Html]) -> Html:
+    """As many beside each other as there is room for."""
+    cells = (element("div", part, style="min-width:0") for part in content)
+    return element("div", *cells, style="display:flex;flex-wrap:wrap;column-gap:28px")
+
+
+def bullets(lines: Sequence[str]) -> Html:
     """Plain texts as a list."""
     look = f"color:{INK};line-height:1.45;margin:2px 0;padding-left:22px;overflow-wrap:anywhere"
-    items = "".join(f"<li>{escape(printable(line))}</li>" for line in lines)
-    return f'<ul style="{look}">{items}</ul>'
+    return element("ul", *(element("li", printable(line)) for line in lines), style=look)
 
 
-def failure(action: str, error: BaseException) -> str:
+def failure(action: str, error: BaseException) -> Html:
     """What failed, why, and for an error that is not the user's where in the code."""
-    look = f"border-left:4px solid {ALARM};padding:4px 10px;color:{INK};line-height:1.45"
-    text = f'<b style="color:{ALARM}">✖ {escape(action)} failed</b><br>'
+    title = element("b", f"✖ {action} failed", style=f"color:{ALARM}")
     if isinstance(error, FpnkitError):
-        text += "<br>".join(escape(printable(line)) for line in str(error).splitlines())
+        told = join((printable(line) for line in str(error).splitlines()), element("br"))
     else:
         frame = traceback.extract_tb(error.__traceback__)[-1:]
         where = f" ({os.path.basename(frame[0].filename)}, line {frame[0].lineno})" if frame else ""
         lines = "".join(traceback.format_exception(error))
-        text += escape(printable(f"{type(error).__name__}: {error}{where}"))
-        text += folded("Traceback", code(lines))
-    return f'<div role="alert" style="{look};overflow-wrap:anywhere">{text}</div>'
+        told = join([printable(f"{type(error).__name__}: {error}{where}"), folded("Traceback", code(lines))])
+    return element("div", title, element("br"), told, role="alert", style=f"{_ALARMING};overflow-wrap:anywhere")
 
 
-def problem(text: str) -> str:
+def problem(text: str) -> Html:
     """What is wrong with an input while it is typed: nothing failed yet."""
-    look = f"border-left:4px solid {ALARM};padding:4px 10px;color:{INK};line-height:1.45;white-space:pre-wrap"
     lines = "\n".join(printable(line) for line in text.splitlines())
-    return f'<div role="status" style="{look};overflow-wrap:anywhere">✖ {escape(lines)}</div>'
+    look = f"{_ALARMING};white-space:pre-wrap;overflow-wrap:anywhere"
+    return element("div", f"✖ {lines}", role="status", style=look)

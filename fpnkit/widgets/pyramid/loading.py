@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from fpnkit.analysis.examples import Photo, thumbnail
+from fpnkit.analysis.examples import thumbnail
 from fpnkit.analysis.statistics import maps as shown
 from fpnkit.analysis.statistics.loss import ErrorStatistics
 from fpnkit.analysis.subject import CachedBench, Subject, bench_key, build_bench, load_subject
@@ -24,6 +24,7 @@ from fpnkit.data.windows import Features
 from fpnkit.detectors.base import Detections
 from fpnkit.errors import RunError
 from fpnkit.geometry import ImageGeometry
+from fpnkit.plots.maps import Photo
 from fpnkit.pyramid import Pyramid, PyramidSpec
 from fpnkit.runs import layout
 from fpnkit.runs.trained import find_candidates

@@ -10,6 +10,8 @@ from matplotlib.figure import Figure
 
 from fpnkit.container import SHARED
 from fpnkit.foundation import text
+from fpnkit.foundation.html import Html
+from fpnkit.plots.images import plot_bits_maps, plot_channel, plot_detections, plot_level_bits
 from fpnkit.plots.maps import without_counterpart
 from fpnkit.widgets.common import html
 from fpnkit.widgets.common.panel import AS_WIDE_AS_NEEDED, LABEL, WIDE, WRAPPED, Choices, Panel, picture
@@ -70,9 +72,7 @@ class ChannelsView(widgets.VBox):
         cells = view.cells(level, channel)
 
         def plot() -> Figure:
-            from fpnkit.analysis.channel_figures import channel_figure
-
-            return channel_figure(view.photo.size, cells, name)
+            return plot_channel(view.photo.size, cells, name)
 
         self._panel.draw(self.picture, plot, f"{name} of {view.title}: original, decoded, difference")
 
@@ -113,12 +113,9 @@ class BitsView(widgets.VBox):
             return
 
         def plot() -> Figure:
-            from fpnkit.analysis.channel_figures import level_bits_figure
-            from fpnkit.analysis.example_figures import bits_figure
-
             if level == ALL_LEVELS:
-                return bits_figure(view.photo, bits)
-            return level_bits_figure(view.photo, bits[bits["level"] == level])
+                return plot_bits_maps(view.photo, bits)
+            return plot_level_bits(view.photo, bits[bits["level"] == level])
 
         self._panel.draw(self.picture, plot, f"Heat over {view.title}: bits of {level}; the table has the sums")
 
@@ -153,9 +150,7 @@ class ObjectsView(widgets.VBox):
         self.words.value = html.paragraph(told)
 
         def plot() -> Figure:
-            from fpnkit.analysis.example_figures import boxes_figure
-
-            return boxes_figure(view.photo, boxes)
+            return plot_detections(view.photo, boxes)
 
         self._panel.draw(self.picture, plot, f"Detections in {view.title}: {told}")
 
@@ -180,7 +175,7 @@ def _decibels(value: Any) -> str:
     return "–, it is constant" if value != value else f"{value:.1f} dB"
 
 
-def _bits_table(view: View) -> str:
+def _bits_table(view: View) -> Html:
     total = int(view.levels["payload_bits"].sum())
     rows = []
     for row in view.levels.to_dict("records"):

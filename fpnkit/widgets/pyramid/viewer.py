@@ -1,5 +1,7 @@
 """Looking into the pyramid: what a codec makes of each channel, where its bits go, which objects are lost.
 
+from fpnkit.widgets import PyramidViewer
+
 viewer = PyramidViewer()
 viewer.view.levels             # bits, bpp and SNR of what is shown, for the cells below
 """
@@ -17,7 +19,7 @@ from fpnkit.config.load import load_config
 from fpnkit.config.schema import CodecConfig
 from fpnkit.errors import RunError
 from fpnkit.foundation import text
-from fpnkit.plots.maps import plot_photo
+from fpnkit.plots.maps import Photo, plot_photo
 from fpnkit.plots.panels import new_panels
 from fpnkit.runs import layout
 from fpnkit.runs.store import RunIndex, RunInfo
@@ -28,7 +30,6 @@ from fpnkit.widgets.pyramid.sweeps import RunSet, run_sets
 from fpnkit.widgets.pyramid.tabs import BitsView, ChannelsView, ObjectsView
 
 if TYPE_CHECKING:
-    from fpnkit.analysis.examples import Photo
     from fpnkit.widgets.pyramid.loading import Loader, View
 
 MOST_SHOWN = 200  # sets in the list, runs on the slider
@@ -203,7 +204,7 @@ class PyramidViewer(Panel):
 
         def plot() -> Axes:
             (ax,) = new_panels(1, 1, view.photo.size[0] / view.photo.size[1], _PHOTO_INCHES)
-            return plot_photo(view.photo.pixels, view.photo.size, ax=ax)
+            return plot_photo(view.photo, ax=ax)
 
         self.draw(self.photo, plot, f"image {view.title}")
         self._drawn = view.photo

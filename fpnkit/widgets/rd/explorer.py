@@ -1,5 +1,7 @@
 """Rate against accuracy of runs and anchors, while they train and afterwards.
 
+from fpnkit.widgets import RDExplorer
+
 explorer = RDExplorer()
 explorer                       # choose runs, anchors, axes; compare; save
 explorer.frame                 # the points that are shown, for the cells below; also .points and .figure()

@@ -8,6 +8,7 @@ import ipywidgets as widgets
 from fpnkit.errors import FpnkitError
 from fpnkit.foundation import text
 from fpnkit.foundation.files import file_stamp
+from fpnkit.foundation.html import Html, join
 from fpnkit.foundation.tables import Rows
 from fpnkit.launch.request import make_request
 from fpnkit.ratedist.judge import NextLambda
@@ -92,7 +93,7 @@ class ComparisonView(widgets.VBox):
         self.savings.value = _savings(compared, y, against)
 
 
-def _savings(compared: Comparison, y: str, against: str | None) -> str:
+def _savings(compared: Comparison, y: str, against: str | None) -> Html:
     if against is None:
         return html.paragraph("Choose a curve to see how many bits the others save against it.", pale=True)
     if not compared.savings:
@@ -100,11 +101,11 @@ def _savings(compared: Comparison, y: str, against: str | None) -> str:
     return _table(bd_rows(compared.savings, y), bd_title(against))
 
 
-def _table(rows: Rows, caption: str) -> str:
+def _table(rows: Rows, caption: str) -> Html:
     return html.bounded(html.numbers(rows.rows, rows.header, caption=caption))
 
 
-def judged_html(judged: Remarks, points: RdPoints, base_dir: Path) -> str:
+def judged_html(judged: Remarks, points: RdPoints, base_dir: Path) -> Html:
     """Warnings, and what to train next with the command that does it."""
     # What is drawn and doubtful before what is not drawn.
     warnings = sorted(judged.warnings, key=lambda warning: _LEFT_OUT in warning)
@@ -113,11 +114,11 @@ def judged_html(judged: Remarks, points: RdPoints, base_dir: Path) -> str:
     parts += [html.folded(f"{len(more)} more", html.bullets(more))] if more else []
     if judged.following:
         commands = [_next(found, points, base_dir) for found in judged.following]
-        parts.append(html.folded("Next lambda", "".join(commands), opened=True))
-    return html.bounded("".join(parts))
+        parts.append(html.folded("Next lambda", join(commands), opened=True))
+    return html.bounded(join(parts))
 
 
-def _next(found: NextLambda, points: RdPoints, base_dir: Path) -> str:
+def _next(found: NextLambda, points: RdPoints, base_dir: Path) -> Html:
     """With the config of a run of the curve, as no other file is sure to be as it was."""
     config = next(point.path for point in points.curve(found.curve).points if point.path) / layout.CONFIG_USED
     place = None if base_dir == layout.default_base_dir("fpn_compression") else base_dir
@@ -125,4 +126,4 @@ def _next(found: NextLambda, points: RdPoints, base_dir: Path) -> str:
         command = html.code(make_request(config, [text.rate(found.lmbda)], {}, [], place).command, broken=True)
     except FpnkitError as error:  # of another version of fpnkit, or gone
         command = html.paragraph(str(error), pale=True)
-    return html.paragraph(next_line(found)) + command
+    return join([html.paragraph(next_line(found)), command])

@@ -1,5 +1,7 @@
 """Finding, looking at, comparing and tidying runs.
 
+from fpnkit.widgets import RunBrowser
+
 browser = RunBrowser()
 browser.run.metrics()          # the run that is chosen, for the cells below
 """

@@ -7,6 +7,7 @@ import ipywidgets as widgets
 import pandas as pd
 
 from fpnkit.foundation import text
+from fpnkit.foundation.html import Html, join
 from fpnkit.plots.metrics import metric_keys, metric_name, plot_metric
 from fpnkit.plots.style import new_axes
 from fpnkit.runs.compare import compare_runs
@@ -51,8 +52,8 @@ class CompareView(widgets.VBox):
         frames = dict(zip(_labels(runs), (Run(info.path).metrics() for info in runs), strict=True))
         self._draw_curves(frames)
         numbers = _last_values(frames, self.key.value) if self.key.value else html.paragraph("Nothing measured yet.")
-        differing = _differences(runs) if len(runs) > 1 else ""
-        self.table.value = html.bounded(numbers + differing)
+        differing = _differences(runs) if len(runs) > 1 else []
+        self.table.value = html.bounded(join([numbers, *differing]))
 
     def _draw_curves(self, frames: dict[str, pd.DataFrame]) -> None:
         keys = metric_keys(list(frames.values()))
@@ -71,7 +72,7 @@ def _labels(runs: Sequence[RunInfo]) -> list[str]:
     return short if len(set(short)) == len(short) else [text.printable(info.name) for info in runs]
 
 
-def _last_values(frames: dict[str, pd.DataFrame], key: str) -> str:
+def _last_values(frames: dict[str, pd.DataFrame], key: str) -> Html:
     """The ends of the curves in numbers."""
     rows = []
     for name, frame in frames.items():
@@ -81,10 +82,10 @@ def _last_values(frames: dict[str, pd.DataFrame], key: str) -> str:
     return html.table(rows, ("run", "last in training", "last in validation"))
 
 
-def _differences(runs: Sequence[RunInfo]) -> str:
+def _differences(runs: Sequence[RunInfo]) -> list[Html]:
     comparison = compare_runs([info.path for info in runs])
     parts = []
     for title, differences in comparison.sections.items():
         rows = [(each.label, *each.values) for each in differences]
         parts.append(html.table(rows, (title, *_labels(runs))) if rows else html.paragraph(f"{title}: no difference"))
-    return "".join(parts)
+    return parts

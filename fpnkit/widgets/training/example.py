@@ -1,4 +1,6 @@
-"""A place to begin for who has no runs yet: a small sweep on built-in images, made with one press.
+"""A place to begin for those who have no runs yet: a small sweep on built-in images, made with one press.
+
+from fpnkit.widgets import ExampleSweep
 
 ExampleSweep()
 """

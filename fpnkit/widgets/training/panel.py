@@ -1,5 +1,7 @@
 """Starting trainings from a notebook, and watching them: each is a process of its own that outlives the kernel.
 
+from fpnkit.widgets import TrainingPanel
+
 panel = TrainingPanel()
 panel                          # choose, check, start; or attach to what runs already
 panel.run.metrics()            # the run that is shown, for the cells below
