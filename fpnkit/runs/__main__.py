@@ -66,7 +66,7 @@ def _parser() -> argparse.ArgumentParser:
     diff.add_argument("runs", metavar="RUN", nargs="+")
     note = action("note", "show a run's note, or add a line to it; lists show the first")
     note.add_argument("run", metavar="RUN")
-    note.add_argument("words", metavar="WORDS", nargs="*")
+    note.add_argument("text", metavar="TEXT", nargs="*")
     tag = action("tag", "show a run's tags, add some, remove some")
     tag.add_argument("run", metavar="RUN")
     tag.add_argument("tags", metavar="TAG", nargs="*")

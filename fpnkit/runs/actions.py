@@ -11,8 +11,7 @@ from fpnkit.errors import RunError
 from fpnkit.foundation import text
 from fpnkit.foundation.tables import align, print_rows
 from fpnkit.runs import archive as archives
-from fpnkit.runs import layout, ranking
-from fpnkit.runs import notes as words
+from fpnkit.runs import layout, notes, ranking
 from fpnkit.runs import trash as bin_
 from fpnkit.runs.store import RunInfo, list_runs
 
@@ -33,11 +32,11 @@ def diff(options: argparse.Namespace, base_dir: Path) -> None:
 def note(options: argparse.Namespace, base_dir: Path) -> None:
     """Print the note, or add to it."""
     run_dir = layout.find_run(options.run, base_dir)
-    if options.words:
-        words.add_note(run_dir, " ".join(options.words))
+    if options.text:
+        notes.add_note(run_dir, " ".join(options.text))
         _say(f"added to {run_dir / layout.NOTE}")
     else:
-        lines = words.read_note(run_dir).splitlines()
+        lines = notes.read_note(run_dir).splitlines()
         print("\n".join(map(text.printable, lines)) if lines else f"no note on {text.printable(run_dir.name)} yet")
 
 
@@ -45,9 +44,9 @@ def tag(options: argparse.Namespace, base_dir: Path) -> None:
     """Print the tags after the change, if one is asked for."""
     run_dir = layout.find_run(options.run, base_dir)
     if options.tags or options.remove:
-        tags = words.set_tags(run_dir, add=options.tags, remove=options.remove)
+        tags = notes.set_tags(run_dir, add=options.tags, remove=options.remove)
     else:
-        tags = words.read_tags(run_dir)
+        tags = notes.read_tags(run_dir)
     _say(f"{run_dir.name}: {', '.join(tags) or 'no tags'}")
 
 

@@ -1,4 +1,4 @@
-"""The researcher's own words about a run: note.md and tags.json, which no trainer writes."""
+"""The researcher's note and tags of a run: note.md and tags.json, which no trainer writes."""
 
 import json
 from collections.abc import Iterable
@@ -23,7 +23,7 @@ def add_note(run_dir: Path, text: str) -> None:
     """Add a line; its first is the one that lists show. Raises RunError or StorageError."""
     _require_directory(run_dir)
     if not text.strip():
-        raise RunError("note: must have words in it, found none")
+        raise RunError("note: required some text, found none")
     before = read_note(run_dir)
     gap = "" if not before or before.endswith("\n") else "\n"
     write_text(run_dir / layout.NOTE, f"{before}{gap}{text.strip()}\n")
@@ -59,7 +59,7 @@ def set_tags(run_dir: Path, *, add: Iterable[str] = (), remove: Iterable[str] = 
     added, removed = [tag.strip() for tag in add], {tag.strip() for tag in remove}
     for tag in added:
         if not tag or not tag.isprintable():
-            raise RunError(f"tag {tag!r}: must be words on one line")
+            raise RunError(f"tag {tag!r}: required text on one line")
     before = read_tags(run_dir)
     if missing := sorted(removed - set(before)):
         raise RunError(f"tag {missing[0]!r}: not on {run_dir.name}, it has {', '.join(before) or 'none'}")
@@ -70,4 +70,4 @@ def set_tags(run_dir: Path, *, add: Iterable[str] = (), remove: Iterable[str] = 
 
 def _require_directory(run_dir: Path) -> None:
     if not run_dir.is_dir():
-        raise RunError(f"{run_dir}: is a lone log; words about a run need its directory")
+        raise RunError(f"{run_dir}: is a lone log; a note or a tag needs a run directory")

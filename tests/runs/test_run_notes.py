@@ -43,9 +43,9 @@ def test_tags_keep_their_order_and_come_once(base):
 
 def test_words_that_are_none_are_refused_and_nothing_is_written(base):
     path = write_run(base, "run_a")
-    assert message(add_note, path, " \n") == "note: must have words in it, found none"
-    assert message(set_tags, path, add=["ok", " "]) == "tag '': must be words on one line"
-    assert message(set_tags, path, add=["a\nb"]) == "tag 'a\\nb': must be words on one line"
+    assert message(add_note, path, " \n") == "note: required some text, found none"
+    assert message(set_tags, path, add=["ok", " "]) == "tag '': required text on one line"
+    assert message(set_tags, path, add=["a\nb"]) == "tag 'a\\nb': required text on one line"
     assert message(set_tags, path, remove=["x"]) == "tag 'x': not on run_a, it has none"
     assert os.listdir(path) == ["run.json"]
 
@@ -60,12 +60,12 @@ def test_tags_spoilt_by_hand_are_not_written_over(base, content):
     assert (path / "tags.json").read_text() == content
 
 
-def test_a_lone_log_has_no_place_for_words(base):
+def test_a_lone_log_has_no_place_for_notes(base):
     base.mkdir(parents=True)
     (base / "train.log").write_text("Epoch 1")
     done = command_line("--base-dir", base, "note", "train.log", "good")
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == f"{base}/train.log: is a lone log; words about a run need its directory\n"
+    assert done.stderr == f"{base}/train.log: is a lone log; a note or a tag needs a run directory\n"
 
 
 def test_the_command_line_shows_and_adds(base):

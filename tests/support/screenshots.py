@@ -118,7 +118,7 @@ _NARROW = "import ipywidgets\nipywidgets.VBox([PyramidViewer(dark=DARK)], layout
 SHOTS = [
     Shot("runs_details", _RUNS + "RunBrowser(dark=DARK)"),
     Shot("runs_compare", _RUNS + "RunBrowser(dark=DARK)", _compare),
-    Shot("runs_words", _RUNS + "RunBrowser(dark=DARK)", _tab("Notes")),
+    Shot("runs_notes", _RUNS + "RunBrowser(dark=DARK)", _tab("Notes")),
     Shot("runs_trash", _RUNS + "RunBrowser(dark=DARK)", _ask),
     Shot("runs_none", _RUNS + "RunBrowser('/nowhere', dark=DARK)"),
     Shot("training_mistyped", _TRAINING, _mistype),

@@ -11,7 +11,7 @@ from fpnkit.widgets.runs.browser import MOST_SHOWN, RunBrowser
 from tests.support.fake_runs import write_runs
 from tests.support.run_processes import start_trainer, until
 
-DETAILS, COMPARE, WORDS, MOVES = range(4)
+DETAILS, COMPARE, NOTES, MOVES = range(4)
 
 
 @pytest.fixture
@@ -128,7 +128,7 @@ def test_no_runs_yet_is_no_failure(named: bool, tmp_path: Path, monkeypatch: pyt
     browser.raise_failures()
     assert "There are no runs yet." in browser.details.value
     assert "python -m fpnkit.sweep --config" in browser.details.value
-    for tab in (COMPARE, WORDS, MOVES):
+    for tab in (COMPARE, NOTES, MOVES):
         browser.tabs.selected_index = tab
     browser.raise_failures()
     with pytest.raises(RunError, match=r"^no run is chosen$"):
@@ -153,17 +153,17 @@ def test_a_missing_directory_is_said_in_place_and_may_appear_later(base: Path) -
 def test_what_the_disk_refuses_is_said_in_place_and_stays_typed(base: Path) -> None:
     browser = RunBrowser(base)
     browser.choice.value = run = without_note(base)
-    browser.tabs.selected_index = WORDS
-    browser.words.note.value = "mine"
+    browser.tabs.selected_index = NOTES
+    browser.notes.note.value = "mine"
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, limits[1]))  # unlike rights, it holds for root too
     try:
-        browser.words.button.click()
+        browser.notes.button.click()
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert str(browser.failures["save note and tags"]) == f"{run / 'note.md'}: could not be written: File too large"
-    assert browser.words.note.value == "mine"
-    browser.words.button.click()
+    assert browser.notes.note.value == "mine"
+    browser.notes.button.click()
     browser.raise_failures()
     assert (run / "note.md").read_text() == "mine\n"
 
@@ -171,28 +171,28 @@ def test_what_the_disk_refuses_is_said_in_place_and_stays_typed(base: Path) -> N
 def test_note_and_tags_are_saved_and_shown_in_the_list(base: Path) -> None:
     browser = RunBrowser(base)
     browser.choice.value = run = without_note(base)
-    browser.tabs.selected_index = WORDS
-    browser.words.note.value, browser.words.tags.value = "small objects\nmissing", "paper, figure 3"
-    browser.words.button.click()
+    browser.tabs.selected_index = NOTES
+    browser.notes.note.value, browser.notes.tags.value = "small objects\nmissing", "paper, figure 3"
+    browser.notes.button.click()
     browser.raise_failures()
     assert (run / "note.md").read_text() == "small objects\nmissing\n"
     assert json.loads((run / "tags.json").read_text()) == ["paper", "figure 3"]
     browser.reload.click()
     assert next(info for info in browser.runs if info.path == run).tags == ("paper", "figure 3")
-    browser.words.tags.value = "figure 3"
-    browser.words.button.click()
+    browser.notes.tags.value = "figure 3"
+    browser.notes.button.click()
     assert json.loads((run / "tags.json").read_text()) == ["figure 3"]
 
 
 def test_what_was_typed_survives_a_refresh_and_is_not_saved_over_another_note(base: Path) -> None:
     browser = RunBrowser(base)
     browser.choice.value = run = without_note(base)
-    browser.tabs.selected_index = WORDS
-    browser.words.note.value = "mine"
+    browser.tabs.selected_index = NOTES
+    browser.notes.note.value = "mine"
     (run / "note.md").write_text("a colleague's\n")
     browser.reload.click()
-    assert browser.words.note.value == "mine"
-    browser.words.button.click()
+    assert browser.notes.note.value == "mine"
+    browser.notes.button.click()
     assert str(browser.failures["save note and tags"]) == (
         f"{run / 'note.md'}: was changed elsewhere meanwhile; look at it again, then save"
     )

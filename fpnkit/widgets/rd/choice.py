@@ -10,7 +10,7 @@ from fpnkit.foundation import text
 from fpnkit.widgets.common import html
 from fpnkit.widgets.common.panel import LABEL, WIDE, Choices, Panel
 from fpnkit.widgets.common.run_list import ANY_STATUS, choose, label
-from fpnkit.widgets.rd.reading import PointReader, Read, Wanted
+from fpnkit.widgets.rd.reading import PointReader, Reading, Selection
 
 MOST_SHOWN = 200  # runs in the list
 _ALL, _NONE, _SWEEPS, _THESE = "all", "none", "of these sweeps", "these"
@@ -38,10 +38,10 @@ class ChoiceView(widgets.VBox):
         self._show_lists()
 
     @property
-    def wanted(self) -> Wanted:
+    def wanted(self) -> Selection:
         """For `Reader.read`."""
         anchors = {_ALL: None, _NONE: ()}.get(self.which_anchors.value, self.anchors.value)
-        return Wanted(
+        return Selection(
             sweeps=self.sweeps.value if self.which.value == _SWEEPS else None,
             runs=self.runs.value if self.which.value == _THESE else None,
             anchors=anchors,
@@ -55,7 +55,7 @@ class ChoiceView(widgets.VBox):
         self._list_runs(otherwise=())
         return self.wanted != before
 
-    def offer(self, read: Read) -> None:
+    def offer(self, read: Reading) -> None:
         """What can be chosen beside what was read; what is chosen stays so."""
         self._drawn = {point.path for curve in read.points.curves for point in curve.points if point.path is not None}
         most = _MOST if read.common is None else (f"{text.printable(read.common)} (most runs)", _MOST[1])

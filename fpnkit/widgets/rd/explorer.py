@@ -31,7 +31,7 @@ from fpnkit.widgets.common.panel import Panel, picture
 from fpnkit.widgets.common.run_list import NO_RUNS
 from fpnkit.widgets.rd.axes import AxesView
 from fpnkit.widgets.rd.choice import ChoiceView
-from fpnkit.widgets.rd.reading import PointReader, Read
+from fpnkit.widgets.rd.reading import PointReader, Reading
 from fpnkit.widgets.rd.saving import SaveView
 from fpnkit.widgets.rd.tables import ComparisonView, judged_html
 
@@ -62,8 +62,8 @@ class RDExplorer(Panel):
         super().__init__("Rate and accuracy", dark=dark)
         self._now, self._looked, self._spent = now, float("-inf"), 0.0
         self._reader = PointReader(self.base_dir)
-        self._reading = Background[Read]("read")
-        self._read: Read | None = None
+        self._reading = Background[Reading]("read")
+        self._read: Reading | None = None
         self._drawn: object = None  # what the figure was drawn from
         self.reload = self.button("Refresh", "refresh", self.refresh, tip="Read runs and anchors again")
         self.choice = ChoiceView(self, self._reader, self.read, self.reload)

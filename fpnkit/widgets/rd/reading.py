@@ -16,7 +16,7 @@ from fpnkit.runs.store import RunIndex, RunInfo
 
 
 @dataclass(frozen=True)
-class Wanted:
+class Selection:
     """What is to be shown. None: all."""
 
     sweeps: tuple[str, ...] | None = None
@@ -26,7 +26,7 @@ class Wanted:
 
 
 @dataclass(frozen=True)
-class Read:
+class Reading:
     """What was found of it, and what else could be chosen."""
 
     points: RdPoints
@@ -61,7 +61,7 @@ class PointReader:
         self._state |= {plan: file_stamp(plan) for plan in plans}
         return self._state != before
 
-    def read(self, wanted: Wanted) -> Read:
+    def read(self, wanted: Selection) -> Reading:
         """Raises RunError or UserError: what is wanted cannot be read."""
         runs, missing = self._wanted_runs(wanted)
         names = self._datasets(runs)
@@ -70,9 +70,9 @@ class PointReader:
         anchors = _anchors_like(here)
         chosen = None if wanted.anchors is None else [name for name in wanted.anchors if name in anchors]
         points = read_points(runs, anchors=chosen, dataset=dataset, read=self._read_run)
-        return Read(points, tuple(missing), tuple(names), self._common(runs), tuple(anchors))
+        return Reading(points, tuple(missing), tuple(names), self._common(runs), tuple(anchors))
 
-    def _wanted_runs(self, wanted: Wanted) -> tuple[list[Path], list[str]]:
+    def _wanted_runs(self, wanted: Selection) -> tuple[list[Path], list[str]]:
         everything = sorted(info.path for info in self.runs)
         if wanted.runs is not None:
             return [path for path in everything if path in wanted.runs], []

@@ -21,7 +21,7 @@ from fpnkit.widgets.common.run_list import ANY_STATUS, NO_RUNS, ORDERS, choose, 
 from fpnkit.widgets.runs.compare import CompareView
 from fpnkit.widgets.runs.details import details_html
 from fpnkit.widgets.runs.moves import MovesView
-from fpnkit.widgets.runs.notes import WordsView
+from fpnkit.widgets.runs.notes import NotesView
 
 MOST_SHOWN = 200  # options in a list: a browser needs a second for some thousands, and nobody reads them
 _STATUSES = (ANY_STATUS, "running", "finished", "stopped", "crashed", "killed", "stale", "incomplete", "imported")
@@ -42,9 +42,9 @@ class RunBrowser(Panel):
         self.choice = widgets.Dropdown(description="Run", style=LABEL, layout=WIDE)
         self._choice = Choices(self, self.choice, "show", self.show_chosen)
         self.details = widgets.HTML()
-        self.compare, self.words = CompareView(self), WordsView(self)
+        self.compare, self.notes = CompareView(self), NotesView(self)
         self.moves = MovesView(self, self.base_dir, self.refresh)
-        self.tabs = widgets.Tab([self.details, self.compare, self.words, self.moves], titles=_TABS)
+        self.tabs = widgets.Tab([self.details, self.compare, self.notes, self.moves], titles=_TABS)
         self.on(self.tabs, "show", self.show_chosen, "selected_index")
         self.show([*self._filter_rows(), self.count, self.choice, self.tabs])
         self.attempt("refresh", self.refresh)
@@ -89,7 +89,7 @@ class RunBrowser(Panel):
             case 1:
                 self.compare.show(path, shown)
             case 2:
-                self.words.show(path)
+                self.notes.show(path)
             case 3:
                 self.moves.show(path, self.runs)
 

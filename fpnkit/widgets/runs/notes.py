@@ -12,7 +12,7 @@ from fpnkit.widgets.common import html
 from fpnkit.widgets.common.panel import LABEL, WIDE, Panel
 
 
-class WordsView(widgets.VBox):
+class NotesView(widgets.VBox):
     """Two fields and a button. Saving is refused where the note was changed by someone else meanwhile."""
 
     def __init__(self, panel: Panel) -> None:
@@ -25,7 +25,7 @@ class WordsView(widgets.VBox):
         super().__init__([self.tags, self.note, self.button, self.said])
 
     def show(self, run: Path | None) -> None:
-        """Read the words of a run; what was typed and not saved stays. Raises RunError; nothing can be saved then."""
+        """Read them for a run; what was typed and not saved stays. Raises RunError; nothing can be saved then."""
         if run is not None and run == self._run and self._edited():
             return
         self._run, self._note, self.note.value, self.tags.value, self.said.value = None, "", "", "", ""
