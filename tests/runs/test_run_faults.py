@@ -18,7 +18,7 @@ from fpnkit.runs.metrics import read_metrics
 from fpnkit.runs.record import read_record
 from fpnkit.runs.status import run_status
 from fpnkit.runs.store import list_runs, run_info
-from tests.support import ROOT
+from tests.support import ROOT, warm
 from tests.support.run_dirs import write_run
 from tests.support.run_processes import python, until
 
@@ -104,7 +104,7 @@ class Forks:
         self.errors = folder / "stderr.txt"
         with open(self.errors, "w") as errors:
             pipe = subprocess.PIPE
-            self.process = subprocess.Popen(command, cwd=ROOT, stdin=pipe, stdout=pipe, stderr=errors, text=True)
+            self.process = warm.Popen(command, cwd=ROOT, stdin=pipe, stdout=pipe, stderr=errors, text=True)
         assert self.read() == ["ready"]
 
     def read(self):
@@ -129,7 +129,7 @@ class Forks:
 
     def close(self):
         self.process.stdin.close()
-        self.process.wait()
+        self.process.wait(timeout=60)
         self.process.stdout.close()
 
 
