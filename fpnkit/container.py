@@ -170,7 +170,7 @@ def _check(stream: StreamFile) -> None:
     _require(1 <= count <= MAX_LEVELS, f"levels: required 1 to {MAX_LEVELS}, found {count}")
     payloads = len(stream.payloads)
     _require(payloads == count, f"payloads: required one for each of {count} levels, found {payloads}")
-    _check_geometry(stream.geometry)
+    check_geometry(stream.geometry)
     rows, columns = stream.geometry.canvas
     for number, (height, width) in enumerate(stream.sizes):
         _require(
@@ -181,7 +181,8 @@ def _check(stream: StreamFile) -> None:
     _require(total <= _MAX_PAYLOADS, f"payloads: required at most {_MAX_PAYLOADS} bytes, found {total}")
 
 
-def _check_geometry(geometry: ImageGeometry) -> None:
+def check_geometry(geometry: ImageGeometry) -> None:
+    """Raise `StreamError` unless a file can hold it and the content lies inside the canvas."""
     for what in ("original", "content", "canvas"):
         height, width = getattr(geometry, what)
         fits = 1 <= height <= MAX_SIDE and 1 <= width <= MAX_SIDE
