@@ -233,7 +233,7 @@ def _check(stream: StreamFile) -> None:
     _require(stream.codec in CODECS.values(), f"codec: required one of {_known()}, found {stream.codec}")
     count = len(stream.sizes)
     _check_levels(count)
-    _check_geometry(stream.geometry)
+    check_geometry(stream.geometry)
     _check_quality(stream.quality)
     _check_payloads(stream.payloads, count)
     rows, columns = stream.geometry.canvas
@@ -274,7 +274,8 @@ def _check_payloads(payloads: Sequence[FilePayload], levels: int) -> None:
         known.add(key)
 
 
-def _check_geometry(geometry: ImageGeometry) -> None:
+def check_geometry(geometry: ImageGeometry) -> None:
+    """Raise `StreamError` unless a file can hold it and the content lies inside the canvas."""
     for what in ("original", "content", "canvas"):
         height, width = getattr(geometry, what)
         fits = 1 <= height <= MAX_SIDE and 1 <= width <= MAX_SIDE

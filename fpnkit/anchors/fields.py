@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fpnkit.container import MAX_SIDE
+from fpnkit.container import MAX_SIDE, check_geometry
 from fpnkit.errors import StreamError
 from fpnkit.foundation.varints import ByteReader, varints
 from fpnkit.geometry import ImageGeometry
@@ -37,10 +37,6 @@ def geometry_bytes(place: ImageGeometry) -> bytes:
 def read_geometry(reader: ByteReader) -> ImageGeometry:
     """Raises `StreamError`, also where the content would lie outside the canvas."""
     original, content, canvas = (read_size(reader) for _ in range(3))
-    offset = reader.number(), reader.number()
-    if offset[0] + content[0] > canvas[0] or offset[1] + content[1] > canvas[1]:
-        raise StreamError(
-            f"stream: required content inside the canvas of {canvas[0]} x {canvas[1]}, "
-            f"found {content[0]} x {content[1]} at {offset[0]}, {offset[1]}"
-        )
-    return ImageGeometry(original, content, canvas, offset)
+    geometry = ImageGeometry(original, content, canvas, (reader.number(), reader.number()))
+    check_geometry(geometry)
+    return geometry

@@ -18,6 +18,7 @@ from fpnkit.container import StreamFile
 from fpnkit.data.files import problems_of_files, read_rgb
 from fpnkit.detectors.base import Detector
 from fpnkit.detectors.build import build_detector
+from fpnkit.detectors.one_image import features_of
 from fpnkit.errors import DataError, WeightsError
 from fpnkit.foundation.files import write_bytes
 from fpnkit.metrics.rate import bpp
@@ -74,9 +75,9 @@ def _detector(trained: TrainedCodec, checkpoint: Path) -> Detector:
 @torch.no_grad()
 def _encode_image(coder: LearnedCoder, detector: Detector, path: Path) -> tuple[bytes, tuple[int, int]]:
     image = read_rgb(path, upright=True)
-    batch = detector.prepare([image])
+    features = features_of(detector, image)
     with container.naming(path):
-        coded = coder.encode(CoderInput(image, detector.pyramid(batch), batch.geometry[0]))
+        coded = coder.encode(CoderInput(image, features.pyramid, features.geometry))
     return coded.data, (image.shape[1], image.shape[2])
 
 

@@ -139,7 +139,7 @@ LEVELS = b"\x01\x01" * 3 + RANGE * 3
         (of_zstd(place=b"\x00\x02"), "stream: required sides from 1 to 65535, found 0 x 2"),
         (
             of_zstd(place=b"\x02\x02\x01\x01\x01\x01\x00\x01"),
-            "stream: required content inside the canvas of 1 x 1, found 1 x 1 at 0, 1",
+            "content: required inside the canvas of 1 x 1, found 1 x 1 at 0, 1",
         ),
         (
             of_zstd() + b"\x01\x01" * 3 + b"\0\0\x80\x3f\0\0\0\0" + RANGE * 2,
