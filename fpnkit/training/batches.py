@@ -12,7 +12,7 @@ import torch
 from fpnkit.data.cache import FeatureCache
 from fpnkit.data.windows import Features, random_window
 from fpnkit.pyramid import Pyramid, PyramidSpec
-from fpnkit.training.step import Batch
+from fpnkit.training.losses import Batch
 
 T = TypeVar("T")
 
@@ -70,7 +70,11 @@ class CropBatches:
             crop.geometry.original_pixels(window.top, window.left, height, width)
             for crop, window in zip(crops, windows, strict=True)
         ]
-        return Batch(Pyramid(levels), sum(pixels))
+        geometry = tuple(
+            crop.geometry.window(window.top, window.left, height, width)
+            for crop, window in zip(crops, windows, strict=True)
+        )
+        return Batch(Pyramid(levels), sum(pixels), geometry)
 
     def _random_crop(self, item: int, rng: np.random.Generator) -> Features:
         return self._cache.crop(
