@@ -24,6 +24,13 @@ class ImageGeometry:
         scale = (self.original[0] / self.content[0]) * (self.original[1] / self.content[1])
         return rows * columns * scale
 
+    def window(self, top: int, left: int, height: int, width: int) -> ImageGeometry:
+        """The same of a window of the canvas; its original is rounded to whole pixels, and may be empty."""
+        (rows, columns), (y, x) = self.content, self.offset
+        content = _overlap(top, top + height, y, y + rows), _overlap(left, left + width, x, x + columns)
+        original = round(content[0] * self.original[0] / rows), round(content[1] * self.original[1] / columns)
+        return ImageGeometry(original, content, (height, width), (max(0, y - top), max(0, x - left)))
+
 
 def _overlap(a_start: int, a_end: int, b_start: int, b_end: int) -> int:
     return max(0, min(a_end, b_end) - max(a_start, b_start))

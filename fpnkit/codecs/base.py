@@ -79,6 +79,20 @@ class LatentDensity:
     table: Tensor  # int64 (latent channel, 2): first and last symbol of the coding tables; others are escaped
 
 
+@dataclass(frozen=True)
+class ParameterGroup:
+    """A part of a codec that learns at a rate of its own."""
+
+    name: str
+    parameters: tuple[nn.Parameter, ...]
+    lr_factor: float = 1.0  # of training.lr
+
+
+def is_quantile(parameter: str) -> bool:
+    """Whether a parameter of this name is one of the entropy models' quantiles, which have a loss of their own."""
+    return parameter.endswith("quantiles")
+
+
 class Codec(nn.Module, ABC):
     """A learned codec for pyramids of one `PyramidSpec`.
 
@@ -133,6 +147,11 @@ class Codec(nn.Module, ABC):
     @abstractmethod
     def decode(self, streams: Streams) -> Pyramid:
         """The inverse up to quantisation; raises `StreamError` for whatever `encode` did not make."""
+
+    def parameter_groups(self) -> tuple[ParameterGroup, ...]:
+        """All parameters but the quantiles; one group unless the codec has parts that learn at other rates."""
+        parameters = (value for name, value in self.named_parameters() if not is_quantile(name))
+        return (ParameterGroup("network", tuple(parameters)),)
 
     def require_quality(self, quality: float | None) -> None:
         """Raise `UserError` unless it lies on the codec's curve, or there is none where the codec has one rate."""

@@ -13,12 +13,23 @@ from fpnkit.errors import PyramidError
 from fpnkit.pyramid import Pyramid, PyramidSpec
 
 
-def standardised_mse(original: Pyramid, decoded: Pyramid, deviation: Tensor) -> dict[str, Tensor]:
-    """Level → mean squared error in units of the level's calibration variance; `deviation` (levels,)."""
+def standardised_mse(
+    original: Pyramid, decoded: Pyramid, deviation: Tensor, *, per_image: bool = False
+) -> dict[str, Tensor]:
+    """Level → mean squared error in units of the level's calibration variance; `deviation` (levels,).
+
+    A scalar over the batch; `per_image`: (batch,).
+    """
     return {
-        name: F.mse_loss(decoded[name].float(), level) / deviation[index] ** 2
+        name: _mse(decoded[name].float(), level, per_image) / deviation[index] ** 2
         for index, (name, level) in enumerate(original.items())
     }
+
+
+def _mse(decoded: Tensor, original: Tensor, per_image: bool) -> Tensor:
+    if per_image:
+        return F.mse_loss(decoded, original, reduction="none").flatten(1).mean(1)
+    return F.mse_loss(decoded, original)
 
 
 def level_weights(chosen: Mapping[str, float] | None, spec: PyramidSpec) -> dict[str, float]:
@@ -32,7 +43,7 @@ def level_weights(chosen: Mapping[str, float] | None, spec: PyramidSpec) -> dict
 
 def distortion(mse: Mapping[str, Tensor], weights: Mapping[str, float], scale: float) -> Tensor:
     """`scale * sum_l weight_l * MSE_l`, the term that lambda multiplies."""
-    return scale * torch.stack([weights[name] * value for name, value in mse.items()]).sum()
+    return scale * torch.stack([weights[name] * value for name, value in mse.items()]).sum(0)
 
 
 def snr_db(mse: float) -> float:

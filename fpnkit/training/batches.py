@@ -13,7 +13,7 @@ from fpnkit.data.cache import FeatureCache
 from fpnkit.data.windows import Features, random_window
 from fpnkit.pyramid import Pyramid, PyramidSpec
 from fpnkit.training.background import one_core_thread
-from fpnkit.training.step import Batch
+from fpnkit.training.losses import Batch
 
 T = TypeVar("T")
 
@@ -68,7 +68,11 @@ class CropBatches:
             crop.geometry.original_pixels(window.top, window.left, height, width)
             for crop, window in zip(crops, windows, strict=True)
         ]
-        return Batch(Pyramid(levels), sum(pixels))
+        geometry = tuple(
+            crop.geometry.window(window.top, window.left, height, width)
+            for crop, window in zip(crops, windows, strict=True)
+        )
+        return Batch(Pyramid(levels), sum(pixels), geometry)
 
     def _random_crop(self, item: int, rng: np.random.Generator) -> Features:
         return self._cache.crop(

@@ -15,12 +15,11 @@ from fpnkit.config.load import shown_settings
 from fpnkit.config.schema import CodecConfig
 from fpnkit.data.cache import FeatureCache
 from fpnkit.errors import WeightsError
-from fpnkit.metrics.distortion import level_weights
-from fpnkit.pyramid import Pyramid
 from fpnkit.training.batches import CropBatches, Prefetcher
 from fpnkit.training.loop import Validation
+from fpnkit.training.losses import Batch, Objective, build_distortion, loss_terms
 from fpnkit.training.optim import CodecOptimizers
-from fpnkit.training.step import Batch, Objective, codec_step, loss_terms, to_tally, values
+from fpnkit.training.step import codec_step, to_tally, values
 from fpnkit.training.tally import Tally, Values
 
 
@@ -56,9 +55,8 @@ class CodecLearner:
 
     def step(self, epoch: int, index: int, lr: float) -> Tally:
         """One step of both optimisers."""
-        for group in self._optimizers.network.param_groups:
-            group["lr"] = lr
-        batch = _to(self._batches.get(epoch, index), self.device)
+        self._optimizers.set_lr(lr)
+        batch = self._batches.get(epoch, index).to(self.device)
         settings = self._config.training
         return codec_step(self._codec, batch, self.objective, self._optimizers, clip=settings.clip, amp=settings.amp)
 
@@ -75,8 +73,8 @@ class CodecLearner:
         aux_loss = codec.aux_loss()
         for index in range(len(self._val)):
             features = self._val.load(index)
-            batch = _to(Batch(features.pyramid, features.original_pixels), self.device)
-            output = codec(batch.pyramid)
+            batch = Batch(features.pyramid, features.original_pixels, (features.geometry,)).to(self.device)
+            output = codec(batch.pyramid, batch.geometry, batch.quality)
             terms = loss_terms(codec, output, batch, self.objective)
             tally += to_tally(terms, batch.pixels, aux_loss, torch.zeros_like(aux_loss))
             for name, level in output.latents.items():
@@ -136,8 +134,4 @@ class LatentRanges:
 
 def objective(config: CodecConfig, codec: Codec) -> Objective:
     """The loss as the config wants it for the codec's levels."""
-    return Objective(config.loss.lmbda, config.loss.distortion_scale, level_weights(config.loss.weights, codec.spec))
-
-
-def _to(batch: Batch, device: torch.device) -> Batch:
-    return Batch(Pyramid({name: level.to(device) for name, level in batch.pyramid.items()}), batch.pixels)
+    return Objective(config.loss.lmbda, build_distortion(config.loss, codec.spec))

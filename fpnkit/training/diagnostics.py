@@ -38,7 +38,9 @@ def text(end: EpochEnd) -> str:
     if values.bpp_level is not None and values.snr_db is not None:
         total = sum(values.bpp_level.values()) or 1.0
         lines += ["", "  level        bpp   share     SNR"]
-        for name, bpp in values.bpp_level.items():
-            lines.append(f"  {name:5} {bpp:10.6f} {100 * bpp / total:6.1f} % {values.snr_db[name]:6.2f} dB")
+        for name in dict.fromkeys([*values.bpp_level, *values.snr_db]):
+            bpp, snr = values.bpp_level.get(name), values.snr_db.get(name)
+            rate = " " * 19 if bpp is None else f"{bpp:10.6f} {100 * bpp / total:6.1f} %"
+            lines.append(f"  {name:5} {rate}" + ("" if snr is None else f" {snr:6.2f} dB"))
     lines += ["", *(f"  {line}" for line in end.validation.report)]
     return "\n".join(lines) + "\n"

@@ -227,8 +227,9 @@ def _require_finite(at: Progress, values: Values) -> None:
 
 
 def _line(split: Split, at: Progress, values: Values, lr: float, seconds: float) -> MetricsLine:
-    own = {name: value for name, value in vars(values).items() if name not in ("map", "map50")}
+    own = {name: value for name, value in vars(values).items() if name not in ("map", "map50", "terms")}
     extra = {name: value for name, value in (("map", values.map), ("map50", values.map50)) if value is not None}
+    extra |= values.terms or {}
     time = clock.to_text(clock.now())
     return MetricsLine(time, split, at.epoch, at.step, lr=lr, seconds=seconds, extra=extra, **own)
 

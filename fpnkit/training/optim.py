@@ -10,6 +10,7 @@ from typing import Any
 from torch import nn
 from torch.optim import SGD, Adam, AdamW, Optimizer
 
+from fpnkit.codecs.base import Codec, is_quantile
 from fpnkit.config.schema import CodecTraining, DetectorTraining
 
 
@@ -18,24 +19,43 @@ class CodecOptimizers:
     """One for the network, one for the quantiles, which have a loss of their own."""
 
     network: Optimizer
-    quantiles: Optimizer
+    lr_factors: tuple[float, ...]  # of the network's groups
+    quantiles: Optimizer | None  # None: the codec has none
 
     @classmethod
-    def of(cls, codec: nn.Module, settings: CodecTraining) -> CodecOptimizers:
+    def of(cls, codec: Codec, settings: CodecTraining) -> CodecOptimizers:
         """Every parameter belongs to exactly one of the two."""
-        parameters = dict(codec.named_parameters())
-        quantiles = [value for name, value in parameters.items() if name.endswith("quantiles")]
-        network = [value for name, value in parameters.items() if not name.endswith("quantiles")]
-        return cls(Adam(network, lr=settings.lr), Adam(quantiles, lr=settings.aux_lr))
+        groups = codec.parameter_groups()
+        network = Adam([{"params": list(group.parameters)} for group in groups], lr=settings.lr)
+        quantiles = [value for name, value in codec.named_parameters() if is_quantile(name)]
+        result = cls(
+            network,
+            tuple(group.lr_factor for group in groups),
+            Adam(quantiles, lr=settings.aux_lr) if quantiles else None,
+        )
+        result.set_lr(settings.lr)
+        return result
+
+    @property
+    def network_parameters(self) -> list[nn.Parameter]:
+        """Of all groups."""
+        return [parameter for group in self.network.param_groups for parameter in group["params"]]
+
+    def set_lr(self, lr: float) -> None:
+        """Of the network; each group has it times its factor."""
+        for group, factor in zip(self.network.param_groups, self.lr_factors, strict=True):
+            group["lr"] = lr * factor
 
     def state_dict(self) -> dict[str, Any]:
         """Of both."""
-        return {"network": self.network.state_dict(), "quantiles": self.quantiles.state_dict()}
+        quantiles = {} if self.quantiles is None else {"quantiles": self.quantiles.state_dict()}
+        return {"network": self.network.state_dict(), **quantiles}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Of both."""
         self.network.load_state_dict(state["network"])
-        self.quantiles.load_state_dict(state["quantiles"])
+        if self.quantiles is not None:
+            self.quantiles.load_state_dict(state["quantiles"])
 
 
 def detector_optimizer(parameters: Sequence[nn.Parameter], settings: DetectorTraining) -> Optimizer:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 
 from fpnkit.codecs.standardise import Calibration
-from fpnkit.training.step import Objective
+from fpnkit.training.losses import MseDistortion
 
 COLLAPSE_BPP = 0.005  # 0.005 bpp are 41 bytes for an image of 256x256: less than the headers
 
@@ -40,7 +40,7 @@ class RateForecast:
         )
 
 
-def forecast(objective: Objective, calibration: Calibration) -> RateForecast:
+def forecast(lmbda: float, distortion: MseDistortion, calibration: Calibration) -> RateForecast:
     """Reverse water-filling (Cover and Thomas 2006, section 10.3.3) with one water level a pyramid level.
 
     A channel of variance v at n cells per pixel gets n/2 log2(v/d) bits per pixel, where d is the error at which
@@ -48,9 +48,9 @@ def forecast(objective: Objective, calibration: Calibration) -> RateForecast:
     """
     bpp = 0.0
     for name, level in calibration.levels.items():
-        price = objective.lmbda * objective.distortion_scale * objective.weights[name] / len(level.spectrum)
+        price = lmbda * distortion.scale * distortion.weights[name] / len(level.spectrum)
         if price > 0:
             error = level.cells_per_pixel / (2 * math.log(2) * price)
             bits = torch.log2(level.spectrum / error).clamp(min=0).sum().item() / 2
             bpp += level.cells_per_pixel * bits
-    return RateForecast(objective.lmbda * objective.distortion_of_mean, bpp)
+    return RateForecast(lmbda * distortion.of_mean, bpp)

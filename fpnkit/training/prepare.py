@@ -18,12 +18,11 @@ from fpnkit.data.cache import FeatureCache
 from fpnkit.detectors.build import build_detector, build_trainable
 from fpnkit.detectors.cached import feature_cache
 from fpnkit.errors import ConfigError, UserError
-from fpnkit.metrics.distortion import level_weights
 from fpnkit.pyramid import PyramidSpec
-from fpnkit.training.codec_learner import CodecLearner, objective
+from fpnkit.training.codec_learner import CodecLearner
 from fpnkit.training.detector_learner import DetectorLearner, require_labels
+from fpnkit.training.losses import MseDistortion, build_distortion
 from fpnkit.training.preflight import forecast
-from fpnkit.training.step import Objective
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +49,7 @@ def codec_learner(config: CodecConfig, *, resumed: bool = False, dry_run: bool =
         count = _DRY_RUN_IMAGES if dry_run else config.training.calibration_images
         calibration = _calibrate(train, count)
         codec.standardiser.set(calibration)
-        _forecast(config, objective(config, codec), calibration)
+        _forecast(config, codec.spec, calibration)
     log.info("codec %s: %d parameters", config.codec.kind, sum(parameter.numel() for parameter in codec.parameters()))
     return CodecLearner(codec, config, train, val, detector.fingerprint(), device)
 
@@ -62,7 +61,7 @@ def _codec(config: CodecConfig, spec: PyramidSpec) -> Codec:
     with _collected(problems):
         codec = build_codec(config.codec, spec)
     with _collected(problems):
-        level_weights(config.loss.weights, spec)
+        build_distortion(config.loss, spec)
     if config.training.crop % spec.coarsest_stride:
         stride, found = spec.coarsest_stride, config.training.crop
         problems.append(f"training.crop: required a multiple of the coarsest stride, {stride} pixels; found {found}")
@@ -119,8 +118,11 @@ def _calibrate(cache: FeatureCache, images: int) -> Calibration:
     return calibrate((features.pyramid, features.geometry) for features in map(cache.load, spread))
 
 
-def _forecast(config: CodecConfig, goal: Objective, calibration: Calibration) -> None:
-    result = forecast(goal, calibration)
+def _forecast(config: CodecConfig, spec: PyramidSpec, calibration: Calibration) -> None:
+    distortion = build_distortion(config.loss, spec)
+    if not isinstance(distortion, MseDistortion):
+        return  # what another one is worth in bits is not known before training
+    result = forecast(config.loss.lmbda, distortion, calibration)
     log.info("%s", result.describe(config.loss.lmbda))
     if result.collapses:
         log.warning("%s", result.warning(config.loss.lmbda), extra={"kind": "collapse"})

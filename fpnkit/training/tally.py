@@ -17,8 +17,9 @@ class Tally:
     aux_loss: float = 0.0
     gradient_norm: float = 0.0
     pixels: float = 0.0  # of the original images
-    bits: Mapping[str, float] = field(default_factory=dict)  # per level
+    bits: Mapping[str, float] = field(default_factory=dict)  # per level, or `shared`
     mse: Mapping[str, float] = field(default_factory=dict)  # per level, standardised
+    terms: Mapping[str, float] = field(default_factory=dict)  # of a distortion that has several
 
     def __add__(self, other: Tally) -> Tally:
         return Tally(
@@ -30,6 +31,7 @@ class Tally:
             self.pixels + other.pixels,
             _added(self.bits, other.bits),
             _added(self.mse, other.mse),
+            _added(self.terms, other.terms),
         )
 
     def plain(self) -> dict[str, Any]:
@@ -53,6 +55,7 @@ class Values:
     bpp_level: Mapping[str, float] | None = None
     map: float | None = None
     map50: float | None = None
+    terms: Mapping[str, float] | None = None  # of a distortion that has several
 
 
 def describe(values: Values) -> str:

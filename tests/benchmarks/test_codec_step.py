@@ -26,8 +26,9 @@ from fpnkit.codecs.build import build_codec
 from fpnkit.codecs.factorized import LevelCodec
 from fpnkit.config.schema import CodecTraining, FactorizedCodec
 from fpnkit.pyramid import LevelSpec, Pyramid, PyramidSpec
+from fpnkit.training.losses import Batch, MseDistortion, Objective
 from fpnkit.training.optim import CodecOptimizers
-from fpnkit.training.step import Batch, Objective, codec_step
+from fpnkit.training.step import codec_step
 from tests.support.in_turns import in_turns
 
 CHANNELS, STEPS, LAMBDA, LR, AUX_LR, CLIP = 64, 20, 2.5e-4, 1e-4, 1e-3, 1.0
@@ -80,7 +81,7 @@ class OneLevelPrior(FactorizedPrior):
 
 
 def fpnkit_steps(codec: Codec, levels: list[Tensor]) -> list[float]:
-    goal = Objective(LAMBDA, 255.0**2, {"p2": 1.0})
+    goal = Objective(LAMBDA, MseDistortion(255.0**2, {"p2": 1.0}))
     optimizers = CodecOptimizers.of(codec, CodecTraining(epochs=1, lr=LR, aux_lr=AUX_LR))
     # compressai counts the cells of its input as pixels.
     batches = [Batch(Pyramid({"p2": level}), level[:, 0].numel()) for level in levels]

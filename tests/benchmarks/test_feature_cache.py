@@ -30,7 +30,7 @@ from fpnkit.detectors.build import build_detector
 from fpnkit.detectors.cached import feature_cache
 from fpnkit.pyramid import PyramidSpec
 from fpnkit.training.batches import CropBatches
-from fpnkit.training.step import Batch
+from fpnkit.training.losses import Batch
 from tests.support.in_turns import in_turns
 
 IMAGES, CROP, BATCH_SIZE = 16, 256, 4

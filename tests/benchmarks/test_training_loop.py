@@ -33,8 +33,8 @@ from fpnkit.training.batches import CropBatches
 from fpnkit.training.codec_learner import CodecLearner, objective
 from fpnkit.training.diagnostics import diagnostics_writer
 from fpnkit.training.loop import train
+from fpnkit.training.losses import Batch, Objective, loss_terms
 from fpnkit.training.optim import CodecOptimizers
-from fpnkit.training.step import Batch, Objective, loss_terms
 from tests.support.in_turns import in_turns
 
 SPEC = PyramidSpec(tuple(LevelSpec(f"p{exponent}", 64, 2**exponent) for exponent in (2, 3, 4, 5)))

@@ -6,7 +6,7 @@ import torch
 
 from fpnkit.geometry import ImageGeometry
 from fpnkit.training.batches import CropBatches, chosen
-from fpnkit.training.step import Batch
+from fpnkit.training.losses import Batch
 from tests.support import tiny
 
 

@@ -1,20 +1,50 @@
 import math
 
 import pytest
+import torch
+from torch import nn
 
+from fpnkit.codecs.base import ParameterGroup
 from fpnkit.codecs.build import build_codec
 from fpnkit.config.schema import CodecTraining, FactorizedCodec
 from fpnkit.pyramid import LevelSpec, PyramidSpec
 from fpnkit.training.optim import CodecOptimizers, Schedule
+from tests.support.shared_codec import SharedCodec
 
 
 def test_every_parameter_is_in_exactly_one_optimiser_and_quantiles_alone_in_theirs() -> None:
     codec = build_codec(FactorizedCodec(channels=4, latent_channels=4), PyramidSpec((LevelSpec("p2", 3, 4),)))
     optimizers = CodecOptimizers.of(codec, CodecTraining(epochs=1))
+    assert optimizers.quantiles is not None
     groups = [optimizers.network.param_groups[0]["params"], optimizers.quantiles.param_groups[0]["params"]]
     ids = [id(parameter) for group in groups for parameter in group]
     assert sorted(ids) == sorted(id(parameter) for parameter in codec.parameters())
     assert [tuple(parameter.shape) for parameter in groups[1]] == [(4, 1, 3)]
+
+
+class TwoSpeeds(SharedCodec):
+    """A codec without quantiles; its gains learn ten times as fast as its network."""
+
+    def __init__(self) -> None:
+        super().__init__(PyramidSpec((LevelSpec("p2", 3, 4),)))
+        self.gains, self.network = nn.Parameter(torch.ones(2)), nn.Linear(2, 2)
+
+    def parameter_groups(self) -> tuple[ParameterGroup, ...]:
+        return (
+            ParameterGroup("network", tuple(self.network.parameters())),
+            ParameterGroup("gains", (self.gains,), lr_factor=10.0),
+        )
+
+
+def test_parts_of_a_codec_learn_at_rates_of_their_own_that_survive_a_resume() -> None:
+    optimizers = CodecOptimizers.of(TwoSpeeds(), CodecTraining(epochs=1, lr=1e-3))
+    assert optimizers.quantiles is None
+    assert [group["lr"] for group in optimizers.network.param_groups] == [1e-3, 1e-2]
+    assert len(optimizers.network_parameters) == 3
+    resumed = CodecOptimizers.of(TwoSpeeds(), CodecTraining(epochs=1, lr=5.0))
+    resumed.load_state_dict(optimizers.state_dict())
+    resumed.set_lr(1e-4)
+    assert [group["lr"] for group in resumed.network.param_groups] == pytest.approx([1e-4, 1e-3])
 
 
 def test_constant_never_changes_and_cosine_falls_to_a_hundredth() -> None:

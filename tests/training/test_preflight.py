@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from fpnkit.codecs.standardise import Calibration, LevelStatistics
+from fpnkit.training.losses import MseDistortion
 from fpnkit.training.preflight import forecast
-from fpnkit.training.step import Objective
 
 
 def calibration(spectrum: list[float], cells_per_pixel: float = 1 / 16) -> Calibration:
@@ -13,12 +13,12 @@ def calibration(spectrum: list[float], cells_per_pixel: float = 1 / 16) -> Calib
 
 
 def test_the_ceiling_is_lambda_times_the_distortion_of_sending_nothing() -> None:
-    result = forecast(Objective(2.5e-4, 65025.0, {"p2": 1.0}), calibration([1.0]))
+    result = forecast(2.5e-4, MseDistortion(65025.0, {"p2": 1.0}), calibration([1.0]))
     assert result.ceiling_bpp == pytest.approx(2.5e-4 * 65025)
 
 
 def test_without_the_image_scale_the_same_lambda_is_reported_to_collapse() -> None:
-    result = forecast(Objective(2.5e-4, 1.0, {"p2": 1.0}), calibration([1.0]))
+    result = forecast(2.5e-4, MseDistortion(1.0, {"p2": 1.0}), calibration([1.0]))
     assert result.collapses
     assert result.warning(2.5e-4) == (
         "lambda 2.50e-04 is too small: below 0.005 bpp the codec learns to send nothing (0 dB SNR on every level); "
@@ -35,20 +35,20 @@ def test_water_filling_agrees_with_a_search_for_the_cheapest_error() -> None:
         bits = cells * 0.5 * torch.log2(variance / errors)
         loss = lmbda * scale * errors / len(variances) + bits
         total += bits[loss.argmin()].item()
-    result = forecast(Objective(lmbda, scale, {"p2": 1.0}), calibration(variances, cells))
+    result = forecast(lmbda, MseDistortion(scale, {"p2": 1.0}), calibration(variances, cells))
     assert result.gaussian_bpp == pytest.approx(total, rel=1e-3)
 
 
 def test_correlated_channels_are_expected_to_need_less() -> None:
-    objective = Objective(0.01, 100.0, {"p2": 1.0})
-    white = forecast(objective, calibration([1.0, 1.0, 1.0, 1.0])).gaussian_bpp
-    correlated = forecast(objective, calibration([3.7, 0.1, 0.1, 0.1])).gaussian_bpp
+    distortion = MseDistortion(100.0, {"p2": 1.0})
+    white = forecast(0.01, distortion, calibration([1.0, 1.0, 1.0, 1.0])).gaussian_bpp
+    correlated = forecast(0.01, distortion, calibration([3.7, 0.1, 0.1, 0.1])).gaussian_bpp
     assert correlated < white
 
 
 def test_a_larger_lambda_never_buys_less() -> None:
     rates = [
-        forecast(Objective(10.0**e, 65025.0, {"p2": 1.0}), calibration([2.0, 0.5, 0.5])).gaussian_bpp
+        forecast(10.0**e, MseDistortion(65025.0, {"p2": 1.0}), calibration([2.0, 0.5, 0.5])).gaussian_bpp
         for e in range(-8, 2)
     ]
     assert rates == sorted(rates)
