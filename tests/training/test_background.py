@@ -16,6 +16,7 @@ from fpnkit.runs.writer import RunWriter
 from fpnkit.torch_files import load_checkpoint
 from fpnkit.training import loop
 from fpnkit.training.background import BackgroundWriter
+from fpnkit.training.codec_learner import CodecLearner
 from fpnkit.training.loop import EpochEnd, train
 from fpnkit.training.tally import Tally
 from tests.support import tiny
@@ -25,7 +26,7 @@ from tests.support.trainings_alike import assert_same_state
 class Watched:
     """A learner that calls a function before each step, with the number of finished ones."""
 
-    def __init__(self, learner: tiny.CodecLearner, before_step: Callable[[int], None]) -> None:
+    def __init__(self, learner: CodecLearner, before_step: Callable[[int], None]) -> None:
         self._learner, self._before_step, self._steps = learner, before_step, 0
 
     def __getattr__(self, name: str) -> Any:
