@@ -134,8 +134,13 @@ class Forks:
 
 
 def assert_every_checkpoint_is_whole(path):
-    for file in path.glob("*.pth"):
-        assert torch.load(file, weights_only=True)["schema_version"] == 1
+    """And that run.json and last.pth speak of no best model that is not there yet."""
+    contents = {file.name: torch.load(file, weights_only=True) for file in path.glob("*.pth")}
+    assert all(content["schema_version"] == 1 for content in contents.values())
+    best = read_record(path).best
+    assert best is None or contents[best.file]["epoch"] == best.epoch
+    if "last.pth" in contents and contents["last.pth"]["progress"]["best_epoch"]:
+        assert contents["best_model.pth"]["epoch"] >= contents["last.pth"]["progress"]["best_epoch"]
 
 
 def metrics(path):

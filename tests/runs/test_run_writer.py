@@ -3,6 +3,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -54,6 +55,33 @@ def test_the_record_says_who_trains_what(new_run):
     assert (record.config, record.sweep, record.heartbeat_seconds) == (SUMMARY, "s1", 7.0)
     assert record.created == record.started
     assert run_status(record) == RunStatus("running")
+
+
+def test_a_best_model_that_another_thread_notes_is_not_lost_among_the_steps(new_run):
+    run = new_run(heartbeat_seconds=60.0)
+    stop, found = threading.Event(), []
+
+    def note():
+        for epoch in range(1, 31):
+            run.best(epoch=epoch, loss=0.5, file="best_model.pth", metrics={})
+            found.append(run.record.best.epoch)
+        stop.set()
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        thread = threading.Thread(target=note)
+        thread.start()
+        step = 0
+        while not stop.is_set():
+            step += 1
+            run.progress(0, step)
+        thread.join()
+    finally:
+        sys.setswitchinterval(interval)
+    assert found == list(range(1, 31))
+    assert run.record.best.epoch == 30
+    assert run.record.step == step
 
 
 def test_progress_best_and_last_line_are_in_the_record(new_run):
