@@ -9,10 +9,9 @@ from matplotlib.figure import Figure
 
 from fpnkit.foundation.text import rate
 from fpnkit.plots.drawing import figure
-from fpnkit.plots.panels import figure_of, levels_of, new_panels, percent_ticks, wide_scale
-from fpnkit.plots.style import codec_look, level_colour, new_axes
+from fpnkit.plots.panels import by_level, figure_of, new_panels, percent_ticks, wide_scale
+from fpnkit.plots.style import SIZE_LOOKS, codec_look, level_colour, new_axes
 
-_SIZES = {"small": ("#D55E00", "o"), "medium": ("#56B4E9", "s"), "large": ("#009E73", "^")}
 _METRICS = {"map": ("mAP", "#0072B2", "o"), "self_map": ("self-mAP", "#E69F00", "s")}
 _RATE = "rate of all levels (bpp)"
 
@@ -37,8 +36,8 @@ def plot_stacked_bits(rates: pd.DataFrame, *, share: bool = False, ax: Axes | No
     runs = list(dict.fromkeys(rates["run"]))
     whole = rates.groupby("run")["bpp"].sum().reindex(runs).to_numpy() if share else np.ones(len(runs))
     below = np.zeros(len(runs))
-    for level in levels_of(rates):
-        heights = rates[rates["level"] == level].set_index("run")["bpp"].reindex(runs).fillna(0).to_numpy() / whole
+    for level, rows in by_level(rates):
+        heights = rows.set_index("run")["bpp"].reindex(runs).fillna(0).to_numpy() / whole
         ax.bar(range(len(runs)), heights, 0.7, below, color=level_colour(level), label=level)
         below += heights
     first = rates.drop_duplicates("run").set_index("run").loc[runs]
@@ -88,8 +87,8 @@ def plot_by_rate(rates: pd.DataFrame, column: str, label: str, *, ax: Axes | Non
     ax = ax or new_axes()
     for codec, rows in rates.groupby("codec", sort=False):
         look = codec_look(str(codec))
-        for level in levels_of(rows):
-            part = rows[rows["level"] == level].sort_values("bpp_all")
+        for level, unsorted in by_level(rows):
+            part = unsorted.sort_values("bpp_all")
             text = level if rates["codec"].nunique() == 1 else f"{level} {codec}"
             ax.plot(
                 part["bpp_all"],
@@ -115,7 +114,7 @@ def plot_lost_by_rate(losses: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     """Share of small, medium and large objects that are lost, with 95 % intervals."""
     ax = ax or new_axes()
     for (codec, size), rows in losses.groupby(["codec", "size"], sort=False):
-        colour, marker = _SIZES[str(size)]
+        colour, marker = SIZE_LOOKS[str(size)]
         part = rows.sort_values("bpp_all")
         text = str(size) if losses["codec"].nunique() == 1 else f"{size} {codec}"
         label = f"{text} ({int(part['objects'].max())})"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import matplotlib
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -10,8 +9,8 @@ from matplotlib.figure import Figure
 
 from fpnkit.plots.drawing import figure
 from fpnkit.plots.features import plot_channel_statistic
-from fpnkit.plots.panels import figure_of, legend_below, levels_of, new_panels, note, wide_scale
-from fpnkit.plots.style import level_colour, new_axes
+from fpnkit.plots.panels import by_level, figure_of, legend_below, levels_of, new_panels, note, wide_scale
+from fpnkit.plots.style import diamonds, guide, ink_colour, level_colour, new_axes
 
 _LEAST = 1e-3  # bits per symbol that are told apart
 
@@ -25,7 +24,6 @@ _LEAST = 1e-3  # bits per symbol that are told apart
 def plot_bits_per_level(image_bits: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     """Payload of each level in bpp and as a share of all; the diamonds are what the entropy model estimates."""
     ax = ax or new_axes()
-    ink, paper = matplotlib.rcParams["axes.edgecolor"], matplotlib.rcParams["axes.facecolor"]
     names = levels_of(image_bits)
     pixels = image_bits.drop_duplicates("image")["pixels"].sum()
     sums = image_bits.groupby("level", sort=False)[["payload_bits", "estimated_bits"]].sum()
@@ -43,7 +41,7 @@ def plot_bits_per_level(image_bits: pd.DataFrame, *, ax: Axes | None = None) -> 
         )
     estimates = sums["estimated_bits"].to_numpy() / pixels
     label = "estimated"
-    ax.plot(range(len(names)), estimates, "D", color=paper, markeredgecolor=ink, linestyle="none", label=label)
+    ax.plot(range(len(names)), estimates, **diamonds(), label=label)
     ax.set_xticks(range(len(names)), names)
     ax.set(ylabel="rate (bpp)", ylim=(0, 1.18 * max(*estimates, *(sums["payload_bits"] / pixels), 1e-9)))
     ax.grid(axis="x", visible=False)
@@ -60,8 +58,7 @@ def plot_bits_per_level(image_bits: pd.DataFrame, *, ax: Axes | None = None) -> 
 def plot_bits_per_channel(latent_channels: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     """Bits per symbol of each latent channel, the costliest first; legends say how many are dead."""
     ax = ax or new_axes()
-    for level in levels_of(latent_channels):
-        rows = latent_channels[latent_channels["level"] == level]
+    for level, rows in by_level(latent_channels):
         cost = rows["bits_per_symbol"].sort_values(ascending=False).to_numpy()
         label = f"{level}: {int(rows['dead'].sum())} of {len(rows)} dead"
         ax.plot(np.arange(1, len(cost) + 1), np.maximum(cost, _LEAST), color=level_colour(level), label=label)
@@ -82,8 +79,8 @@ def plot_density_gap(latent_channels: pd.DataFrame, *, ax: Axes | None = None) -
     """Cost of each latent channel over the entropy of its own histogram; above the line the density wastes bits."""
     ax = ax or new_axes(aspect=0.9)
     ends = []
-    for level in levels_of(latent_channels):
-        rows = latent_channels[(latent_channels["level"] == level) & ~latent_channels["dead"].astype(bool)]
+    for level, channels in by_level(latent_channels):
+        rows = channels[~channels["dead"].astype(bool)]
         spent, least = rows["bits"].sum(), (rows["entropy"] * rows["symbols"]).sum()
         label = f"{level}: {spent / least - 1:+.1%}" if least > 0 else level
         ax.plot(
@@ -99,7 +96,7 @@ def plot_density_gap(latent_channels: pd.DataFrame, *, ax: Axes | None = None) -
     if not ends:
         return note(ax, "all latent channels are dead")
     low, high = max(min(ends) / 1.1, _LEAST), max(ends) * 1.1
-    ax.plot([low, high], [low, high], color=matplotlib.rcParams["axes.edgecolor"], linestyle="--", linewidth=0.7)
+    ax.plot([low, high], [low, high], **guide())
     for axis in "xy":
         wide_scale(ax, axis, (low, high))
     ax.set(xlim=(low, high), ylim=(low, high))
@@ -132,7 +129,7 @@ def plot_latent_histogram(
     rows = latent_histogram[latent_histogram["level"] == level]
     if len(rows) < 2:
         return note(ax, f"{level}: every latent channel\nis dead")
-    ink = matplotlib.rcParams["axes.edgecolor"]
+    ink = ink_colour()
     lowest = rows.loc[rows["share"] > 0, "share"].min() / 3
     ax.bar(rows["symbol"], rows["share"], width=1.0, color=level_colour(level), alpha=0.6, label="coded")
     ax.plot(rows["symbol"], rows["learned"].clip(lower=lowest), color=ink, linewidth=1, label="learned density")
@@ -153,8 +150,7 @@ def plot_latent_histogram(
 def plot_rate_gap(image_bits: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     """Payload less estimate of each image and level; beyond the dashed lines, 1 % + 8 bytes, a stream is suspicious."""
     ax = ax or new_axes()
-    for level in levels_of(image_bits):
-        rows = image_bits[image_bits["level"] == level]
+    for level, rows in by_level(image_bits):
         payload, estimate = rows["payload_bits"] / 8, rows["estimated_bits"] / 8
         whole = payload.sum() / max(estimate.sum(), 1e-9) - 1
         ax.plot(
@@ -168,7 +164,7 @@ def plot_rate_gap(image_bits: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     estimate = image_bits["estimated_bits"] / 8
     x = np.geomspace(max(estimate.min(), 1e-2), max(estimate.max(), 1), 50)
     for sign in (-1, 1):
-        ax.plot(x, sign * (x / 100 + 8), color=matplotlib.rcParams["axes.edgecolor"], linestyle="--", linewidth=0.7)
+        ax.plot(x, sign * (x / 100 + 8), **guide())
     wide_scale(ax, "x", estimate)
     ax.set(xlabel="estimated (bytes per image)", ylabel="payload − estimate (bytes)")
     ax.legend(title="of all images", title_fontsize=7, loc="lower left")
@@ -184,10 +180,9 @@ def plot_rate_gap(image_bits: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
 def plot_snr_per_level(channel_loss: pd.DataFrame, level_loss: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     """SNR of each whole level as a diamond over the boxes of its channels."""
     ax = plot_channel_statistic(channel_loss, "snr_db", ax=ax)
-    ink, paper = matplotlib.rcParams["axes.edgecolor"], matplotlib.rcParams["axes.facecolor"]
     names = levels_of(level_loss)
     snr = level_loss["snr_db"].replace([np.inf, -np.inf], np.nan)
-    ax.plot(range(len(names)), snr, "D", color=paper, markeredgecolor=ink, linestyle="none", label="whole level")
+    ax.plot(range(len(names)), snr, **diamonds(), label="whole level")
     ax.set_xticks(range(len(names)), names)
     ax.set(ylabel="SNR (dB)")
     ax.legend()
@@ -218,8 +213,7 @@ def plot_epochs(epochs: pd.DataFrame, column: str, *, ax: Axes | None = None, le
     if epochs.empty:
         return note(ax, "no validation in metrics.jsonl")
     marker = "o" if epochs["epoch"].nunique() < 10 else ""
-    for level in levels_of(epochs):
-        rows = epochs[epochs["level"] == level]
+    for level, rows in by_level(epochs):
         ax.plot(rows["epoch"], rows[column], color=level_colour(level), marker=marker, label=level)
     ax.set(title=EPOCH_COLUMNS[column][0], xlabel="epoch", ylabel=EPOCH_COLUMNS[column][1])
     if column == "bpp":

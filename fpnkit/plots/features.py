@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import matplotlib
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from fpnkit.plots.drawing import figure
-from fpnkit.plots.panels import figure_of, levels_of, new_panels, note, percent_ticks
-from fpnkit.plots.style import level_colour, new_axes
+from fpnkit.plots.panels import by_level, figure_of, levels_of, new_panels, note, percent_ticks
+from fpnkit.plots.style import guide, ink_colour, level_colour, new_axes
 
 # Title and unit.
 CHANNEL_STATISTICS = {
@@ -42,7 +41,7 @@ def plot_channel_statistics(channels: pd.DataFrame) -> Figure:
 def plot_channel_statistic(channels: pd.DataFrame, column: str, *, ax: Axes | None = None) -> Axes:
     """One box a level over its channels: quartiles, whiskers to 1.5 times their distance, the rest as dots."""
     ax = ax or new_axes()
-    ink = matplotlib.rcParams["axes.edgecolor"]
+    ink = ink_colour()
     for place, level in enumerate(levels_of(channels)):
         values = channels.loc[channels["level"] == level, column].replace([np.inf, -np.inf], np.nan).dropna()
         if values.empty:
@@ -78,11 +77,11 @@ def plot_channel_statistic(channels: pd.DataFrame, column: str, *, ax: Axes | No
 def plot_energy(channels: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     """Share of a level's energy in its strongest channels; on the dashed line all would be equally strong."""
     ax = ax or new_axes()
-    for level in levels_of(channels):
-        shares = channels.loc[channels["level"] == level, "energy_share"].sort_values(ascending=False).to_numpy()
+    for level, rows in by_level(channels):
+        shares = rows["energy_share"].sort_values(ascending=False).to_numpy()
         ranks = np.arange(len(shares) + 1) / len(shares)
         ax.plot(ranks, np.concatenate([[0], shares.cumsum()]), color=level_colour(level), label=level)
-    ax.plot([0, 1], [0, 1], color=matplotlib.rcParams["axes.edgecolor"], linestyle="--", linewidth=0.7)
+    ax.plot([0, 1], [0, 1], **guide())
     ax.set(xlabel="strongest channels (share of all)", ylabel="share of energy", xlim=(0, 1), ylim=(0, 1.02))
     for axis in "xy":
         percent_ticks(ax, axis)
@@ -99,12 +98,11 @@ def plot_energy(channels: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
 def plot_eigenvalues(eigenvalues: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     """Share of a level's variance that its first principal components hold."""
     ax = ax or new_axes()
-    for level in levels_of(eigenvalues):
-        rows = eigenvalues[eigenvalues["level"] == level]
+    for level, rows in by_level(eigenvalues):
         needed = int((rows["cumulative"] < 0.95).sum()) + 1
         label = f"{level}: {needed} of {len(rows)} for 95 %"
         ax.plot(rows["component"] + 1, rows["cumulative"], color=level_colour(level), label=label)
-    ax.axhline(0.95, color=matplotlib.rcParams["axes.edgecolor"], linestyle="--", linewidth=0.7)
+    ax.axhline(0.95, **guide())
     ax.set(xlabel="principal components of the channels", ylabel="share of variance", ylim=(0, 1.02), xscale="log")
     ax.xaxis.set_major_formatter("{x:g}")
     percent_ticks(ax)
@@ -135,7 +133,7 @@ def plot_histogram(histogram: pd.DataFrame, fits: pd.DataFrame, level: str, *, a
     fit = fits[fits["level"] == level].iloc[0]
     if rows.empty:
         return note(ax, f"{level}: no value within 12 deviations")
-    ink = matplotlib.rcParams["axes.edgecolor"]
+    ink = ink_colour()
     ax.fill_between(rows["value"], rows["density"], 1e-9, step="mid", color=level_colour(level), alpha=0.6, linewidth=0)
     for model, dashes in (("gaussian", ":"), ("laplacian", "-")):
         name = f"{model.title()}: {fit[f'bits_from_{model}']:.2f} bit off"
@@ -228,8 +226,8 @@ def plot_level_relations(relations: pd.DataFrame, column: str, *, ax: Axes | Non
 def plot_spectrum(spectrum: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     """Power over spatial frequency; noise would be flat, smooth features fall."""
     ax = ax or new_axes()
-    for level in levels_of(spectrum):
-        rows = spectrum[(spectrum["level"] == level) & (spectrum["power"] > 0)]
+    for level, frequencies in by_level(spectrum):
+        rows = frequencies[frequencies["power"] > 0]
         ax.plot(rows["frequency"], rows["power"] / rows["power"].mean(), color=level_colour(level), label=level)
     ax.set(yscale="log", xlim=(0, 0.5))
     ax.set(xlabel="frequency (cycles per cell of the level)", ylabel="power over its mean")
@@ -246,11 +244,11 @@ def plot_spectrum(spectrum: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
 def plot_snr_by_frequency(spectra: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     """SNR of each frequency, `power` over `power_error`; at 0 dB, dashed, nothing of it is left."""
     ax = ax or new_axes()
-    for level in levels_of(spectra):
-        rows = spectra[(spectra["level"] == level) & (spectra["power_error"] > 0) & (spectra["power"] > 0)]
+    for level, frequencies in by_level(spectra):
+        rows = frequencies[(frequencies["power_error"] > 0) & (frequencies["power"] > 0)]
         snr = 10 * np.log10(rows["power"] / rows["power_error"])
         ax.plot(rows["frequency"], snr, color=level_colour(level), label=level)
-    ax.axhline(0, color=matplotlib.rcParams["axes.edgecolor"], linestyle="--", linewidth=0.7)
+    ax.axhline(0, **guide())
     ax.set(xlabel="frequency (cycles per cell of the level)", ylabel="SNR (dB)", xlim=(0, 0.5))
     ax.legend()
     return ax

@@ -12,7 +12,7 @@ from matplotlib.image import AxesImage
 from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
-from fpnkit.plots.panels import levels_of
+from fpnkit.plots.panels import by_level
 from fpnkit.plots.style import new_axes
 
 _KEPT, _LOST = "#56B4E9", "#E69F00"
@@ -48,8 +48,7 @@ def total_bits_per_pixel(bits: pd.DataFrame, size: tuple[int, int], side: int = 
     columns = (np.arange(max(1, round(side * width / max(size)))) + 0.5) * width
     rows, columns = rows / len(rows), columns / len(columns)
     total = np.zeros((len(rows), len(columns)))
-    for level in levels_of(bits):
-        table = bits[bits["level"] == level]
+    for _, table in by_level(bits):
         values = bits_per_pixel(table)
         first = table.iloc[0]
         row = ((rows - first["top"]) / (first["bottom"] - first["top"])).astype(int).clip(0, values.shape[0] - 1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import matplotlib
 import pandas as pd
@@ -40,6 +40,12 @@ def figure_of(ax: Axes) -> Figure:
 def levels_of(table: pd.DataFrame) -> list[str]:
     """Names in the order in which they first occur."""
     return [str(name) for name in table["level"].unique()]
+
+
+def by_level(table: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
+    """Each level and its rows."""
+    for level in levels_of(table):
+        yield level, table[table["level"] == level]
 
 
 def note(ax: Axes, text: str) -> Axes:

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from matplotlib.transforms import ScaledTranslation
 
 from fpnkit.plots.panels import figure_of, note
-from fpnkit.plots.style import CurveStyle, codec_look, new_axes
+from fpnkit.plots.style import CurveStyle, codec_look, ink_colour, new_axes
 from fpnkit.ratedist.points import ANCHOR, MEAN_SNR, PERCENT, Curve, Point, RdPoints, mean_of
 
 _X_NAMES = {
@@ -142,7 +141,7 @@ def _plot_ceiling(ax: Axes, points: RdPoints, y: str) -> None:
     ceiling = points.ceiling_of(y)
     if ceiling is None:
         return
-    ink = matplotlib.rcParams["axes.edgecolor"]
+    ink = ink_colour()
     value = _scale(y) * ceiling
     ax.axhline(value, color=ink, linewidth=0.8, linestyle=":")
     ax.annotate(
@@ -167,7 +166,7 @@ def _ticks(ax: Axes) -> None:
 def _legend(ax: Axes, hollow: bool) -> None:
     handles, labels = ax.get_legend_handles_labels()
     if hollow:
-        ink = matplotlib.rcParams["axes.edgecolor"]
+        ink = ink_colour()
         (sign,) = ax.plot([], [], marker="o", markerfacecolor="none", color=ink, linestyle="none")
         handles, labels = [*handles, sign], [*labels, "by validation"]
     if len(labels) <= _MOST_INSIDE:

@@ -54,6 +54,9 @@ def level_colour(level: str) -> str:
     return _LEVEL_COLOURS.get(base, _GREY)
 
 
+SIZE_LOOKS = {"small": (_RED, "o"), "medium": (_SKY, "s"), "large": (_GREEN, "^")}  # of objects: colour, marker
+
+
 def codec_look(codec: str) -> CurveStyle:
     """Colour and marker of a codec by name; `jpeg_input` is `jpeg` dashed: the image scaled to the detector's input."""
     base = codec.removesuffix("_input").removesuffix("_original")
@@ -103,6 +106,22 @@ def style(*, dark: bool = False) -> Iterator[None]:
     }
     with matplotlib.rc_context(settings):
         yield
+
+
+def ink_colour() -> str:
+    """Colour of axes, and of what belongs to no level or codec."""
+    return str(matplotlib.rcParams["axes.edgecolor"])
+
+
+def guide() -> dict[str, Any]:
+    """Look of a line that values are compared with."""
+    return {"color": ink_colour(), "linestyle": "--", "linewidth": 0.7}
+
+
+def diamonds() -> dict[str, Any]:
+    """Look of values that stand beside bars or boxes."""
+    paper = matplotlib.rcParams["axes.facecolor"]
+    return {"color": paper, "markeredgecolor": ink_colour(), "marker": "D", "linestyle": "none"}
 
 
 def new_axes(width_inches: float = PAGE_INCHES / 2, aspect: float = 0.75) -> Axes:

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import matplotlib
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from fpnkit.plots.drawing import figure
-from fpnkit.plots.panels import figure_of, legend_below, levels_of, new_panels, note, percent_ticks
-from fpnkit.plots.style import level_colour, new_axes
+from fpnkit.plots.panels import by_level, figure_of, legend_below, levels_of, new_panels, note, percent_ticks
+from fpnkit.plots.style import SIZE_LOOKS, diamonds, guide, ink_colour, level_colour, new_axes
 
 _BAR = "#56B4E9"
 _AXES = {"size": "size of the object", "score_bin": "score in uncompressed features", "category": ""}
@@ -51,7 +50,7 @@ def plot_lost(shares: pd.DataFrame, by: str, *, ax: Axes | None = None, most: in
     if shares.empty:
         return note(ax, "no object was found\non uncompressed features")
     rows = shares.nlargest(most, "objects") if len(shares) > most else shares
-    ink = matplotlib.rcParams["axes.edgecolor"]
+    ink = ink_colour()
     flat = by == "category"
     names = [
         f"{name} ({count})" if flat else f"{name}\n({count})"
@@ -86,14 +85,13 @@ def plot_lost(shares: pd.DataFrame, by: str, *, ax: Axes | None = None, most: in
 def plot_scores(objects: pd.DataFrame, threshold: float, *, ax: Axes | None = None) -> Axes:
     """Score of each object before and after coding; on the dashed line nothing changed, at 0 it is not found at all."""
     ax = ax or new_axes(aspect=0.9)
-    ink = matplotlib.rcParams["axes.edgecolor"]
-    looks = {"small": ("#D55E00", "o"), "medium": ("#56B4E9", "s"), "large": ("#009E73", "^")}
-    for size, (colour, marker) in looks.items():
+    ink = ink_colour()
+    for size, (colour, marker) in SIZE_LOOKS.items():
         rows = objects[objects["size"] == size]
         if len(rows):
             label = f"{size} ({len(rows)})"
             ax.plot(rows["score"], rows["score_after"], marker, color=colour, markersize=2.5, alpha=0.8, label=label)
-    ax.plot([threshold, 1], [threshold, 1], color=ink, linestyle="--", linewidth=0.7)
+    ax.plot([threshold, 1], [threshold, 1], **guide())
     ax.axhline(threshold, color=ink, linewidth=0.7)
     ax.set(xlabel="score before", ylabel="score after", xlim=(threshold - 0.02, 1.02), ylim=(-0.03, 1.03))
     if len(objects):
@@ -125,10 +123,9 @@ def plot_sensitivity(
 ) -> Axes:
     """Metric with Gaussian noise on one level at a time; the dashed line is without noise."""
     ax = ax or new_axes()
-    for level in levels_of(sensitivity):
-        rows = sensitivity[sensitivity["level"] == level]
+    for level, rows in by_level(sensitivity):
         ax.plot(rows["snr_db"], 100 * rows[metric], color=level_colour(level), marker="o", label=level)
-    ax.axhline(100 * clean, color=matplotlib.rcParams["axes.edgecolor"], linestyle="--", linewidth=0.7)
+    ax.axhline(100 * clean, **guide())
     ax.set(xlabel="SNR of the level (dB)", ylabel=f"{_METRICS[metric]} (%)")
     if legend:
         ax.legend()
@@ -144,7 +141,6 @@ def plot_sensitivity(
 def plot_weights(weights: pd.DataFrame, used: Mapping[str, float] | None = None, *, ax: Axes | None = None) -> Axes:
     """Weights that the sensitivity suggests, as bars, beside those the codec was trained with, as diamonds."""
     ax = ax or new_axes()
-    ink, paper = matplotlib.rcParams["axes.edgecolor"], matplotlib.rcParams["axes.facecolor"]
     names = levels_of(weights)
     ax.bar(range(len(names)), weights["weight"], color=[level_colour(name) for name in names], width=0.65)
     for place, weight in enumerate(weights["weight"]):
@@ -152,7 +148,7 @@ def plot_weights(weights: pd.DataFrame, used: Mapping[str, float] | None = None,
     if used:
         total = sum(used.values())
         marks = [used[name] / total for name in names]
-        ax.plot(range(len(names)), marks, "D", color=paper, markeredgecolor=ink, linestyle="none", label="trained with")
+        ax.plot(range(len(names)), marks, **diamonds(), label="trained with")
         ax.legend()
     ax.set_xticks(range(len(names)), names)
     ax.set(

@@ -152,7 +152,7 @@ class ObjectsView(widgets.VBox):
         def plot() -> Figure:
             return plot_detections(view.photo, boxes)
 
-        self._panel.draw(self.picture, plot, f"Detections in {view.title}: {told}")
+        self._panel.draw(self.picture, plot, f"Detections in {view.title}: {told} {plot_detections.reading}")
 
 
 def _channel_words(view: View, level: str, channel: int | None) -> str:
