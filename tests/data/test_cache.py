@@ -2,7 +2,6 @@ import logging
 import multiprocessing
 import os
 import random
-import subprocess
 import sys
 import time
 from functools import partial
@@ -18,7 +17,7 @@ from fpnkit.data.feature_file import write_features
 from fpnkit.data.windows import Window, as_float16, as_float32, crop
 from fpnkit.errors import FpnkitError, PyramidError
 from fpnkit.pyramid import LevelSpec, PyramidSpec
-from tests.support import ROOT
+from tests.support import ROOT, warm
 from tests.support.feature_files import SPEC, Counted, cache, features, files
 
 WINDOW = Window(32, 64, 64, 96)
@@ -318,8 +317,7 @@ def test_a_disk_with_less_free_space_than_budget_bounds_the_plan(tmp_path, monke
 
 
 def _anonymous_growth(root, count):
-    command = [sys.executable, "-m", "tests.support.measure_memory", root, str(count)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    done = warm.run([sys.executable, "-m", "tests.support.measure_memory", str(root), str(count)], cwd=ROOT)
     return int(done.stdout)
 
 
