@@ -44,13 +44,12 @@ def _threads() -> list[threading.Thread]:
 
 
 def _processes() -> dict[int, str]:
-    """Those that descend from this one, however far away; without two servers that stay until it ends."""
+    """Those that descend from this one, however far away; without the server that stays until it ends."""
     found = {}
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error):
             ours = process.environ().get(_MARK) == str(os.getpid()) and process.status() != psutil.STATUS_ZOMBIE
             command = " ".join(process.cmdline())
-            stays = process.pid in (os.getpid(), warm.server_pid()) or "multiprocessing.resource_tracker" in command
-            if ours and not stays:
+            if ours and process.pid not in (os.getpid(), warm.server_pid()):
                 found[process.pid] = command
     return found
