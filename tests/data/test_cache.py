@@ -1,5 +1,4 @@
 import logging
-import multiprocessing
 import os
 import random
 import subprocess
@@ -18,7 +17,7 @@ from fpnkit.data.feature_file import write_features
 from fpnkit.data.windows import Window, as_float16, as_float32, crop
 from fpnkit.errors import FpnkitError, PyramidError
 from fpnkit.pyramid import LevelSpec, PyramidSpec
-from tests.support import ROOT
+from tests.support import ROOT, warm
 from tests.support.feature_files import SPEC, Counted, cache, features, files
 
 WINDOW = Window(32, 64, 64, 96)
@@ -131,23 +130,29 @@ def test_values_beyond_float16_are_an_error_and_leave_no_file(tmp_path):
 # --- several processes --------------------------------------------------------------------------------------------
 
 
-def _fill(root, queue, barrier):
-    compute = Counted(partial(features, seconds=0.01))
-    stored = cache(root, compute, count=60)
-    barrier.wait()
-    stored.fill()
-    queue.put(compute.asked)
+FILL = """
+import sys
+from functools import partial
+from pathlib import Path
+from tests.support.feature_files import Counted, cache, features
+compute = Counted(partial(features, seconds=0.01))
+stored = cache(Path(sys.argv[1]), compute, count=60)
+print("ready", flush=True)
+sys.stdin.readline()
+stored.fill()
+print(*compute.asked)
+"""
 
 
 def test_processes_that_fill_at_once_share_the_work_and_leave_whole_files(tmp_path):
-    context = multiprocessing.get_context("spawn")
-    queue, barrier = context.Queue(), context.Barrier(3)
-    processes = [context.Process(target=_fill, args=(tmp_path, queue, barrier)) for _ in range(3)]
+    command = [sys.executable, "-c", FILL, str(tmp_path)]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    processes = [warm.Popen(command, cwd=ROOT, **pipes) for _ in range(3)]
+    assert [process.stdout.readline() for process in processes] == ["ready\n"] * 3
     for process in processes:
-        process.start()
-    asked = [queue.get(timeout=100) for _ in processes]
-    for process in processes:
-        process.join()
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    asked = [[int(index) for index in process.communicate(timeout=100)[0].split()] for process in processes]
     assert set().union(*asked) == set(range(60))
     assert sum(map(len, asked)) < 120  # three that share nothing would compute 180
     assert len(files(tmp_path)) == len([path for path in tmp_path.rglob("*") if path.is_file()]) == 60
@@ -318,8 +323,7 @@ def test_a_disk_with_less_free_space_than_budget_bounds_the_plan(tmp_path, monke
 
 
 def _anonymous_growth(root, count):
-    command = [sys.executable, "-m", "tests.support.measure_memory", root, str(count)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    done = warm.run([sys.executable, "-m", "tests.support.measure_memory", str(root), str(count)], cwd=ROOT)
     return int(done.stdout)
 
 

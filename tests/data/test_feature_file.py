@@ -1,4 +1,3 @@
-import subprocess
 import sys
 
 import pytest
@@ -11,7 +10,7 @@ from fpnkit.data.feature_file import UnreadableFile, read_features, write_featur
 from fpnkit.data.windows import Window, as_float16, as_float32, crop
 from fpnkit.errors import PyramidError, StorageError
 from fpnkit.pyramid import LevelSpec, PyramidSpec
-from tests.support import ROOT
+from tests.support import ROOT, warm
 from tests.support.feature_files import SPEC, features
 
 ODD = (800, 1066)  # no level of it is a whole number of cells
@@ -105,8 +104,7 @@ def test_a_failed_write_leaves_nothing(tmp_path):
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
 def test_reading_a_window_maps_a_small_part_of_the_file(tmp_path):
     """Pages that were touched count as resident; the first read loads what the library itself needs."""
-    command = [sys.executable, "-m", "tests.support.measure_pages", tmp_path / "a"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    done = warm.run([sys.executable, "-m", "tests.support.measure_pages", str(tmp_path / "a")], cwd=ROOT)
     window, whole, size = map(int, done.stdout.split())
     assert whole > 0.9 * size
     assert window < 0.3 * size  # an eighth of the rows; neighbouring pages come along

@@ -1,5 +1,4 @@
 import hashlib
-import subprocess
 import sys
 
 import numpy as np
@@ -8,6 +7,7 @@ import torch
 
 from fpnkit.data import shapes
 from fpnkit.data.shapes import CLASSES, SIZE, ShapesSet
+from tests.support import warm
 
 SOME = [ShapesSet(40, seed=3)[index] for index in range(40)]
 
@@ -26,7 +26,7 @@ def test_another_process_makes_the_same_images():
         "import hashlib; from fpnkit.data.shapes import ShapesSet; images = ShapesSet(40, seed=3)\n"
         "print(*(hashlib.sha256(images[i].image.numpy().tobytes()).hexdigest() for i in (5, 1)))"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    done = warm.run([sys.executable, "-c", code])
     assert done.stdout.split() == [hashlib.sha256(SOME[i].image.numpy().tobytes()).hexdigest() for i in (5, 1)]
 
 

@@ -32,8 +32,9 @@ def none() -> Iterator[None]:
     gc.collect()
     with contextlib.suppress(AssertionError):  # they may need a moment to end
         until(lambda: set(_processes()) <= processes and set(_threads()) <= threads, 5)
-    assert [name for name in _processes().items() if name[0] not in processes] == []
-    assert [thread for thread in _threads() if thread not in threads] == []
+    left = [command for pid, command in _processes().items() if pid not in processes]
+    left += [str(thread) for thread in _threads() if thread not in threads]
+    assert left == [], f"left behind: {left}"
 
 
 def _threads() -> list[threading.Thread]:
@@ -43,11 +44,12 @@ def _threads() -> list[threading.Thread]:
 
 
 def _processes() -> dict[int, str]:
-    """Those that descend from this one, however far they have got away; not the server of warm processes."""
+    """Those that descend from this one, however far away; without the server that stays until it ends."""
     found = {}
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error):
-            marked = process.environ().get(_MARK) == str(os.getpid()) and process.status() != psutil.STATUS_ZOMBIE
-            if marked and process.pid not in (os.getpid(), warm.server_pid()):
-                found[process.pid] = " ".join(process.cmdline())
+            ours = process.environ().get(_MARK) == str(os.getpid()) and process.status() != psutil.STATUS_ZOMBIE
+            command = " ".join(process.cmdline())
+            if ours and process.pid not in (os.getpid(), warm.server_pid()):
+                found[process.pid] = command
     return found
