@@ -105,6 +105,7 @@ class RdPoints:
 
     curves: tuple[Curve, ...]
     warnings: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()  # the warnings that are about what is not drawn
     ceiling: Ceiling | None = None
     ceiling_directory: Path | None = None  # with the matches on uncompressed features, where they were kept
     dataset: str | None = None

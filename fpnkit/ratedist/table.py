@@ -46,7 +46,7 @@ def read_points(
     """
     home = home or layout.home()
     found = [read(path) for path in runs]
-    warnings = [each.left_out for each in found if each.left_out]
+    left_out = [each.left_out for each in found if each.left_out]
     measured = [pair for each in found for pair in each.measured]
     waiting = [each.waiting for each in found if each.waiting]
     stored = [] if anchors is not None and not anchors else read_anchors(home)
@@ -55,12 +55,11 @@ def read_points(
         group = _group([summary for _, summary in stored], dataset)
     inside = [(point, summary) for point, summary in measured if _ids(summary) == group]
     kept = _wanted(stored, anchors, group)
-    warnings += _elsewhere(measured, inside)
+    left_out += _elsewhere(measured, inside)
     detector = inside[0][1].detector if inside else waiting[0].detector if waiting else None
-    warnings += _of_other_detectors(waiting, detector)
+    left_out += _of_other_detectors(waiting, detector)
     points = [point for point, _ in inside] + [point for point in waiting if point.detector == detector]
-    warnings += [point.note for point in points if point.note]
-    warnings += _not_evaluated(points)
+    doubts = [*(point.note for point in points if point.note), *_not_evaluated(points)]
     lines, unlike = joined(points)
     curves = [_curve(name, members, inside) for name, members in lines.items()]
     curves += [_curve(name, members, kept) for name, members in joined([point for point, _ in kept])[0].items()]
@@ -69,7 +68,8 @@ def read_points(
         warnings.append(f"{summaries[0].dataset}: {NO_INTERVAL}")
     return RdPoints(
         tuple(curves),
-        tuple([*warnings, *unlike]),
+        tuple([*left_out, *doubts, *unlike]),
+        tuple(left_out),
         ceiling=summaries[0].ceiling if summaries else None,
         ceiling_directory=find_ceiling(home, *group) if group else None,
         dataset=summaries[0].dataset if summaries else None,

@@ -23,7 +23,6 @@ from fpnkit.widgets.common.panel import LABEL, Choices, Panel
 
 _NOTHING = "(nothing)", ""  # not None, which is no choice at all
 _MOST_WARNINGS = 6  # that are not folded
-_LEFT_OUT = " left out: "  # in the words of a warning about what is not drawn
 _COMPUTING = "computing intervals over resamples of the images … (seconds)"
 
 
@@ -108,7 +107,7 @@ def _table(rows: Rows, caption: str) -> Html:
 def judged_html(judged: Remarks, points: RdPoints, base_dir: Path) -> Html:
     """Warnings, and what to train next with the command that does it."""
     # What is drawn and doubtful before what is not drawn.
-    warnings = sorted(judged.warnings, key=lambda warning: _LEFT_OUT in warning)
+    warnings = sorted(judged.warnings, key=lambda warning: warning in points.left_out)
     first, more = warnings[:_MOST_WARNINGS], warnings[_MOST_WARNINGS:]
     parts = [html.folded("Warnings", html.bullets(first), opened=True)] if first else []
     parts += [html.folded(f"{len(more)} more", html.bullets(more))] if more else []
