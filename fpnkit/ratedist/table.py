@@ -65,7 +65,7 @@ def read_points(
     curves += [_curve(name, members, kept) for name, members in joined([point for point, _ in kept])[0].items()]
     summaries = [summary for _, summary in (*inside, *kept)]
     if summaries and summaries[0].images < FEWEST_IMAGES:
-        warnings.append(f"{summaries[0].dataset}: {NO_INTERVAL}")
+        doubts.append(f"{summaries[0].dataset}: {NO_INTERVAL}")
     return RdPoints(
         tuple(curves),
         tuple([*left_out, *doubts, *unlike]),
