@@ -189,6 +189,14 @@ def test_resume_goes_on_in_the_same_files_and_adds_a_log_of_its_own(base, traine
     assert RunWriter.resume(path, argv=[]).end("finished", 0) is None
 
 
+def test_a_resumed_run_gets_what_it_lacks_of_hash_and_fingerprint(new_run):
+    run = new_run(settings_hash="a" * 16)
+    run.end("stopped", 130)
+    RunWriter.resume(run.path, argv=[], settings_hash="b" * 16, detector_fingerprint="c" * 64).end("finished", 0)
+    record = read_record(run.path)
+    assert (record.settings_hash, record.detector_fingerprint) == ("a" * 16, "c" * 64)
+
+
 def test_a_log_that_is_there_already_is_not_written_on(new_run):
     run = new_run()
     run.end("finished", 0)
