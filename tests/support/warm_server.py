@@ -25,14 +25,21 @@ import threading
 import traceback
 from typing import Any, NoReturn
 
+import pandas
 import psutil
 
 from tests.support.warm import SERVER, Popen
 
-_LIBRARIES = [
-    *("torch", "torchvision", "scipy.stats", "pandas", "matplotlib.pyplot", "matplotlib.backends.backend_agg"),
-    *("safetensors.torch", "faster_coco_eval", "PIL.Image", "zstandard", "psutil", "yaml", "pydantic", "tqdm.auto"),
-    *("compressai.ans", "compressai.entropy_models", "compressai.layers"),
+# Not matplotlib, which looks at its surroundings when imported; so do pandas and tqdm.auto, which compressai imports.
+_LIBRARIES = ["torch", "torchvision", "compressai.ans", "compressai.entropy_models", "compressai.layers"]
+_LIBRARIES += [
+    "scipy.stats",
+    "safetensors.torch",
+    "faster_coco_eval.core",
+    "PIL.Image",
+    "zstandard",
+    "yaml",
+    "pydantic",
 ]
 _SITE = [path for path in sys.path if path not in (os.getcwd(), "", *os.environ.get("PYTHONPATH", "").split(":"))]
 
@@ -48,6 +55,8 @@ def main(path: str) -> None:
     """Serve the tests."""
     for library in _LIBRARIES:
         importlib.import_module(library)
+    for name in ("tqdm.auto", "tqdm.autonotebook"):
+        sys.modules.pop(name)
     gc.collect()
     gc.freeze()  # else each process would write to, and so copy, what it only shares
     subprocess.Popen = Popen  # type: ignore[misc]
@@ -186,6 +195,8 @@ def _python(argv: list[str]) -> None:
     sys.path[:] = [os.getcwd(), *filter(None, os.environ.get("PYTHONPATH", "").split(":")), *_SITE]
     importlib.invalidate_caches()
     sys.argv = argv
+    if argv[0] == "ipykernel_launcher":
+        pandas.set_option("display.max_columns", 20)  # its default where it finds itself in a kernel
     if command == "m":
         runpy.run_module(argv[0], run_name="__main__", alter_sys=True)
     elif command == "c":
