@@ -6,7 +6,7 @@ import resource
 import statistics
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -52,6 +52,11 @@ class Job:
     coder: Coder
     directory: Path
     origin: Origin
+    variance: Mapping[str, float] | None = None  # the model's reference for SNR; None: that of the images
+
+    def reference_variance(self, task: Task) -> Mapping[str, float]:
+        """What SNR is by."""
+        return task.reference.variance if self.variance is None else self.variance
 
 
 def evaluate(jobs: Sequence[Job], task: Task) -> list[Summary]:
@@ -88,12 +93,13 @@ def _one_image(task: Task, sample: Sample, waiting: Sequence[tuple[Job, Journal]
     source = CoderInput(sample.image, task.detector.pyramid(batch), batch.geometry[0])
     for job, journal in waiting:
         path = job.directory / STREAMS / f"{sample.image_id}{job.coder.suffix}"
-        row, found = _code(job.coder, task, source, path, sample.image_id)
+        row, found = _code(job, task, source, path, sample.image_id)
         journal.add(sample.image_id, asdict(row), found)
 
 
-def _code(coder: Coder, task: Task, source: CoderInput, path: Path, image_id: int) -> tuple[ImageRow, Detections]:
+def _code(job: Job, task: Task, source: CoderInput, path: Path, image_id: int) -> tuple[ImageRow, Detections]:
     """To bytes on disk and back, then through the heads."""
+    coder, variance = job.coder, job.reference_variance(task)
     start = time.perf_counter()
     coded = coder.encode(source)
     encode_seconds = time.perf_counter() - start
@@ -114,7 +120,7 @@ def _code(coder: Coder, task: Task, source: CoderInput, path: Path, image_id: in
         bits_estimated=coded.bits_estimated,
         flagged=_flagged(coded),
         mse=mse,
-        snr_db={name: _snr_db(task, name, value) for name, value in mse.items()},
+        snr_db={name: snr_db(value / variance[name]) for name, value in mse.items()},
         encode_seconds=encode_seconds,
         decode_seconds=decode_seconds,
     )
@@ -139,10 +145,6 @@ def _mse(original: Pyramid, decoded: Pyramid) -> dict[str, float]:
     }
 
 
-def _snr_db(task: Task, level: str, mse: float) -> float:
-    return snr_db(mse / task.reference.variance[level])
-
-
 def _flagged(coded: CodedImage) -> tuple[str, ...]:
     """Levels whose payload is not what the entropy model promised; the other way round counts as well."""
     return tuple(
@@ -160,7 +162,7 @@ def _summarise(job: Job, task: Task, journal: Journal) -> Summary:
     matches.save(job.directory / MATCHES)
     self_matches.save(job.directory / SELF_MATCHES)
     scores, self_scores = average_precision_of(matches), average_precision_of(self_matches)
-    ceiling = reference.ceiling
+    ceiling, variance = reference.ceiling, job.reference_variance(task)
     return Summary(
         codec=job.coder.name,
         dataset=task.images.name,
@@ -169,7 +171,8 @@ def _summarise(job: Job, task: Task, journal: Journal) -> Summary:
         detector_id=task.detector_id,
         images=len(rows),
         **_rates(rows),
-        snr_db={level: _snr_db(task, level, mse) for level, mse in _means(rows, "mse").items()},
+        snr_db={level: snr_db(mse / variance[level]) for level, mse in _means(rows, "mse").items()},
+        snr_variance=dict(variance),
         map=scores.map,
         map50=scores.map50,
         self_map=self_scores.map,

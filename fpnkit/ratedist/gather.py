@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -154,6 +154,16 @@ def find_ceiling(home: Path, data_id: str, detector_id: str) -> Path | None:
         if same and (directory / MATCHES).is_file():
             return directory
     return None
+
+
+def variance_of_images(ceiling: Path | None) -> Mapping[str, float] | None:
+    """Of each level over the images of a ceiling's directory: what SNR without a model is by."""
+    try:
+        values = {} if ceiling is None else json.loads((ceiling / layout.SUMMARY).read_text())
+    except (OSError, ValueError):
+        return None
+    variance = values.get("variance")
+    return variance if isinstance(variance, dict) else None
 
 
 def _summaries(folder: Path, depth: int) -> Iterator[Path]:

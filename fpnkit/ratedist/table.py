@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 from fpnkit.errors import UserError
 from fpnkit.ratedist.curves import joined
-from fpnkit.ratedist.gather import RunPoints, find_ceiling, most_common, read_anchors, read_run
+from fpnkit.ratedist.gather import RunPoints, find_ceiling, most_common, read_anchors, read_run, variance_of_images
 from fpnkit.ratedist.points import Curve, Point, RdPoints
+from fpnkit.ratedist.reference import OneReference
 from fpnkit.runs import layout
 from fpnkit.runs.results import Summary
 
@@ -58,7 +59,13 @@ def read_points(
     warnings += _elsewhere(measured, inside)
     detector = inside[0][1].detector if inside else waiting[0].detector if waiting else None
     warnings += _of_other_detectors(waiting, detector)
-    points = [point for point, _ in inside] + [point for point in waiting if point.detector == detector]
+    waiting = [point for point in waiting if point.detector == detector]
+    ceiling_directory = find_ceiling(home, *group) if group else None
+    reference = OneReference.of(inside, variance_of_images(ceiling_directory))
+    warnings += reference.warnings([*inside, *kept], waiting)
+    waiting = reference.waiting(waiting, [*inside, *kept])
+    inside, kept = reference.measured(inside), reference.measured(kept)
+    points = [point for point, _ in inside] + waiting
     warnings += [point.note for point in points if point.note]
     warnings += _not_evaluated(points)
     lines, unlike = joined(points)
@@ -69,7 +76,7 @@ def read_points(
         tuple(curves),
         tuple([*warnings, *unlike]),
         ceiling=summaries[0].ceiling if summaries else None,
-        ceiling_directory=find_ceiling(home, *group) if group else None,
+        ceiling_directory=ceiling_directory,
         dataset=summaries[0].dataset if summaries else None,
         detector=summaries[0].detector if summaries else None,
     )
