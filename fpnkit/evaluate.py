@@ -78,7 +78,7 @@ def _job(candidate: TrainedRun, task: Task) -> Job:
     log.info("run %s: best model of epoch %d, hash %s", path.name, trained.epoch, trained.hash)
     directory = layout.evaluation_directory(path, task.images.name, trained.hash)
     origin = Origin(path.name, trained.hash, trained.epoch, lmbda=trained.config.loss.lmbda)
-    return Job(LearnedCoder(trained), directory, origin)
+    return Job(LearnedCoder(trained), directory, origin, trained.codec.standardiser.variance())
 
 
 def _describe(path: Path, summary: Summary) -> str:

@@ -21,6 +21,8 @@ class ImageGeometry:
         height, width = height or self.canvas[0], width or self.canvas[1]
         rows = _overlap(top, top + height, self.offset[0], self.offset[0] + self.content[0])
         columns = _overlap(left, left + width, self.offset[1], self.offset[1] + self.content[1])
+        if not rows * columns:
+            return 0.0
         scale = (self.original[0] / self.content[0]) * (self.original[1] / self.content[1])
         return rows * columns * scale
 

@@ -22,4 +22,5 @@ def test_a_window_has_the_picture_that_lies_under_it(
 
 
 def test_a_window_of_padding_has_no_picture() -> None:
-    assert WHOLE.window(120, 0, 8, 256).content == (0, 200)
+    window = WHOLE.window(120, 0, 8, 256)
+    assert (window.content, window.original_pixels()) == ((0, 200), 0.0)

@@ -85,7 +85,7 @@ def codec_tables(subject: Subject) -> Tables:
         "image_bits": pd.DataFrame(bits),
         **_latent_tables(codec, latents),
         "channel_loss": errors.channels(),
-        "level_loss": errors.levels(),
+        "level_loss": errors.levels(codec.standardiser.variance()),
         "error_spectrum": spectrum.table(),
         "objects": pd.DataFrame(objects, columns=list(OBJECT_COLUMNS)),
         "task": _task(truth, before, after),

@@ -16,7 +16,7 @@ log = logging.getLogger(__name__)
 
 Tables = dict[str, pd.DataFrame]
 
-VERSION = 1  # of what is computed; older tables are computed anew
+VERSION = 2  # of what is computed; older tables are computed anew
 FOLDER = "tables"
 _MARKS = "parts.json"
 

@@ -84,6 +84,10 @@ class Standardiser(nn.Module):
         self.mean.copy_(torch.tensor([level.mean for level in levels]))
         self.deviation.copy_(torch.tensor([level.deviation for level in levels]))
 
+    def variance(self) -> dict[str, float]:
+        """Level → the reference variance of SNR."""
+        return {name: deviation**2 for name, deviation in zip(self.names, self.deviation.tolist(), strict=True)}
+
     def forward(self, pyramid: Pyramid) -> Pyramid:
         """Level → (level − mean) / deviation."""
         return Pyramid({name: (pyramid[name] - self.mean[i]) / self.deviation[i] for i, name in enumerate(self.names)})

@@ -70,7 +70,8 @@ def _size(count: int) -> str:
 class FeatureCache:
     """Features of images by index: read from disk, or computed, and kept while the budget has room.
 
-    `compute` gives the features of image `index`; `identities` tell images apart and `fingerprint` detectors.
+    `compute` gives the features of image `index`; `identities` tell images, and views of one, apart and `fingerprint`
+    detectors. `heads` names the outputs of the detector's heads that are kept beside the levels.
     `budget_bytes` bounds everything below `root`; `read_only` plans and reads and leaves the disk as it is. Values are
     rounded to float16 whether they come from disk or not, so that no result depends on the budget. Several processes
     may use one `root`. A file that cannot be read is written anew; where the disk refuses a file, a warning is logged
@@ -87,12 +88,13 @@ class FeatureCache:
         compute: Callable[[int], Features],
         budget_bytes: int,
         read_only: bool = False,
+        heads: Sequence[str] = (),
     ) -> None:
         self._root, self._spec, self._compute, self._budget = root, spec, compute, budget_bytes
         self._folder = root / _digest(fingerprint, 16)
         self._names = [_digest(identity, 32) for identity in identities]
         self._writable = budget_bytes > 0 and not read_only
-        self._read_only = read_only
+        self._read_only, self._heads = read_only, tuple(heads)
         self._room = 0  # bytes that may still be written
         self._recount_at = self._mark_at = 0.0
 
@@ -154,7 +156,7 @@ class FeatureCache:
     def _get(self, index: int, choose: ChooseWindow | None) -> Features:
         self._mark_used()
         try:
-            return read_features(self._path(index), self._spec, choose)
+            return read_features(self._path(index), self._spec, choose, self._heads)
         except UnreadableFile:
             features = self._computed(index)
             self._keep(index, features)

@@ -1,9 +1,12 @@
-"""One file of features: float16 levels and the image's geometry, in safetensors."""
+"""One file of features: float16 levels, outputs of heads where they are wanted, and the image's geometry.
+
+In safetensors; `p3` is a level, `p3/scores` an output of the heads.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -12,7 +15,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from fpnkit.data.windows import Features, Window, cells, check_window
+from fpnkit.data.windows import Features, Window, cells, check_window, head_level
 from fpnkit.foundation.files import write_bytes
 from fpnkit.geometry import ImageGeometry
 from fpnkit.pyramid import Pyramid, PyramidSpec
@@ -30,33 +33,42 @@ class UnreadableFile(Exception):
 def write_features(path: Path, features: Features) -> int:
     """Write float16 features so that the file appears complete; its size in bytes. Raises `StorageError`."""
     # Rows first, channels last: a window is then one stretch per row of a level, and the rest is never touched.
-    levels = {name: level[0].permute(1, 2, 0).contiguous() for name, level in features.pyramid.items()}
+    everything = {**features.pyramid, **features.heads}
+    levels = {name: values[0].permute(1, 2, 0).contiguous() for name, values in everything.items()}
     # One entry of metadata: safetensors writes several in random order, and equal features shall be equal files.
     content = save(levels, {"features": json.dumps({"format": FORMAT, **asdict(features.geometry)})})
     write_bytes(path, content)
     return len(content)
 
 
-def read_features(path: Path, spec: PyramidSpec, choose: ChooseWindow | None = None) -> Features:
+def read_features(
+    path: Path, spec: PyramidSpec, choose: ChooseWindow | None = None, heads: Sequence[str] = ()
+) -> Features:
     """Features in float32, or only the window that `choose` takes: the rest of the file is not read.
 
-    Raises `UnreadableFile`, and `PyramidError` where the window is not aligned.
+    Of the heads' outputs those named in `heads`, which have to be there. Raises `UnreadableFile`, and `PyramidError`
+    where the window is not aligned.
     """
     try:
         with safe_open(path, "pt") as file:
             geometry = _geometry(file.metadata())
-            if set(file.keys()) != set(spec.names):  # before the window is drawn, which happens once
-                raise UnreadableFile(str(path))
+            stored_names = set(file.keys())
+            levels = {name for name in stored_names if head_level(name) == name}
+            if levels != set(spec.names) or not set(heads) <= stored_names:
+                raise UnreadableFile(str(path))  # before the window is drawn, which happens once
             window = choose(geometry) if choose else None
             if window:
                 check_window(window, geometry.canvas, spec)
-            levels = {}
-            for level in spec.levels:
-                stored = file.get_slice(level.name)
-                levels[level.name] = _to_float32(stored[cells(window, level.stride)] if window else stored[:])
+            values = {}
+            for name in (*spec.names, *heads):
+                stored = file.get_slice(name)
+                values[name] = _to_float32(
+                    stored[cells(window, spec[head_level(name)].stride)] if window else stored[:]
+                )
     except (OSError, SafetensorError) as error:
         raise UnreadableFile(str(path)) from error
-    return Features(Pyramid(levels), geometry, window)
+    pyramid = Pyramid({name: values[name] for name in spec.names})
+    return Features(pyramid, geometry, window, {name: values[name] for name in heads})
 
 
 def _to_float32(stored: Tensor) -> Tensor:

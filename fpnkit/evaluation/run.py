@@ -5,7 +5,7 @@ from __future__ import annotations
 import resource
 import statistics
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -50,6 +50,11 @@ class Job:
     coder: Coder
     directory: Path
     origin: Origin
+    variance: Mapping[str, float] | None = None  # the model's reference for SNR; None: that of the images
+
+    def reference_variance(self, task: Task) -> Mapping[str, float]:
+        """What SNR is by."""
+        return task.reference.variance if self.variance is None else self.variance
 
 
 def evaluate(jobs: Sequence[Job], task: Task) -> list[Summary]:
@@ -88,10 +93,11 @@ def _one_image(task: Task, sample: Sample, waiting: Sequence[tuple[Job, Journal]
     for job, journal in waiting:
         path = job.directory / STREAMS / f"{sample.image_id}{job.coder.suffix}"
         sent = task.send(job.coder, source, path)
-        journal.add(sample.image_id, asdict(_row(task, sample.image_id, source, sent)), sent.detections)
+        row = _row(sample.image_id, source, sent, job.reference_variance(task))
+        journal.add(sample.image_id, asdict(row), sent.detections)
 
 
-def _row(task: Task, image_id: int, source: CoderInput, sent: Transmission) -> ImageRow:
+def _row(image_id: int, source: CoderInput, sent: Transmission, variance: Mapping[str, float]) -> ImageRow:
     mse = _mse(source.pyramid, sent.features.pyramid)
     return ImageRow(
         image=image_id,
@@ -102,7 +108,7 @@ def _row(task: Task, image_id: int, source: CoderInput, sent: Transmission) -> I
         bits_estimated=sent.coded.bits_estimated,
         flagged=_flagged(sent.coded),
         mse=mse,
-        snr_db={name: _snr_db(task, name, value) for name, value in mse.items()},
+        snr_db={name: snr_db(value / variance[name]) for name, value in mse.items()},
         encode_seconds=sent.encode_seconds,
         decode_seconds=sent.decode_seconds,
     )
@@ -115,10 +121,6 @@ def _mse(original: Pyramid, decoded: Pyramid) -> dict[str, float]:
         for name, level in original.items()
         if decoded[name].shape == level.shape
     }
-
-
-def _snr_db(task: Task, level: str, mse: float) -> float:
-    return snr_db(mse / task.reference.variance[level])
 
 
 def _flagged(coded: CodedImage) -> tuple[str, ...]:
@@ -138,7 +140,7 @@ def _summarise(job: Job, task: Task, journal: Journal) -> Summary:
     matches.save(job.directory / MATCHES)
     self_matches.save(job.directory / SELF_MATCHES)
     scores, self_scores = average_precision_of(matches), average_precision_of(self_matches)
-    ceiling = reference.ceiling
+    ceiling, variance = reference.ceiling, job.reference_variance(task)
     return Summary(
         codec=job.coder.name,
         dataset=task.images.name,
@@ -147,7 +149,8 @@ def _summarise(job: Job, task: Task, journal: Journal) -> Summary:
         detector_id=task.detector_id,
         images=len(rows),
         **_rates(rows),
-        snr_db={level: _snr_db(task, level, mse) for level, mse in _means(rows, "mse").items()},
+        snr_db={level: snr_db(mse / variance[level]) for level, mse in _means(rows, "mse").items()},
+        snr_variance=dict(variance),
         map=scores.map,
         map50=scores.map50,
         self_map=self_scores.map,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -158,6 +158,16 @@ def find_ceiling(home: Path, data_id: str, detector_id: str) -> Path | None:
         if same and (directory / MATCHES).is_file():
             return directory
     return None
+
+
+def variance_of_images(ceiling: Path | None) -> Mapping[str, float] | None:
+    """Of each level over the images of a ceiling's directory: what SNR without a model is by."""
+    if ceiling is None:
+        return None
+    try:
+        return read_ceiling(ceiling).variance
+    except RunError:
+        return None
 
 
 def _summaries(folder: Path, depth: int) -> Iterator[Path]:

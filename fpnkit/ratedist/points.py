@@ -158,15 +158,16 @@ def values_of_summary(summary: Summary) -> dict[str, float]:
     values: dict[str, float | None] = {name: getattr(summary, name) for name in names}
     if summary.bpp_estimated:
         values["bpp_gap"] = summary.bpp / summary.bpp_estimated - 1
-    return _known(values | _snr(summary.snr_db))
+    return _known(values | snr_values(summary.snr_db))
 
 
 def values_of_line(line: MetricsLine) -> dict[str, float]:
     """The same of a line of metrics.jsonl: estimates on the validation images."""
-    return _known({"loss": line.loss, "bpp_estimated": line.bpp_estimated, **_snr(line.snr_db or {})})
+    return _known({"loss": line.loss, "bpp_estimated": line.bpp_estimated, **snr_values(line.snr_db or {})})
 
 
-def _snr(snr_db: Mapping[str, float]) -> dict[str, float]:
+def snr_values(snr_db: Mapping[str, float]) -> dict[str, float]:
+    """Columns of the table: each level, and the mean."""
     if not snr_db:
         return {}
     return {f"snr_db.{level}": value for level, value in snr_db.items()} | {MEAN_SNR: mean_snr_db(snr_db)}

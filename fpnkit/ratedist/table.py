@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 from fpnkit.errors import UserError
 from fpnkit.ratedist.curves import joined
-from fpnkit.ratedist.gather import RunPoints, find_ceiling, most_common, read_anchors, read_run
+from fpnkit.ratedist.gather import RunPoints, find_ceiling, most_common, read_anchors, read_run, variance_of_images
 from fpnkit.ratedist.points import Curve, Point, RdPoints
+from fpnkit.ratedist.reference import OneReference
 from fpnkit.runs import layout
 from fpnkit.runs.results import FEWEST_IMAGES, NO_INTERVAL, Summary
 
@@ -58,8 +59,14 @@ def read_points(
     left_out += _elsewhere(measured, inside)
     detector = inside[0][1].detector if inside else waiting[0].detector if waiting else None
     left_out += _of_other_detectors(waiting, detector)
-    points = [point for point, _ in inside] + [point for point in waiting if point.detector == detector]
-    doubts = [*(point.note for point in points if point.note), *_not_evaluated(points)]
+    waiting = [point for point in waiting if point.detector == detector]
+    ceiling_directory = find_ceiling(home, *group) if group else None
+    reference = OneReference.of(inside, variance_of_images(ceiling_directory))
+    doubts = reference.warnings([*inside, *kept], waiting)
+    waiting = reference.waiting(waiting, [*inside, *kept])
+    inside, kept = reference.measured(inside), reference.measured(kept)
+    points = [point for point, _ in inside] + waiting
+    doubts += [*(point.note for point in points if point.note), *_not_evaluated(points)]
     lines, unlike = joined(points)
     curves = [_curve(name, members, inside) for name, members in lines.items()]
     curves += [_curve(name, members, kept) for name, members in joined([point for point, _ in kept])[0].items()]
@@ -71,7 +78,7 @@ def read_points(
         tuple([*left_out, *doubts, *unlike]),
         tuple(left_out),
         ceiling=summaries[0].ceiling if summaries else None,
-        ceiling_directory=find_ceiling(home, *group) if group else None,
+        ceiling_directory=ceiling_directory,
         dataset=summaries[0].dataset if summaries else None,
         detector=summaries[0].detector if summaries else None,
     )

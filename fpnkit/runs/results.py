@@ -47,7 +47,7 @@ class ImageRow:
     bits_estimated: Mapping[str, float]  # by the entropy model
     flagged: tuple[str, ...]  # levels whose payload is further from the estimate than 1 % + 8 bytes
     mse: Mapping[str, float]  # of each level, in the detector's units squared
-    snr_db: Mapping[str, float]  # of each level, by the variance of the whole set
+    snr_db: Mapping[str, float]  # of each level, by the summary's `snr_variance`
     encode_seconds: float
     decode_seconds: float
 
@@ -67,7 +67,11 @@ class Ceiling:
 
 @dataclass(frozen=True)
 class Summary:
-    """One codec at one rate on one data set; `None` is what was not measured or does not exist."""
+    """One codec at one rate on one data set; `None` is what was not measured or does not exist.
+
+    `snr_variance` is the model's reference variance, by which its training states SNR as well; of an anchor, which has
+    no model, the variance of the features over the evaluated images, which the ceiling's summary has.
+    """
 
     codec: str  # name of the curve
     dataset: str
@@ -99,6 +103,7 @@ class Summary:
     lmbda: float | None = None
     quality: float | None = None  # on the codec's own scale; None: it has one rate
     encoder: str | None = None  # of an anchor: libraries, versions, settings; None: from before it was noted
+    snr_variance: Mapping[str, float] | None = None  # of each level; None: made before it was noted
     commit: str | None = None
     created: str | None = None
     schema_version: int = SCHEMA_VERSION

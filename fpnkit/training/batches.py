@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import Generic, TypeVar
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from fpnkit.data.cache import FeatureCache
-from fpnkit.data.windows import Features, random_window
+from fpnkit.data.windows import Features, head_level, random_window
 from fpnkit.pyramid import Pyramid, PyramidSpec
 from fpnkit.training.background import one_core_thread
 from fpnkit.training.losses import Batch
@@ -60,10 +61,14 @@ class CropBatches:
         windows = [crop.window for crop in crops if crop.window is not None]
         # Images smaller than the crop make the whole batch smaller: its crops must be of one size.
         height, width = min(window.height for window in windows), min(window.width for window in windows)
-        levels = {}
-        for level in self._spec.levels:
-            rows, columns = -(-height // level.stride), -(-width // level.stride)
-            levels[level.name] = torch.cat([crop.pyramid[level.name][..., :rows, :columns] for crop in crops])
+
+        def together(name: str, parts: Sequence[Tensor]) -> Tensor:
+            stride = self._spec[head_level(name)].stride
+            rows, columns = -(-height // stride), -(-width // stride)
+            return torch.cat([part[..., :rows, :columns] for part in parts])
+
+        levels = {name: together(name, [crop.pyramid[name] for crop in crops]) for name in self._spec.names}
+        heads = {name: together(name, [crop.heads[name] for crop in crops]) for name in crops[0].heads}
         pixels = [
             crop.geometry.original_pixels(window.top, window.left, height, width)
             for crop, window in zip(crops, windows, strict=True)
@@ -72,7 +77,7 @@ class CropBatches:
             crop.geometry.window(window.top, window.left, height, width)
             for crop, window in zip(crops, windows, strict=True)
         )
-        return Batch(Pyramid(levels), sum(pixels), geometry)
+        return Batch(Pyramid(levels), sum(pixels), geometry, heads=heads or None)
 
     def _random_crop(self, item: int, rng: np.random.Generator) -> Features:
         return self._cache.crop(

@@ -1,4 +1,5 @@
 import sys
+from dataclasses import replace
 
 import pytest
 import torch
@@ -37,6 +38,33 @@ def test_what_is_read_is_what_was_written(odd):
     assert same(read, whole)
     assert read.pyramid["p5"].shape == (1, 8, 25, 34)
     assert all(level.is_contiguous() and level.dtype == torch.float32 for level in read.pyramid.values())
+
+
+def with_heads(whole):
+    return replace(whole, heads={"p3/scores": whole.pyramid["p3"][:, :2] + 1, "p5/boxes": whole.pyramid["p5"][:, :4]})
+
+
+def test_outputs_of_heads_are_read_and_cut_with_their_level_where_they_are_asked_for(tmp_path):
+    whole = as_float16(with_heads(features(1)), "x")
+    path, names = tmp_path / "a.safetensors", ("p3/scores", "p5/boxes")
+    write_features(path, whole)
+    window = Window(32, 64, 64, 96)
+    expected = crop(as_float32(whole), window, SPEC)
+    assert expected.heads["p3/scores"].shape == (1, 2, 8, 12)
+    for found, right in (
+        (read_features(path, SPEC, heads=names), as_float32(whole)),
+        (read_features(path, SPEC, lambda geometry: window, names), expected),
+    ):
+        assert same(found, right)
+        assert list(found.heads) == list(names)
+        assert all(torch.equal(found.heads[name], right.heads[name]) for name in names)
+    assert read_features(path, SPEC).heads == {}
+    assert read_features(path, SPEC, heads=names[1:]).heads.keys() == {"p5/boxes"}
+
+
+def test_a_file_without_the_heads_that_are_asked_for_is_to_be_written_anew(odd):
+    with pytest.raises(UnreadableFile):
+        read_features(odd[0], SPEC, heads=("p3/scores",))
 
 
 def aligned(length):

@@ -1,4 +1,5 @@
 import json
+import math
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -9,17 +10,22 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from fpnkit.codecs.build import build_codec
 from fpnkit.codecs.coder import CodedImage, CoderInput
 from fpnkit.codecs.learned import LearnedCoder
+from fpnkit.codecs.saved import TrainedCodec, model_hash
+from fpnkit.codecs.standardise import calibrate
 from fpnkit.config.load import plain, validate
-from fpnkit.config.schema import CodecConfig
+from fpnkit.config.schema import Cache, CodecConfig, FactorizedCodec
 from fpnkit.data.shapes import ShapesSet
+from fpnkit.detectors.cached import feature_cache
 from fpnkit.errors import RunError, UserError
 from fpnkit.evaluation.run import Job, Origin, evaluate
 from fpnkit.evaluation.task import Task, build_task
 from fpnkit.metrics.detection import average_precision
 from fpnkit.metrics.matches import Matches, average_precision_of
 from fpnkit.runs.results import IMAGES, STREAMS, Summary, read_images, read_summary
+from fpnkit.training.codec_learner import CodecLearner
 from tests.support.coders import FeatureCoder, ImageCoder, Promising, config
 from tests.support.plugins import MEAN, install
 from tests.support.shared_codec import known_to_the_format, trained
@@ -198,6 +204,30 @@ def test_bits_that_levels_share_are_told_apart_and_a_run_has_several_qualities(t
         assert summary.bpp_level["shared"] + summary.bpp_header == pytest.approx(summary.bpp)
         assert {tuple(row.bits_level) for row in read_images(job.directory)} == {("shared",)}
         assert summary.flagged_images == 0
+
+
+def test_the_snr_of_a_model_is_that_of_its_training_on_the_same_images(task: Task, tmp_path: Path) -> None:
+    settings = config()
+    features = feature_cache(Cache(directory=str(tmp_path / "features")), task.detector, task.images)
+    torch.manual_seed(0)
+    codec = build_codec(FactorizedCodec(channels=4, latent_channels=2), task.detector.spec)
+    loaded = [features.load(index) for index in range(2)]  # the variance of two images is not that of all six
+    codec.standardiser.set(calibrate((each.pyramid, each.geometry) for each in loaded))
+    settings = settings.model_copy(update={"codec": FactorizedCodec(channels=4, latent_channels=2)})
+    learner = CodecLearner(codec, settings, features, features, "f" * 64, torch.device("cpu"))
+    for epoch in (1, 2, 3):
+        learner.step(epoch, 0, 1e-3)
+    validation = learner.validate()
+    model = build_codec(settings.codec, task.detector.spec).eval()
+    model.load_state_dict(validation.content["state_dict"])
+    trained_codec = TrainedCodec(model, settings, "f" * 64, 1, model_hash(model.state_dict()))
+    variance = model.standardiser.variance()
+    (summary,) = evaluate([Job(LearnedCoder(trained_codec), tmp_path / "out", ORIGIN, variance)], task)
+    assert summary.snr_db == pytest.approx(validation.values.snr_db, abs=0.01)
+    assert summary.snr_variance == variance
+    by_images = {name: 10 * math.log10(task.reference.variance[name] / variance[name]) for name in variance}
+    assert max(map(abs, by_images.values())) > 0.1  # so that the other variance would be noticed
+    assert evaluate_one(FeatureCoder(), task, tmp_path / "none").snr_variance == task.reference.variance
 
 
 def test_a_directory_of_another_evaluation_is_refused(task: Task, tmp_path: Path) -> None:

@@ -1,12 +1,14 @@
 """From directories to points, curves and the table."""
 
+import json
 import math
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from fpnkit.errors import UserError
-from fpnkit.ratedist.points import mean_snr_db
+from fpnkit.ratedist.points import RdPoints, mean_snr_db
 from fpnkit.ratedist.table import frame, read_points
 from fpnkit.runs.layout import evaluation_directory
 from tests.support import rd_store as rd_files
@@ -71,6 +73,63 @@ def test_mean_snr_averages_noise_not_decibels(base: Path, tmp_path: Path) -> Non
     assert table["snr_db.mean"].tolist() == pytest.approx([-10 * math.log10(0.055)])
     assert table["snr_db.p4"].tolist() == [20.0]
     assert mean_snr_db({"p3": 7.0, "p4": 7.0}) == pytest.approx(7)
+
+
+SNR = {"p3": 10.0, "p4": 20.0}
+OLD: dict[str, Any] = {"snr_db": SNR, "snr_variance": None}  # made before the variance was noted
+OF_IMAGES = {"p3": 2.0, "p4": 4.0}
+
+
+def snr_of(points: RdPoints) -> dict[str, list[float]]:
+    return {curve.name: [point.values.get("snr_db.p3", math.nan) for point in curve.points] for curve in points.curves}
+
+
+def ceiling_with_variance(home: Path) -> None:
+    path = write_ceiling(home) / "summary.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"variance": OF_IMAGES}))
+
+
+def test_snr_is_converted_to_the_reference_variance_of_the_model(base: Path, tmp_path: Path) -> None:
+    ceiling_with_variance(tmp_path)
+    model = {"p3": 4.0, "p4": 4.0}  # p3: 3.01 dB more than by the variance of the images
+    runs = [
+        write_run(base, 1e-4, 0.5, 0.1, snr_db=SNR, snr_variance=model),
+        write_run(base, 1e-3, 0.7, 0.4, **OLD),
+    ]
+    runs.append(write_run(base, 1e-2))
+    write_anchor(tmp_path, "jpeg_input", 40, 0.6, 0.9, snr_db=SNR, snr_variance=OF_IMAGES)
+    write_anchor(tmp_path, "webp_input", 40, 0.6, 0.9, **OLD)
+    points = read_points(runs, home=tmp_path)
+    more = 10 + 10 * math.log10(2)
+    found = snr_of(points)
+    assert sorted(found.pop("factorized")) == pytest.approx([5.5, 10.0, more], abs=1e-9)
+    assert found == {"jpeg_input": [pytest.approx(more)], "webp_input": [pytest.approx(more)]}
+    table = frame(points).set_index("codec")
+    assert table.loc["jpeg_input", "snr_db.mean"] == pytest.approx(mean_snr_db({"p3": more, "p4": 20.0}))
+    assert not any("SNR" in warning for warning in points.warnings)
+
+
+def test_snr_by_a_variance_that_is_not_known_is_left_out_beside_a_models(base: Path, tmp_path: Path) -> None:
+    runs = [write_run(base, 1e-4, 0.5, 0.1, snr_db=SNR, snr_variance=OF_IMAGES), write_run(base, 1e-3, 0.7, 0.4, **OLD)]
+    points = read_points(runs, home=tmp_path)
+    assert snr_of(points)["factorized"] == [10.0, pytest.approx(math.nan, nan_ok=True)]
+    assert points.warnings == (
+        "SNR of 1 point left out, evaluated by an older fpnkit: the variance it is by is not known",
+    )
+
+
+def test_evaluations_without_a_models_variance_keep_their_snr_and_validations_do_not_stand_beside_them(
+    base: Path, tmp_path: Path
+) -> None:
+    runs = [write_run(base, 1e-4, 0.5, 0.1, **OLD), write_run(base, 1e-3)]
+    points = read_points(runs, home=tmp_path)
+    assert snr_of(points)["factorized"] == [10.0, pytest.approx(math.nan, nan_ok=True)]
+    assert points.warnings[0] == (
+        "SNR of 1 point left out, without evaluation: it is by the model's variance, "
+        "that of the evaluations by the images'"
+    )
+    alone = read_points(runs[1:], home=tmp_path)
+    assert snr_of(alone)["factorized"] == [pytest.approx(5.5)]
 
 
 def test_the_evaluation_of_the_best_checkpoint_is_taken(base: Path, tmp_path: Path) -> None:

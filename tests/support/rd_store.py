@@ -86,6 +86,7 @@ def write_evaluation(directory: Path, found: float, bpp: float, **changes: Any) 
         "bpp_estimated": bpp * 0.99,
         "kb_per_image": sizes.sum() / IMAGES_OF_SET / 1000,
         "snr_db": {"p3": 6 + 4 * math.log10(bpp / 0.01), "p4": 8 + 4 * math.log10(bpp / 0.01)},
+        "snr_variance": {"p3": 1.0, "p4": 1.0},
         "self_map": average_precision_of(matches_of(min(1.0, found / CEILING))).map,
         "encode_seconds": 0.01,
         "decode_seconds": 0.01,

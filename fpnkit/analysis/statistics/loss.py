@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
@@ -29,10 +31,11 @@ class ErrorStatistics:
         """`snr_db` against the channel's own variance: 0 dB is what decoding its mean gives; NaN for a constant one."""
         return pd.concat([errors.channels(name) for name, errors in self._levels.items()], ignore_index=True)
 
-    def levels(self) -> pd.DataFrame:
-        """`snr_db` against the variance of all the level's values over these images."""
-        rows = [(name, *errors.level()) for name, errors in self._levels.items()]
-        return pd.DataFrame(rows, columns=["level", "variance", "mse", "snr_db"])
+    def levels(self, variance: Mapping[str, float]) -> pd.DataFrame:
+        """`snr_db` against the model's reference variance of each level, as in training and evaluation."""
+        table = pd.DataFrame({"level": list(self._levels), "variance": [variance[name] for name in self._levels]})
+        table["mse"] = [errors.mse() for errors in self._levels.values()]
+        return table.assign(snr_db=decibels(table["variance"].to_numpy(), table["mse"].to_numpy()))
 
 
 class _Errors:
@@ -54,14 +57,9 @@ class _Errors:
         columns = {"variance": variance, "mse": mse, "snr_db": decibels(variance, mse)}
         return pd.DataFrame({"level": name, "channel": numbers, **columns})
 
-    def level(self) -> tuple[float, float, float]:
-        """Variance about the level's mean, mean squared error, SNR."""
-        distance, square, mse = self.sums / self.count
-        means = distance + self.origin[:, 0]
-        second = square + 2 * self.origin[:, 0] * distance + self.origin[:, 0] ** 2
-        variance = max(0.0, float(second.mean() - means.mean() ** 2))
-        error = float(mse.mean())
-        return variance, error, float(decibels(np.array(variance), np.array(error)))
+    def mse(self) -> float:
+        """Of all channels together."""
+        return float(self.sums[2].mean() / self.count)
 
 
 def decibels(signal: NDArray[np.float64], noise: NDArray[np.float64]) -> NDArray[np.float64]:

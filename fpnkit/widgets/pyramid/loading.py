@@ -143,7 +143,7 @@ def _through(subject: Subject, image: _Image, split: str, index: int) -> View:
         before=image.before,
         after=sent.detections,
         bits=_bits(codec, features),
-        levels=_levels(coded, codec.spec, features.original_pixels, errors.levels()),
+        levels=_levels(coded, codec.spec, features.original_pixels, errors.levels(codec.standardiser.variance())),
         channels=errors.channels(),
         file_bytes=len(coded.data),
         bpp=8 * len(coded.data) / features.original_pixels,
