@@ -1,8 +1,8 @@
 """See where a codec's bits go and what is lost: python -m fpnkit.analyze RUN…
 
 Fills RUN/fpn_analysis/lambda_<value>/ with figures (PNG, PDF), the table behind each (CSV), and index.html, which shows
-them in order. With several runs, a comparison is written as well, to --output or checkpoints/analysis/<time>. What was
-computed before from the same checkpoint and images is used again; an interrupted analysis goes on where it stopped.
+them in order. With several runs, a comparison is written as well, to --output or checkpoints/analysis/<time>. Results
+computed earlier from the same checkpoint and images are reused; an interrupted analysis continues where it stopped.
 Exit codes: 0 done, 1 failed, 2 the input is wrong, 130 interrupted.
 """
 
@@ -27,7 +27,7 @@ _OVERRIDABLE = ("data", "detector", "cache")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; → exit code."""
+    """Run the command and return its exit code."""
     cli.log_to_terminal()
     return cli.run(_parser(), arguments, lambda options, session: print(_analyze(options)), interrupted=cli.GOES_ON)
 
@@ -35,14 +35,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = cli.command_parser("fpnkit.analyze", __doc__)
     parser.add_argument("runs", metavar="RUN", nargs="+", help=cli.RUN)
-    parser.add_argument("--images", metavar="N", type=int, default=20, help="spread over the set (default: 20)")
+    parser.add_argument("--images", metavar="N", type=int, default=20, help="how many of the set (default: 20)")
     parser.add_argument("--split", choices=("val", "test"), default="val", help="which images (default: val)")
     parser.add_argument("--sensitivity", action="store_true", help="noise on one level at a time; takes a while")
     parser.add_argument(
-        "--small", action="store_true", help="as while training: without features, figures as PNG alone"
+        "--small", action="store_true", help="as during training: no feature statistics, figures as PNG only"
     )
     parser.add_argument("--dark", action="store_true", help="figures and page for a dark background")
-    parser.add_argument("--output", metavar="DIR", type=Path, help="where to, in place of the usual directory")
+    parser.add_argument("--output", metavar="DIR", type=Path, help="output directory instead of the usual one")
     cli.add_base_dir(parser)
     cli.add_settings(parser, text="other data, such as data.test.limit=20")
     return parser
@@ -57,10 +57,10 @@ def _check(options: argparse.Namespace) -> None:
 
 
 def _analyze(options: argparse.Namespace) -> Path:
-    """→ the page to look at."""
+    """Return the page to open."""
     _check(options)
     candidates = find_candidates(options.runs, options.base_dir, options.set, _OVERRIDABLE)
-    # torch only once the arguments are known to be right
+    # torch only after the arguments have been checked
     from fpnkit.analysis.report import INDEX, analyse, default_directory
     from fpnkit.analysis.subject import load_subjects
 

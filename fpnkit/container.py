@@ -24,8 +24,8 @@ with * are those of version 2 alone.
                    payload after payload, each in the order channel, row, column
     u32            CRC-32 of all bytes before
 
-There is exactly one file for given contents, and `read` takes no other: `write(read(data)) == data`. What version 1 can
-hold is written as version 1. The names of the levels, their channels and what their numbers mean are the model's
+There is exactly one file for given contents, and `read` accepts no other: `write(read(data)) == data`. What version 1
+can hold is written as version 1. The names of the levels, their channels and what their numbers mean are the model's
 business, not the file's.
 
 All sizes are checked before anything is made of them, and `read` copies nothing but slices of the file. It raises
@@ -106,7 +106,7 @@ class StreamFile:
 
     @property
     def header_bytes(self) -> int:
-        """All of the file that is no payload."""
+        """Bytes of the file that are not payload."""
         return len(write(self)) - self.payload_bytes
 
 
@@ -174,7 +174,7 @@ def attributed(payloads: Iterable[tuple[Sequence[str], Bits]]) -> dict[str, Bits
 
 
 def read_file(path: Path) -> StreamFile:
-    """`read` of a file; what is not a stream is not read whole. Raises `StreamError` that names the file."""
+    """`read` a file, without reading all of one that is not a stream. Raises `StreamError` that names the file."""
     with naming(path):
         _require(path.is_file(), f"required a coded pyramid, found {'no file' if path.exists() else 'nothing'}")
         try:
@@ -188,7 +188,7 @@ def read_file(path: Path) -> StreamFile:
 
 @contextmanager
 def naming(path: Path) -> Iterator[None]:
-    """Put the file's name before whatever is wrong with it."""
+    """Prefix errors with the file's name."""
     try:
         yield
     except StreamError as error:
@@ -229,7 +229,7 @@ def _check_whole(data: bytes) -> int:
 
 
 def _check(stream: StreamFile) -> None:
-    """Whether such a stream can be."""
+    """Check that such a stream is possible."""
     _require(stream.codec in CODECS.values(), f"codec: required one of {_known()}, found {stream.codec}")
     count = len(stream.sizes)
     _check_levels(count)
@@ -321,7 +321,7 @@ def _read_about_payloads(reader: ByteReader, levels: int) -> list[tuple[tuple[in
 
 
 def _level(canvas: Size, size: Size) -> bytes:
-    """One byte where the sizes are those of strided convolutions, as they nearly always are."""
+    """One byte if the size is that of strided convolutions, as it nearly always is."""
     halvings = exponent(canvas, size)
     return bytes([_EXPLICIT]) + varints(*size) if halvings is None else bytes([halvings])
 

@@ -15,17 +15,17 @@ FpnkitError                   exit code 1: not the user's fault
 
 
 class FpnkitError(Exception):
-    """Base of all; its text is complete: the thing, what was required, what was found."""
+    """Base class. The message names the thing, what was required and what was found."""
 
     exit_code = 1
 
 
 class DivergedError(FpnkitError):
-    """Training produced a loss that is NaN, infinite or out of all proportion."""
+    """Training produced a loss that is NaN, infinite or far too large."""
 
 
 class StorageError(FpnkitError):
-    """A file could not be written completely; what stood in its place is still there."""
+    """A file could not be written completely; the previous file is still in place."""
 
 
 class UserError(FpnkitError):
@@ -35,7 +35,7 @@ class UserError(FpnkitError):
 
 
 class ConfigError(UserError):
-    """One or more problems of a configuration, one a line."""
+    """One or more problems of a configuration, one per line."""
 
     def __init__(self, problems: list[str]) -> None:
         self.problems = problems
@@ -59,8 +59,8 @@ class StreamError(UserError):
 
 
 class RunError(UserError):
-    """A run directory or run name that does not exist, is ambiguous or cannot be used that way."""
+    """A run directory or run name that does not exist, is ambiguous or cannot be used this way."""
 
 
 class AmbiguousRunError(RunError):
-    """A part of a name that several runs have."""
+    """A partial name that matches several runs."""

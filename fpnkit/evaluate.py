@@ -1,9 +1,9 @@
 """Measure trained codecs with real bitstreams: python -m fpnkit.evaluate RUN…
 
 Codes the test images of each run's config into files, reads them back, decodes, runs the detector's heads, and writes
-RUN/evaluation/<dataset>/<checkpoint>/. What is there already is not measured again; an interrupted evaluation goes on.
-Everything runs on the CPU, whatever device the run was trained on.
-Exit codes: 0 done, 1 failed, 2 the input is wrong, 130 interrupted.
+RUN/evaluation/<dataset>/<checkpoint>/. Existing results are not measured again; an interrupted evaluation continues.
+Everything runs on the CPU, whatever device the run was trained on. Exit codes: 0 done, 1 failed, 2 the input is wrong,
+130 interrupted.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ if TYPE_CHECKING:
     from fpnkit.evaluation.run import Job
     from fpnkit.evaluation.task import Task
 
-log = logging.getLogger("fpnkit.evaluate")  # the name of the module is `__main__` when it runs as a command
+log = logging.getLogger("fpnkit.evaluate")  # the module's name is `__main__` when it runs as a command
 
 _OVERRIDABLE = ("data", "detector")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; → exit code."""
+    """Run the command and return its exit code."""
     cli.log_to_terminal()
     return cli.run(_parser(), arguments, _evaluate_all, interrupted=cli.GOES_ON)
 
@@ -47,7 +47,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _evaluate_all(options: argparse.Namespace, session: cli.Session) -> None:
     candidates = find_candidates(options.runs, options.base_dir, options.set, _OVERRIDABLE)
-    from fpnkit.evaluation.run import evaluate  # torch only once the arguments are known to be right
+    from fpnkit.evaluation.run import evaluate  # torch only after the arguments have been checked
     from fpnkit.evaluation.task import build_task
 
     groups: dict[str, list[TrainedRun]] = {}
@@ -82,7 +82,7 @@ def _job(candidate: TrainedRun, task: Task) -> Job:
 
 
 def _describe(path: Path, summary: Summary) -> str:
-    """Everything in a few lines, with what can be told apart and what cannot."""
+    """The result in a few lines, with the smallest difference that means something."""
     s = summary
     directory = layout.evaluation_directory(path, s.dataset, str(s.checkpoint), s.quality)
     lines = [

@@ -17,7 +17,7 @@ class ImageGeometry:
     def original_pixels(
         self, top: int = 0, left: int = 0, height: int | None = None, width: int | None = None
     ) -> float:
-        """Pixels of the original image under a window of the canvas (default: all of it); padding counts nothing."""
+        """Pixels of the original image under a window of the canvas (default: all of it); padding is not counted."""
         height, width = height or self.canvas[0], width or self.canvas[1]
         rows = _overlap(top, top + height, self.offset[0], self.offset[0] + self.content[0])
         columns = _overlap(left, left + width, self.offset[1], self.offset[1] + self.content[1])

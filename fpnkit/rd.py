@@ -1,8 +1,8 @@
-"""Rate against accuracy of trained codecs and of their anchors: python -m fpnkit.rd RUN…
+"""Rate and accuracy of trained codecs and anchors: python -m fpnkit.rd RUN…
 
-Prints every point, the rate at 99, 95 and 90 % of what the detector reaches on uncompressed features, BD-rates
-against a curve, what is doubtful, and which lambda to train next. Reads files only; a few seconds for intervals.
-Exit codes: 0 done, 1 failed, 2 the input is wrong or there is nothing to show.
+Prints every point, the rate at 99, 95 and 90 % of the ceiling, BD-rates relative to a curve, doubts, and which lambda
+to train next. Only reads files; intervals take a few seconds. Exit codes: 0 done, 1 failed, 2 the input is wrong or
+there is nothing to show.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from fpnkit.runs import layout
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; → exit code."""
+    """Run the command and return its exit code."""
     return cli.run(_parser(), arguments, _run)
 
 
@@ -46,7 +46,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = cli.command_parser("fpnkit.rd", __doc__)
     parser.add_argument("runs", metavar="RUN", nargs="*", help=f"{cli.RUN} (default: all)")
     cli.add_base_dir(parser)
-    parser.add_argument("--sweep", metavar="ID", help="the runs of a sweep, with those that are missing")
+    parser.add_argument("--sweep", metavar="ID", help="the runs of a sweep; missing ones are named")
     parser.add_argument(
         "--anchors", metavar="NAME", nargs="+", help="these, `all`, or `none` (default: all on the same images)"
     )
@@ -54,9 +54,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--x", choices=RATES, default="bpp", help="rate (default: bpp)")
     parser.add_argument("--y", metavar="COLUMN", help="such as map, map50, self_map, snr_db.p3 (default: map)")
     parser.add_argument("--bd", metavar="CURVE", help="compare all other curves with this one")
-    parser.add_argument("--output", metavar="F", type=Path, help="figure, .png .pdf .svg, its points and origin beside")
+    parser.add_argument("--output", metavar="F", type=Path, help="figure (.png .pdf .svg), with points and origin")
     parser.set_defaults(only_prints=True)
-    parser.add_argument("--csv", metavar="F", type=Path, help="the table, a row a point")
+    parser.add_argument("--csv", metavar="F", type=Path, help="the table, one row per point")
     return parser
 
 
@@ -80,7 +80,7 @@ def _run(options: argparse.Namespace, session: cli.Session) -> None:
 
 
 def _runs(options: argparse.Namespace) -> tuple[list[Path], list[str]]:
-    """Directories, and what a sweep lacks."""
+    """Run directories, and the missing runs of a sweep."""
     base_dir = cli.base_dir(options)
     if options.sweep is not None:
         if options.runs:
@@ -102,7 +102,7 @@ def _anchors(given: Sequence[str] | None) -> Sequence[str] | None:
 
 
 def _metric(points: RdPoints, y: str | None, missing: Sequence[str]) -> str:
-    """The column to compare; raises `UserError` where no point has it."""
+    """The column to compare; raises `UserError` if no point has it."""
     columns = metrics(points, missing)
     if y is not None and y not in columns:
         raise UserError(f"--y {y}: required one of {', '.join(columns)}")

@@ -1,8 +1,8 @@
 """Train one run per lambda, and per seed: python -m fpnkit.sweep --config FILE --lambdas A B C
 
-The same command typed again goes on where it ended: it skips what is finished, resumes what was cut short, trains what
-is missing; further lambdas join the sweep. Exit codes: 0 all finished, 1 some did not, 2 the input is wrong and nothing
-was started, 130 stopped on request.
+The same command, typed again, continues: it skips finished runs, resumes interrupted ones and trains missing ones;
+further lambdas join the sweep. Exit codes: 0 all finished, 1 some did not, 2 the input is wrong and nothing was
+started, 130 stopped on request.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ from fpnkit.runs.store import RunInfo, list_runs
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; → exit code."""
+    """Run the command and return its exit code."""
     streams = sys.stdout, sys.stderr
     sys.stdout, sys.stderr = (cast(TextIO, DetachableStream(stream)) for stream in streams)
     try:
@@ -58,13 +58,13 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--config", metavar="FILE", required=True, help="YAML; see configs/")
     parser.add_argument("--lambdas", metavar="X", nargs="+", required=True, help="loss.lambda of each run")
     parser.add_argument(
-        "--seeds", metavar="N", nargs="+", help="every lambda with each of them (default: the config's)"
+        "--seeds", metavar="N", nargs="+", help="train every lambda with each seed (default: the config's)"
     )
     cli.add_settings(parser, SHARED_FLAGS)
     cli.add_base_dir(parser)
     parser.add_argument("--evaluate", action="store_true", help="evaluate the finished runs at the end")
     parser.add_argument(
-        "--anchors", metavar="NAME", nargs="+", default=[], help="then measure these on the same images; see anchors"
+        "--anchors", metavar="NAME", nargs="+", default=[], help="then measure these anchors on the same images"
     )
     parser.add_argument("--dry-run", action="store_true", help="check everything and say what would be done")
     return parser
@@ -72,7 +72,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _run(options: argparse.Namespace, session: cli.Session) -> int:
     base_dir = cli.base_dir(options).absolute()
-    select(options.anchors, "--anchors")  # a name that is wrong is said now, not after hours
+    select(options.anchors, "--anchors")  # a wrong name is reported now, not after hours
     sweep, points = _read(options)
     require_base_directory(base_dir)
     sweep = extended(base_dir, sweep)
@@ -113,7 +113,7 @@ class _Work:
 
 
 def _read(options: argparse.Namespace) -> tuple[Sweep, list[tuple[float, int]]]:
-    """The sweep and the (lambda, seed) that this command asks for, in the order typed."""
+    """The sweep, and the (lambda, seed) pairs of this command in the order typed."""
     file = Path(options.config)
     points = read_points(file, cli.overrides(options), options.lambdas, options.seeds or [])
     sweep = new_sweep(file, points.config, points.lambdas, points.seeds)
@@ -148,9 +148,10 @@ def _needs(
     base_dir: Path,
     report: Reporter,
 ) -> Needs | int:
-    """Disk and time; where nothing comparable has finished yet the trainer's dry run is asked, which checks all input.
+    """Disk and time needed.
 
-    An exit code where that found something wrong.
+    If nothing comparable has finished yet, the trainer's dry run checks all input and gives the number of parameters;
+    its exit code is returned if it fails.
     """
     demand = needs(sweep, todo, runs, base_dir, None)
     if demand.bytes is not None and not options.dry_run:
@@ -171,12 +172,12 @@ def _needs(
 
 
 def _train_all(work: _Work) -> int:
-    """0, or the exit code with which no further run can be trained."""
+    """0, or the exit code that prevents further runs."""
     sweep, base_dir, points = work.sweep, work.base_dir, work.points
     for number, (lmbda, seed) in enumerate(points, start=1):
         if work.front.asked:
             return cli.STOPPED
-        runs = list_runs(base_dir)  # now: others may have trained meanwhile
+        runs = list_runs(base_dir)  # read again: others may have trained meanwhile
         left = [find_point(sweep, runs, *each) for each in points[number - 1 :]]
         point, action = left[0], _action(left[0])
         print(f"[{number}/{len(points)}] {_label(point)}: {_told(point, action)}", flush=True)
@@ -203,7 +204,7 @@ def _label(point: SweepPoint) -> str:
 
 
 def _exact(lmbda: float) -> str:
-    """Short where that is exact."""
+    """Short if that is exact."""
     return short if float(short := text.rate(lmbda)) == lmbda else repr(lmbda)
 
 

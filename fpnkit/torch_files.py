@@ -1,4 +1,4 @@
-"""Checkpoints and weight files, read without ever running code that stands in them."""
+"""Checkpoints and weight files, read without ever running code in them."""
 
 from __future__ import annotations
 
@@ -20,14 +20,17 @@ SCHEMA_VERSION = 1  # of checkpoints
 
 
 def read_torch_file(path: Path) -> dict[str, Any]:
-    """The dictionary in a `.pth` file, on the CPU; raises `WeightsError`: missing, empty, torn, code in it, none."""
+    """The dictionary in a `.pth` file, on the CPU.
+
+    Raises `WeightsError` if the file is missing, empty, damaged, contains code or is something else.
+    """
     if not path.is_file():
         raise WeightsError(f"{path}: required a weight file, found {'a folder' if path.is_dir() else 'nothing'}")
     if path.stat().st_size == 0:
         raise WeightsError(f"{path}: required a weight file, found an empty file")
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about pickles that torch did not write; what matters is said below
+            warnings.simplefilter("ignore")  # about pickles not written by torch; what matters is reported below
             content = torch.load(path, map_location="cpu", weights_only=True)
     except UnpicklingError as error:
         name = re.search(r"GLOBAL ([\w.]+)", str(error))
@@ -40,7 +43,7 @@ def read_torch_file(path: Path) -> dict[str, Any]:
         ) from None
     except OSError as error:
         raise WeightsError(f"{path}: cannot be read: {error.strerror}") from None
-    except Exception:  # torch raises whatever its readers stumble over: KeyError, EOFError, RuntimeError …
+    except Exception:  # torch raises whatever its readers run into: KeyError, EOFError, RuntimeError …
         raise _not_weights(path) from None
     if not isinstance(content, Mapping):
         raise WeightsError(f"{path}: required a dictionary, found a {type(content).__name__}")
@@ -48,7 +51,7 @@ def read_torch_file(path: Path) -> dict[str, Any]:
 
 
 def save_checkpoint(path: Path, content: Mapping[str, Any]) -> None:
-    """Complete or not at all: serialised in memory first, so that a full disk costs the new file only."""
+    """Save completely or not at all: serialised in memory first, so that a full disk only costs the new file."""
     write_bytes(path, checkpoint_bytes(content))
 
 
@@ -60,7 +63,7 @@ def checkpoint_bytes(content: Mapping[str, Any]) -> bytes:
 
 
 def load_checkpoint(path: Path, kind: str) -> dict[str, Any]:
-    """A checkpoint of ours of a `kind`; code in it is refused, not run."""
+    """An fpnkit checkpoint of a `kind`; code in it is refused, not run."""
     content = read_torch_file(path)
     found = content.get("kind")
     if found != kind:
@@ -74,11 +77,11 @@ def load_checkpoint(path: Path, kind: str) -> dict[str, Any]:
 
 
 def _is_plain_pickle(path: Path) -> bool:
-    """Whether the bytes are a pickle; they are looked at, not followed."""
+    """Whether the bytes are a pickle; they are parsed, not executed."""
     try:
         with path.open("rb") as file:
             return all(True for _ in pickletools.genops(file))
-    except Exception:  # whatever bytes of something else lead to
+    except Exception:  # whatever other bytes lead to
         return False
 
 

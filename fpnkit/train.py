@@ -1,4 +1,4 @@
-"""Train a codec on a detector's feature pyramids, or a detector: python -m fpnkit.train --config FILE
+"""Train a codec on a detector's feature pyramids, or train a detector: python -m fpnkit.train --config FILE
 
 The run directory is the last line on stdout. Exit codes: 0 trained, 1 failed, 2 the input is wrong and nothing was
 started, 130 stopped on request with its state saved.
@@ -30,14 +30,14 @@ if TYPE_CHECKING:
     from fpnkit.foundation.signals import EarlyStop
     from fpnkit.training.loop import Learner
 
-log = logging.getLogger("fpnkit.train")  # the name of the module is `__main__` when it runs as a command
+log = logging.getLogger("fpnkit.train")  # the module's name is `__main__` when it runs as a command
 
 KINDS: tuple[layout.Kind, ...] = ("fpn_compression", "detection")
 _INTERRUPTED = "interrupted before training began; no run directory was made"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; → exit code."""
+    """Run the command and return its exit code."""
     return cli.run(_parser(), arguments, _run, interrupted=_INTERRUPTED)
 
 
@@ -50,7 +50,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--config", metavar="FILE", help="YAML; see configs/")
     cli.add_settings(parser, FLAGS)
     cli.add_base_dir(parser)
-    parser.add_argument("--resume", metavar="RUN", help="go on in a run's directory: a path or a unique part of a name")
+    parser.add_argument("--resume", metavar="RUN", help="continue a run: a path or a unique part of its name")
     parser.add_argument("--sweep", metavar="ID", help="the sweep that the run belongs to")
     parser.add_argument("--dry-run", action="store_true", help="check everything, train nothing, leave nothing behind")
     return parser
@@ -63,7 +63,9 @@ def _start(options: argparse.Namespace, session: cli.Session) -> int:
     base_dir = _base_dir(options) or layout.default_base_dir(config.task)
     require_base_directory(base_dir)
 
-    from fpnkit.detectors.build import with_weights_file  # torch only from here on: a mistyped key is told at once
+    from fpnkit.detectors.build import (
+        with_weights_file,  # torch only from here on, so that a mistyped key is reported immediately
+    )
     from fpnkit.foundation.logs import RunLog
 
     config = config.model_copy(update={"detector": with_weights_file(config.detector)})
@@ -71,7 +73,7 @@ def _start(options: argparse.Namespace, session: cli.Session) -> int:
     try:
         learner = _learner(config, session, dry_run=options.dry_run)
         if options.dry_run:
-            log.info("dry run: everything is in order; a run would go to %s", base_dir)
+            log.info("dry run: everything is in order; a run would be created in %s", base_dir)
             return 0
         session.early.check()
         run = RunWriter.create(
@@ -112,7 +114,7 @@ def _resume(options: argparse.Namespace, session: cli.Session) -> int:
     run_log = RunLog()
     try:
         learner = _learner(config, session, resumed=True)
-        learner.load_state_dict(state["learner"])  # before the run is touched: what does not fit leaves it as it is
+        learner.load_state_dict(state["learner"])  # before the run is touched, so that a mismatch leaves it unchanged
         session.early.check()
         run = RunWriter.resume(
             path,
@@ -133,7 +135,7 @@ def _base_dir(options: argparse.Namespace) -> Path | None:
 
 
 def _find(text: str, base_dir: Path | None) -> Path:
-    """A run of either kind, unless a base directory is given; a name that fits one of each is refused."""
+    """A run of either kind, unless a base directory is given; a name that matches one of each kind is refused."""
     if base_dir is not None:
         return layout.find_run(text, base_dir).absolute()
     found: list[Path] = []
@@ -148,7 +150,7 @@ def _find(text: str, base_dir: Path | None) -> Path:
     if not found:
         raise errors[0]
     if len(set(found)) > 1:
-        raise RunError(f"run {text!r}: two runs fit, name one of them: {', '.join(map(str, found))}")
+        raise RunError(f"run {text!r}: two runs match; name one of them: {', '.join(map(str, found))}")
     return found[0]
 
 
@@ -238,7 +240,7 @@ def _summary(config: Config) -> ConfigSummary:
 
 
 def _dataset(source: ImageSource) -> str:
-    """The folder that a person would call the data set by."""
+    """The folder name that people would use for the data set."""
     if isinstance(source, ShapesData):
         return "shapes"
     path = Path(source.images)

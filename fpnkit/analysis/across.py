@@ -19,7 +19,7 @@ from fpnkit.runs.trained import find_candidates
 
 
 def compare(subjects: Sequence[Subject], analysed: Sequence[Analysis], directory: Path, *, dark: bool) -> None:
-    """Fill the directory with what the analyses of codecs on one bench say together."""
+    """Write the comparison of several codecs on the same images into the directory."""
     entries = [_entry(subject, each.tables) for subject, each in zip(subjects, analysed, strict=True)]
     drawings = comparison_figures(rates(entries), losses(entries), task(entries))
     bench = subjects[0].bench
@@ -36,9 +36,9 @@ def compare(subjects: Sequence[Subject], analysed: Sequence[Analysis], directory
 
 
 def entries_of(runs: Sequence[Path | str], split: str = "val", count: int = 20) -> list[Entry]:
-    """What each codec does to the same images, computed anew and not kept: for a notebook.
+    """What each codec does to the same images. Computed afresh and not saved; for notebooks.
 
-    Raises FpnkitError: no run, one without a model, runs of different detectors or data.
+    Raises FpnkitError if a run is missing, has no model, or differs in detector or data.
     """
     if not runs:
         raise RunError("runs to compare: required at least one, found none")

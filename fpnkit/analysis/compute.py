@@ -1,4 +1,4 @@
-"""The tables of an analysis: passes over images that feed the statistics."""
+"""Compute the tables of an analysis in passes over the images."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 
 
 def feature_tables(subject: Subject) -> Tables:
-    """Of the uncompressed features alone."""
+    """Statistics of the uncompressed features."""
     codec, bench = subject.trained.codec, subject.bench
     scale = codec.standardiser
     statistics, relations, spectrum = FeatureStatistics(codec.spec), LevelRelations(codec.spec), RadialSpectrum()
@@ -52,7 +52,7 @@ def feature_tables(subject: Subject) -> Tables:
 
 @torch.no_grad()
 def codec_tables(subject: Subject) -> Tables:
-    """Of what the codec does to each image: bits, errors, detections. Every payload is real and decoded again."""
+    """Bits, errors and detections of each image, from real payloads that are decoded again."""
     codec, bench = subject.trained.codec, subject.bench
     latents, errors, spectrum = LatentStatistics(), ErrorStatistics(), RadialSpectrum()
     bits: list[dict[str, Any]] = []
@@ -104,7 +104,7 @@ def _latent_tables(codec: Codec, latents: LatentStatistics) -> Tables:
 def _tell_of_dead_levels(channels: pd.DataFrame) -> None:
     for level, dead in channels.groupby("level", sort=False)["dead"]:
         if dead.all():
-            log.warning("level %s: all %d latent channels are dead; the codec tells nothing of it", level, len(dead))
+            log.warning("level %s: all %d latent channels are dead; nothing of it is transmitted", level, len(dead))
 
 
 def _task(truth: list[GroundTruth], before: list[Detections], after: list[Detections]) -> pd.DataFrame:
@@ -118,7 +118,7 @@ Uncompressed = tuple[list[GroundTruth], list[Detections]]  # labels, and what is
 
 
 def sensitivity_tables(subject: Subject, level: str, uncompressed: Uncompressed) -> Tables:
-    """Noise on one level; the row of infinite SNR is without noise."""
+    """Accuracy with noise on one level; the row with infinite SNR has no noise."""
     bench, (truth, clean) = subject.bench, uncompressed
     position = subject.trained.codec.spec.names.index(level)
     deviation = float(subject.trained.codec.standardiser.deviation[position])
@@ -134,7 +134,7 @@ def sensitivity_tables(subject: Subject, level: str, uncompressed: Uncompressed)
 
 
 def uncompressed_of(bench: CachedBench) -> Uncompressed:
-    """Labels, and detections in uncompressed features."""
+    """Labels, and detections on uncompressed features."""
     truth, found = [], []
     for index, features in bench.each("detections"):
         truth.append(GroundTruth.of(bench.images[index]))

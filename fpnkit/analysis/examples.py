@@ -1,4 +1,4 @@
-"""The images that are looked at closely: those in which the codec lost most."""
+"""The images shown in detail: those in which the codec lost most objects."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from fpnkit.metrics.detection import SELF_MAP_SCORE
 from fpnkit.plots.maps import Photo
 
 COUNT = 3
-_SIDE = 640  # pixels of the longer side of a photo, which is there to be looked at
+_SIDE = 640  # pixels of the longer side of a photo for display
 
 
 def choose(objects: pd.DataFrame, image_bits: pd.DataFrame, count: int = COUNT) -> list[int]:
-    """Ids of the images with most objects lost, then most objects, then as they come."""
+    """Image ids, most lost objects first, then most objects, then in order."""
     own = objects[objects["truth"] == "detector"]
     ids = list(dict.fromkeys(image_bits["image"].tolist()))
     lost = own.groupby("image")["lost"].sum().reindex(ids, fill_value=0)
@@ -36,7 +36,7 @@ def choose(objects: pd.DataFrame, image_bits: pd.DataFrame, count: int = COUNT) 
 def shown_tables(
     subject: Subject, image_ids: Sequence[int], image_bits: pd.DataFrame, directory: Path, *, mosaics: bool
 ) -> Tables:
-    """Maps and boxes of each of the images, channels of the first; photos go beside the tables."""
+    """Maps and boxes of each image, and channels of the first; photos are saved next to the tables."""
     order = list(dict.fromkeys(image_bits["image"].tolist()))
     indices = [subject.bench.indices[order.index(image)] for image in image_ids]
     (directory / FOLDER).mkdir(parents=True, exist_ok=True)
@@ -75,7 +75,7 @@ def _write_photo(path: Path, pixels: torch.Tensor) -> None:
 
 
 def thumbnail(pixels: torch.Tensor) -> Image.Image:
-    """uint8 RGB (3, height, width), made smaller where it is larger than a figure needs."""
+    """uint8 RGB (3, height, width), scaled down if it is larger than a figure needs."""
     image = Image.fromarray(pixels.permute(1, 2, 0).numpy())
     image.thumbnail((_SIDE, _SIDE))
     return image

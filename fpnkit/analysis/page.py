@@ -1,4 +1,4 @@
-"""index.html: all figures in order, each with a sentence on how to read it; it needs only the files beside it."""
+"""index.html: all figures in order, each with a sentence on how to read it; it needs only the files next to it."""
 
 from __future__ import annotations
 
@@ -39,9 +39,9 @@ def write_page(
     formats: Sequence[str],
     notes: Sequence[tuple[str, str]] = (),
 ) -> None:
-    """Figures stand there as PNG; other `formats` and tables are linked to.
+    """Figures are shown as PNG; other `formats` and tables are linked.
 
-    `facts` as a table at the top; `notes` (heading, text to be copied) at the end.
+    `facts` become a table at the top; `notes` (heading, text to copy) come at the end.
     """
     sections = [
         _section(name, list(group), formats) for name, group in groupby(drawings, key=lambda drawing: drawing.section)

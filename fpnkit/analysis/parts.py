@@ -1,4 +1,4 @@
-"""Tables of an analysis on disk, part by part, so that one that was interrupted goes on where it stopped."""
+"""Tables of an analysis, saved part by part, so that an interrupted analysis continues where it stopped."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ _MARKS = "parts.json"
 
 
 class Parts:
-    """Groups of tables below a directory, each with the facts that it was computed from."""
+    """Groups of tables in a directory, each with the facts it was computed from."""
 
     def __init__(self, directory: Path) -> None:
         self._folder = directory / FOLDER
 
     def get(self, name: str, facts: Mapping[str, Any], compute: Callable[[], Tables]) -> Tables:
-        """The tables of a part: from disk if they were computed from the same facts, else computed and kept."""
+        """The tables of a part: read from disk if computed from the same facts, otherwise computed and saved."""
         known = self.known(name, facts)
         if known is not None:
-            log.info("%s: tables are there already", name)
+            log.info("%s: tables already exist", name)
             return known
         tables = compute()
         self._folder.mkdir(parents=True, exist_ok=True)
@@ -39,7 +39,7 @@ class Parts:
             write_text(self._folder / f"{table}.csv", content.to_csv(index=False))
         mark = {"facts": _with_version(facts), "tables": list(tables)}
         write_json(self._folder / _MARKS, self._marks() | {name: mark})
-        return {table: read_table(self._folder, table) for table in tables}  # as whoever reads them later sees them
+        return {table: read_table(self._folder, table) for table in tables}  # exactly as later readers will see them
 
     def known(self, name: str, facts: Mapping[str, Any]) -> Tables | None:
         """The tables of a part if they are there and were computed from the same facts."""
@@ -64,5 +64,5 @@ def _with_version(facts: Mapping[str, Any]) -> Any:
 
 
 def read_table(folder: Path, name: str) -> pd.DataFrame:
-    """A table by name; only an empty field is no value, so that a class called NA keeps its name."""
+    """A table by name. Only an empty field counts as missing, so a class called NA keeps its name."""
     return pd.read_csv(folder / f"{name}.csv", keep_default_na=False, na_values=[""], float_precision="round_trip")

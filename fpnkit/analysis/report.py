@@ -34,14 +34,14 @@ WEIGHTS = "suggested_weights.yaml"
 
 
 def default_directory(run: Path, config: CodecConfig, split: str) -> Path:
-    """Below the run, by lambda; another split than the usual one stands beside it."""
+    """A directory in the run, named by lambda, and by the split unless it is the usual one."""
     suffix = "" if split == "val" else f"_{split}"
     return run / layout.FPN_ANALYSIS / f"lambda_{config.loss.lmbda:.2e}{suffix}"
 
 
 @dataclass(frozen=True)
 class Analysis:
-    """What was found and where it is."""
+    """The results of an analysis and where they are."""
 
     directory: Path
     tables: Tables
@@ -51,9 +51,9 @@ class Analysis:
 def analyse(
     subject: Subject, directory: Path, *, sensitivity: bool = False, small: bool = False, dark: bool = False
 ) -> Analysis:
-    """Fill the directory; tables that are there already and were computed from the same are used again.
+    """Fill the directory, reusing tables that were computed from the same facts.
 
-    `small`: only what changes from codec to codec, one image looked at closely, figures as PNG alone.
+    `small`: only what differs between codecs, one image in detail, figures as PNG only.
     """
     directory.mkdir(parents=True, exist_ok=True)
     remove_temporaries(directory)
@@ -81,13 +81,13 @@ def analyse(
 
 
 def _scaled_facts(subject: Subject) -> Mapping[str, object]:
-    """Of the features, and of the scale that histograms are on: it is the codec's calibration."""
+    """Facts about the features and about the scale of histograms, which is the codec's calibration."""
     scale = subject.trained.codec.standardiser
     return {**feature_facts(subject.bench), "scale": [scale.mean.tolist(), scale.deviation.tolist()]}
 
 
 def _sensitivity(subject: Subject, parts: Parts, *, compute_missing: bool) -> pd.DataFrame | None:
-    """All levels; from disk alone unless the missing ones are to be computed."""
+    """The sensitivity of all levels, from disk; missing ones are computed only on request."""
     facts = {**feature_facts(subject.bench), "seed": subject.trained.config.seed}
     scale = subject.trained.codec.standardiser.deviation.tolist()
     uncompressed = functools.cache(lambda: compute.uncompressed_of(subject.bench))
@@ -134,7 +134,7 @@ def _source(subject: Subject) -> dict[str, object]:
 
 
 def _facts(subject: Subject, tables: Tables) -> dict[str, str]:
-    """For the head of the page."""
+    """Facts for the top of the page."""
     bench, config = subject.bench, subject.trained.config
     bits, loss = tables["image_bits"], tables["level_loss"]
     pixels = bits.drop_duplicates("image")["pixels"].sum()

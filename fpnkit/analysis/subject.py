@@ -55,7 +55,7 @@ class CachedBench(Bench):
 
 @dataclass(frozen=True)
 class Subject:
-    """A run's best codec on a bench."""
+    """A run's best codec, with its detector and images."""
 
     run: Path
     trained: TrainedCodec
@@ -68,12 +68,12 @@ class Subject:
 
     @property
     def facts(self) -> Mapping[str, Any]:
-        """What every number about the codec depends on."""
+        """Everything that numbers about the codec depend on."""
         return {"checkpoint": self.trained.hash, **feature_facts(self.bench)}
 
 
 def feature_facts(bench: CachedBench) -> Mapping[str, Any]:
-    """What every number about the uncompressed features depends on."""
+    """Everything that numbers about the uncompressed features depend on."""
     return {"detector": bench.fingerprint[:16], "images": bench.images_id, "count": len(bench.indices)}
 
 
@@ -120,15 +120,15 @@ def load_subject(run: Path, bench: CachedBench) -> Subject:
 
 
 def bench_key(config: CodecConfig, split: str) -> str:
-    """Equal for configs whose codecs can be looked at on one bench."""
+    """Equal for configs whose codecs can share detector and images."""
     settings = plain(config)
     return str((settings["detector"], settings["data"], settings["seed"], split))
 
 
 def load_subjects(candidates: Sequence[TrainedRun], split: str, count: int) -> list[Subject]:
-    """The best codec of each run on the same images; runs with the same detector and data share a bench.
+    """The best codec of each run on the same images.
 
-    Raises `RunError` where detectors or images differ, and what `build_bench` and `load_subject` raise.
+    Raises `RunError` if detectors or images differ, and what `build_bench` and `load_subject` raise.
     """
     benches: dict[str, CachedBench] = {}
     subjects: list[Subject] = []

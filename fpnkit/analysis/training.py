@@ -1,4 +1,4 @@
-"""Small analyses while a codec is trained."""
+"""Small analyses while a codec trains."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ log = logging.getLogger(__name__)
 
 
 class TrainingFigures:
-    """Analyses of the best model so far, every few epochs and at the end, if the config says so.
+    """Analyses of the best model so far, every few epochs and at the end, if the config asks for them.
 
-    They run on the CPU with a detector of their own, leave torch's generator as it was, so that training goes on
-    exactly as without them, and never end a training: what goes wrong is a warning.
+    They run on the CPU with their own detector and restore torch's generator, so that training continues exactly as
+    without them. Failures are logged as warnings and never end the training.
     """
 
     def __init__(self, config: Config) -> None:
@@ -29,14 +29,14 @@ class TrainingFigures:
         self._bench: CachedBench | None = None
 
     def after_epoch(self, end: EpochEnd) -> None:
-        """Into a directory of the epoch's own, beside the final one."""
+        """Write into a directory for the epoch, next to the final one."""
         every = self._config.analysis.figures_every
         if every is not None and end.epoch % every == 0:
             end.wait_for_files()
             self._analyse(end.directory, f"_epoch_{end.epoch}")
 
     def finish(self, run: Path) -> None:
-        """Into the directory that `python -m fpnkit.analyze` fills, which adds what is left out here."""
+        """Write into the directory of `python -m fpnkit.analyze`, which adds what is left out here."""
         if self._config.analysis.figures_every is not None:
             self._analyse(run, "")
 
@@ -44,7 +44,7 @@ class TrainingFigures:
         config = self._config
         if not isinstance(config, CodecConfig):
             return
-        from fpnkit.analysis.report import (  # a training without figures need not wait for them
+        from fpnkit.analysis.report import (  # imported late: a training without figures need not wait
             analyse,
             default_directory,
         )

@@ -1,10 +1,10 @@
-"""Measure what one would do without a learned codec: python -m fpnkit.anchors --config FILE
+"""Measure the alternatives to a learned codec: python -m fpnkit.anchors --config FILE
 
 Codes the test images of a training config as JPEG, WebP, AVIF and HEVC, and their features with Zstandard and HEVC, at
-several qualities each, and measures all of them as a learned codec is measured. Results go to
+several qualities each, and measures them the same way as learned codecs. Results go to
 checkpoints/anchors/<dataset>_<detector>/<key>/<codec>/<quality>/, where the key is that of data, detector and encoder;
-what is there already is not measured again, and an interrupted measurement goes on.
-Exit codes: 0 done, 1 failed, 2 the input is wrong, 130 interrupted.
+existing results are not measured again, and an interrupted measurement continues. Exit codes: 0 done, 1 failed, 2 the
+input is wrong, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ if TYPE_CHECKING:
     from fpnkit.evaluation.task import Task
     from fpnkit.runs.results import Summary
 
-log = logging.getLogger("fpnkit.anchors")  # the name of the module is `__main__` when it runs as a command
+log = logging.getLogger("fpnkit.anchors")  # the module's name is `__main__` when it runs as a command
 
 _HEADER = ("codec", "quality", "bpp", "KB/image", "mAP", "mAP50", "self-mAP", "of ceiling")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; → exit code."""
+    """Run the command and return its exit code."""
     cli.log_to_terminal()
     return cli.run(_parser(), arguments, _run, interrupted=cli.GOES_ON)
 
@@ -55,17 +55,17 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--config", metavar="FILE", required=True, help="of a codec's training; see configs/")
     names = ", ".join(anchor.name for anchor in ANCHORS)
     parser.add_argument(
-        "--only", metavar="NAME", nargs="+", default=[], help=f"of {names}; or jpeg, input, features and the like"
+        "--only", metavar="NAME", nargs="+", default=[], help=f"of {names}; or groups such as jpeg, input, features"
     )
     parser.add_argument(
-        "--qualities", metavar="Q", nargs="+", type=int, default=[], help="in place of each one's own list"
+        "--qualities", metavar="Q", nargs="+", type=int, default=[], help="instead of each anchor's own list"
     )
     cli.add_settings(parser, text="sets a key, such as data.test.limit=20")
     return parser
 
 
 def _points(anchors: Sequence[Anchor], qualities: Sequence[int]) -> list[tuple[Anchor, int]]:
-    """Every anchor that can be had here, at each quality."""
+    """Every anchor available on this machine, at each quality."""
     for anchor in anchors:
         require_qualities(anchor, qualities)
     possible = [anchor for anchor in anchors if not anchor.needs_av or has_av()]
@@ -78,7 +78,7 @@ def _points(anchors: Sequence[Anchor], qualities: Sequence[int]) -> list[tuple[A
 
 
 def _measure(config: CodecConfig, points: Sequence[tuple[Anchor, int]]) -> None:
-    from fpnkit.evaluation.run import evaluate  # torch only once the arguments are known to be right
+    from fpnkit.evaluation.run import evaluate  # torch only after the arguments have been checked
     from fpnkit.evaluation.task import build_task
 
     task = build_task(config)

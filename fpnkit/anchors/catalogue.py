@@ -76,9 +76,9 @@ ANCHORS = (
 
 
 def select(words: Sequence[str], flag: str = "--only") -> list[Anchor]:
-    """The anchors that names and families mean, in the order of the list; without words, all.
+    """The anchors that names and families select, in the order of the list; all if there are none.
 
-    Raises `UserError` for an unknown word.
+    Raises `UserError` for an unknown name.
     """
     known = _words()
     for word in words:
@@ -89,7 +89,7 @@ def select(words: Sequence[str], flag: str = "--only") -> list[Anchor]:
 
 
 def require_qualities(anchor: Anchor, qualities: Sequence[int]) -> None:
-    """Raise `UserError` unless the anchor has all of these."""
+    """Raise `UserError` unless the anchor has all of these qualities."""
     low, high = anchor.allowed
     for quality in qualities:
         if not low <= quality <= high:

@@ -1,4 +1,4 @@
-"""What the files of anchors have in common: sizes, geometry, and a stream that has to be whole."""
+"""What anchor files have in common: sizes, geometry, and a stream that must be complete."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def read_size(reader: ByteReader) -> tuple[int, int]:
 
 
 def with_length(data: bytes) -> bytes:
-    """A varint in front, so that a missing end is noticed."""
+    """The data after its length as a varint, so that truncation is noticed."""
     return varints(len(data)) + data
 
 
@@ -35,7 +35,7 @@ def geometry_bytes(place: ImageGeometry) -> bytes:
 
 
 def read_geometry(reader: ByteReader) -> ImageGeometry:
-    """Raises `StreamError`, also where the content would lie outside the canvas."""
+    """Raises `StreamError`, also if the content would lie outside the canvas."""
     original, content, canvas = (read_size(reader) for _ in range(3))
     geometry = ImageGeometry(original, content, canvas, (reader.number(), reader.number()))
     check_geometry(geometry)

@@ -1,6 +1,6 @@
 """One frame as HEVC by x265, through PyAV: intra, constant quantiser, Annex-B bytes without any container.
 
-PyAV is imported here only, and only when it is needed: it belongs to the extra `hevc`.
+PyAV belongs to the extra `hevc`; it is imported only here, and only when needed.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from numpy.typing import NDArray
 
 from fpnkit.errors import StreamError, UserError
 
-MISSING = 'HEVC: required PyAV, found none; pip install "fpnkit[hevc]" brings it'
+MISSING = 'HEVC: required PyAV, found none; pip install "fpnkit[hevc]" installs it'
 QP = (0, 51)  # finest and coarsest quantiser
 _LEAST_SIDE, _MULTIPLE = 16, 8  # x265's smallest picture and smallest block
 # info: no text about the encoder in the stream. One thread: the same bytes however many cores there are.
 _SETTINGS = "keyint=1:bframes=0:rc-lookahead=0:ipratio=1:info=0:log-level=none:pools=none:frame-threads=1:no-wpp=1"
 _PRESET = "slow"
-# For what no eye looks at. Measured on NanoDet's features: with rate-distortion optimised quantisation and the loop
-# filters, which take small coefficients for noise, about 1 point of AP less at the same rate.
+# Tuned for features, not for the eye. Measured on NanoDet's features: rate-distortion optimised quantisation and the
+# loop filters, which take small coefficients for noise, cost about 1 point of AP at the same rate.
 LEAST_SQUARES = "psy-rd=0:psy-rdoq=0:aq-mode=0:rdoq-level=0:no-sao=1:no-deblock=1"
 
 Frame = NDArray[Any]  # uint8, or uint16 for ten bits, as PyAV lays out the pixel format: planes below each other
@@ -47,12 +47,12 @@ def encoder_of(more: str = "") -> str:
 
 
 def padded_side(side: int) -> int:
-    """Height or width of the frame that holds a picture of this side; x265 would extend it to the same."""
+    """Height or width of the frame for a picture of this side; x265 would pad it to the same."""
     return max(_LEAST_SIDE, -(-side // _MULTIPLE) * _MULTIPLE)
 
 
 def encode_frame(frame: Frame, size: tuple[int, int], pixel_format: str, qp: int, more: str = "") -> bytes:
-    """`size` is (height, width), both as `padded_side` gives them; `more` are further settings of x265's.
+    """`size` is (height, width), both as `padded_side` gives them; `more` are further x265 settings.
 
     Raises `UserError`: no PyAV, or a frame that x265 refuses.
     """
@@ -70,7 +70,7 @@ def encode_frame(frame: Frame, size: tuple[int, int], pixel_format: str, qp: int
 
 
 def decode_frame(data: bytes, size: tuple[int, int], pixel_format: str) -> Frame:
-    """The one frame of a stream. Raises `StreamError` unless there is exactly one, of this size and format."""
+    """The frame of a stream. Raises `StreamError` unless there is exactly one, of this size and format."""
     av = _av()
     try:
         context = av.CodecContext.create("hevc", "r")

@@ -1,4 +1,4 @@
-"""What one would do with features and general tools: quantise, and compress with a byte coder or a video coder.
+"""Features coded with general tools: quantised, then compressed by a byte coder or a video coder.
 
 Each level is quantised in even steps between its lowest and highest value, which go into the file as two float32.
 Before them stand varints: the image's original, content, canvas and offset (8 numbers), each level's height and width.
@@ -172,7 +172,7 @@ def _finite(name: str, bounds: tuple[Any, ...]) -> tuple[float, float]:
 
 
 def _decompressed(payload: bytes, name: str, shape: Sequence[int]) -> bytes:
-    """Exactly the level's values; what a broken stream may claim to hold is never allocated ahead."""
+    """Exactly the level's values; memory is never allocated for what a broken stream claims to hold."""
     required = int(np.prod(shape))
     values = bytearray()
     try:

@@ -1,8 +1,8 @@
-"""What one would do without a codec for features: send the picture, run the whole detector on the receiver's side.
+"""The alternative to a feature codec: send the picture and run the whole detector on the receiver's side.
 
-Two scales. `original`: the picture as it is; its size is the one that boxes are wanted in. `input`: the picture scaled,
-with antialiasing, to the size at which the detector will see it; the original's height and width, two varints, stand
-in front of the picture and count as bytes of the file. Where a detector enlarges its input, `input` codes more pixels.
+Two scales. `original`: the picture as it is; boxes are reported in its size. `input`: the picture scaled, with
+antialiasing, to the size at which the detector will see it; the original's height and width, two varints, stand in
+front of the picture and count as bytes of the file. Where a detector enlarges its input, `input` codes more pixels.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class PictureFormat(Protocol):
 
 @dataclass(frozen=True)
 class PillowFormat:
-    """A file format of Pillow's; larger quality, better picture."""
+    """A Pillow file format; higher quality, better picture."""
 
     name: str
     library: str  # as Pillow names it in its list of features
@@ -73,7 +73,7 @@ class PillowFormat:
         try:
             with Image.open(io.BytesIO(data), formats=[self.name]) as picture:
                 return _to_tensor(picture.convert("RGB"))
-        except Exception as error:  # Pillow's parsers raise nearly anything on broken files
+        except Exception as error:  # Pillow's parsers raise almost anything on broken files
             found = "something else" if isinstance(error, UnidentifiedImageError) else str(error)
             raise StreamError(f"{self.name} stream: required a whole picture, found {found}") from error
 
@@ -83,7 +83,7 @@ class HevcPicture:
     """HEVC intra, 8 bits, 4:2:0; quality is the quantiser, so a smaller one gives a better picture.
 
     Colours as in JPEG (BT.601, full range), chroma averaged over 2x2 pixels. Height, width and length of the stream,
-    three varints, stand in front: HEVC has no odd sizes in 4:2:0, and its decoder does not notice a missing end.
+    three varints, stand in front: HEVC has no odd sizes in 4:2:0, and its decoder does not notice truncation.
     """
 
     name = "hevc"
@@ -95,7 +95,7 @@ class HevcPicture:
         return f"{encoder_of()}, {self._FORMAT}, {_PILLOW}"
 
     def encode(self, image: Tensor, quality: int) -> bytes:
-        """Edges are repeated up to the size that HEVC can code."""
+        """Repeat edges up to a size that HEVC can code."""
         height, width = image.shape[1:]
         side = padded_side(height), padded_side(width)
         padded = F.pad(image.float(), (0, side[1] - width, 0, side[0] - height), mode="replicate")
@@ -117,8 +117,8 @@ class HevcPicture:
         return _to_tensor(picture.crop((0, 0, width, height)))
 
 
-# Settings that take their time: an anchor that is made weak flatters what is compared with it. AVIF alone stops
-# halfway: speed 4 gains 1.5 % of the bytes and takes four times as long.
+# Slow settings: a weak anchor would flatter what it is compared with. Only AVIF stops
+# halfway: speed 4 saves 1.5 % of the bytes and takes four times as long.
 JPEG = PillowFormat("jpeg", "libjpeg_turbo", {"optimize": True, "progressive": True})
 WEBP = PillowFormat("webp", "webp", {"method": 6})
 AVIF = PillowFormat("avif", "avif", {"speed": 6, "max_threads": 1})
@@ -140,7 +140,7 @@ class ImageAnchor:
         return self._picture.encoder
 
     def encode(self, source: CoderInput) -> CodedImage:
-        """One image; its pyramid is not looked at."""
+        """Encode one image; its pyramid is ignored."""
         if self._scale == "original":
             return CodedImage(self._picture.encode(source.image, self._quality))
         image = _resized(source.image, source.geometry.content)

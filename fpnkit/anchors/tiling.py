@@ -1,6 +1,6 @@
-"""Levels of a pyramid as one grey frame: each channel a tile, levels below each other.
+"""Levels of a pyramid as one grey frame: one tile per channel, level below level.
 
-The finest level's tiles make a frame about as wide as high; every other level fills the same width. All follows from
+The finest level's tiles form a roughly square frame; every other level fills the same width. The layout follows from
 the levels' shapes, (channel, height, width) each.
 """
 
@@ -37,7 +37,7 @@ def frame_size(shapes: Sequence[Shape]) -> tuple[int, int]:
 
 
 def tile(levels: Sequence[Array], fill: int) -> Array:
-    """(channel, height, width) each → (height, width); `fill` where no tile is."""
+    """(channel, height, width) each → (height, width); `fill` where there is no tile."""
     shapes = [(level.shape[0], level.shape[1], level.shape[2]) for level in levels]
     frame = np.full(frame_size(shapes), fill, dtype=levels[0].dtype)
     for level, block in zip(levels, _blocks(shapes), strict=True):

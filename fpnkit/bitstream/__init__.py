@@ -1,1 +1,1 @@
-"""The command `python -m fpnkit.bitstream`: images into `.fpn` files, these into features, and what is in a file."""
+"""The command `python -m fpnkit.bitstream`: encode images to `.fpn` files, decode these, and inspect them."""

@@ -23,7 +23,7 @@ from fpnkit.runs.run import find
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; → exit code."""
+    """Run the command and return its exit code."""
     return cli.run(_parser(), arguments, _run)
 
 
@@ -38,7 +38,7 @@ def _run(options: argparse.Namespace, session: cli.Session) -> None:
     if not encoding:
         for path in targets:
             container.read_file(path)
-    from fpnkit.bitstream import transcode  # torch only once the arguments are known to be right
+    from fpnkit.bitstream import transcode  # torch only after the arguments have been checked
 
     work = (transcode.encoder if encoding else transcode.decoder)(checkpoint, list(targets))
     make_folder(options.output)
@@ -57,7 +57,7 @@ def _parser() -> argparse.ArgumentParser:
         action = actions.add_parser(name, help=text, description=text)
         if name != "inspect":
             action.add_argument("run", metavar="RUN", help=cli.RUN)
-            action.add_argument("-o", "--output", metavar="DIR", type=Path, required=True, help="made if missing")
+            action.add_argument("-o", "--output", metavar="DIR", type=Path, required=True, help="created if missing")
         action.add_argument("inputs", metavar=inputs, nargs="+", type=Path)
         cli.add_base_dir(action)
         if name == "inspect":

@@ -1,4 +1,4 @@
-"""What is in `.fpn` files, told without torch, without a model and without the run that made them."""
+"""The contents of `.fpn` files, without torch, a model, or the run that made them."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class FileReport:
 
 
 def inspect_files(paths: Sequence[Path], base_dir: Path, *, as_json: bool) -> None:
-    """Print a report of each file that is one; raises one `StreamError` about the others."""
+    """Print a report of each valid file; raise one `StreamError` about the others."""
     runs = runs_by_hash(base_dir)
     reports, problems = [], []
     for path in paths:
@@ -81,7 +81,7 @@ def inspect_files(paths: Sequence[Path], base_dir: Path, *, as_json: bool) -> No
 
 
 def runs_by_hash(base_dir: Path) -> dict[str, list[str]]:
-    """Hash of a model → names of the runs whose best it is, or was when they were evaluated."""
+    """Model hash → names of the runs whose best model it is, or was when they were evaluated."""
     found: dict[str, list[str]] = {}
     names = sorted(filter(is_listed, os.listdir(base_dir))) if base_dir.is_dir() else []
     for name in names:
@@ -134,7 +134,7 @@ def report(path: Path, stream: StreamFile, runs: Sequence[str]) -> FileReport:
 
 
 def _names(stream: StreamFile) -> list[str]:
-    """As `fpnkit.pyramid.PyramidSpec` calls them, as far as sizes tell."""
+    """Level names as in `fpnkit.pyramid.PyramidSpec`, as far as sizes reveal them."""
     names: list[str] = []
     for number, size in enumerate(stream.sizes):
         exponent = container.exponent(stream.geometry.canvas, size)

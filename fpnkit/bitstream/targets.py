@@ -1,4 +1,4 @@
-"""Which file becomes which, settled before anything is made; and going through them one by one."""
+"""Which input becomes which output, settled before anything is written, and the loop over them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from fpnkit.foundation.files import is_machine_error, storage_error
 
 
 def plan(inputs: Sequence[Path], folder: Path, suffix: str) -> dict[Path, Path]:
-    """Input → output. Raises one `UserError` with everything that stands in the way; makes nothing."""
+    """Input → output. Raises one `UserError` that lists all obstacles; writes nothing."""
     problems = []
     occupied = next((part for part in (folder, *folder.parents) if part.exists()), folder)
     if not occupied.is_dir():
@@ -31,7 +31,7 @@ def plan(inputs: Sequence[Path], folder: Path, suffix: str) -> dict[Path, Path]:
 
 
 def make_folder(folder: Path) -> None:
-    """With its parents. Raises `UserError`, or `StorageError` where the machine is at fault."""
+    """Create the folder with its parents. Raises `UserError`, or `StorageError` if the machine is at fault."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -41,7 +41,7 @@ def make_folder(folder: Path) -> None:
 
 
 def one_by_one(targets: Mapping[Path, Path], work: Callable[[Path, Path], str]) -> None:
-    """Do the work for each and print what it says; whatever ends it early notes what is done."""
+    """Process each file and print the result; an error on the way carries a note about what is done."""
     try:
         for source, target in targets.items():
             print(f"{target}: {work(source, target)}", flush=True)

@@ -27,7 +27,7 @@ Work = Callable[[Path, Path], str]  # makes the second file of the first, and sa
 
 
 def encoder(checkpoint: Path, images: Sequence[Path]) -> Work:
-    """From image files to `.fpn` files, with everything checked but what shows only in the detector."""
+    """From image files to `.fpn` files. Checks everything first that does not need the detector."""
     problems = problems_of_files(images, [str(path) for path in images])
     if problems:
         raise DataError("\n".join(problems))
@@ -44,7 +44,7 @@ def encoder(checkpoint: Path, images: Sequence[Path]) -> Work:
 
 
 def decoder(checkpoint: Path, files: Sequence[Path]) -> Work:
-    """From `.fpn` files to `.safetensors` files, with everything checked but the payloads."""
+    """From `.fpn` files to `.safetensors` files. Checks everything first except the payloads."""
     coder = LearnedCoder(load_codec(checkpoint))
     for path in files:
         stream = container.read_file(path)
@@ -82,7 +82,7 @@ def _encode_image(coder: LearnedCoder, detector: Detector, path: Path) -> tuple[
 
 
 def _features(coder: LearnedCoder, stream: StreamFile) -> bytes:
-    """safetensors; its metadata are one entry, because several would stand in random order."""
+    """safetensors with a single metadata entry, because several would be in random order."""
     received = coder.decode_stream(stream)
     about = {"codec": stream.codec, "model_hash": stream.model_hash, "geometry": asdict(received.geometry)}
     levels = {name: level.contiguous() for name, level in received.pyramid.items()}

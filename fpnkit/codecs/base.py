@@ -1,4 +1,4 @@
-"""What every codec offers: train through it, update its tables, encode and decode."""
+"""What every codec offers: training, updating its tables, encoding and decoding."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from fpnkit.pyramid import Pyramid, PyramidSpec
 
 @dataclass(frozen=True)
 class CodecOutput:
-    """What a pyramid became on its way through the codec."""
+    """The result of a pyramid's way through the codec."""
 
     reconstruction: Pyramid  # in the units of the input
     bits: Mapping[str, Tensor]  # level or `shared` → (batch, …) estimated bits of each element that is coded
@@ -65,7 +65,7 @@ def symbols_crc(symbols: Tensor, before: int = 0) -> int:
 
 @dataclass(frozen=True)
 class CodedLatents:
-    """The whole numbers that are coded for one level of one image, and what each costs."""
+    """The integers coded for one level of one image, and the cost of each."""
 
     symbols: Tensor  # int64 (latent channel, height, width), 0 where a latent is its channel's most likely one
     bits: Tensor  # float32, same shape: by the learned density
@@ -73,7 +73,7 @@ class CodedLatents:
 
 @dataclass(frozen=True)
 class LatentDensity:
-    """What the entropy model of one level expects."""
+    """The probabilities in the entropy model of one level."""
 
     probability: Tensor  # (latent channel, symbol) of the symbols asked for
     table: Tensor  # int64 (latent channel, 2): first and last symbol of the coding tables; others are escaped
@@ -97,7 +97,7 @@ class Codec(nn.Module, ABC):
     """A learned codec for pyramids of one `PyramidSpec`.
 
     In training mode the latents carry uniform noise in place of rounding (Ballé et al. 2017, arXiv:1611.01704); in
-    evaluation mode they are rounded, and `forward` reconstructs exactly what `decode(encode(pyramid))` gives.
+    evaluation mode they are rounded, and `forward` gives exactly the reconstruction of `decode(encode(pyramid))`.
 
     The geometry says which part of the canvas is picture and not padding; the sender and the receiver know it. The
     quality is a number on the curve of a codec of several rates.
@@ -121,7 +121,7 @@ class Codec(nn.Module, ABC):
 
     @abstractmethod
     def aux_loss(self) -> Tensor:
-        """Distance of the entropy models' quantiles from where their tails begin; minimised by its own optimiser."""
+        """How far the entropy models' quantiles are from the start of their tails; minimised by its own optimiser."""
 
     @abstractmethod
     def update_quantiles(self) -> None:
@@ -146,7 +146,7 @@ class Codec(nn.Module, ABC):
 
     @abstractmethod
     def decode(self, streams: Streams) -> Pyramid:
-        """The inverse up to quantisation; raises `StreamError` for whatever `encode` did not make."""
+        """The inverse up to quantisation; raises `StreamError` for anything `encode` did not produce."""
 
     def parameter_groups(self) -> tuple[ParameterGroup, ...]:
         """All parameters but the quantiles; one group unless the codec has parts that learn at other rates."""

@@ -1,9 +1,9 @@
-"""compressai's entropy bottleneck, its rANS coder driven so that no input can bring the process down.
+"""compressai's entropy bottleneck, with its rANS coder used so that no input can crash the process.
 
-What the comments here say about the coder was read in compressai's `rans_interface.cpp` and ryg's `rans64.h`: a state
-of 64 bits, refilled with one 32-bit word whenever an operation leaves it below 2^31; nothing looks for the end of the
-payload. A symbol outside its table is escaped: a sentinel, the number of nibbles that follow as a sum of nibbles of
-which all but the last are 15, and these nibbles.
+Facts about the coder come from compressai's `rans_interface.cpp` and ryg's `rans64.h`: a 64-bit state, refilled with
+one 32-bit word whenever it falls below 2^31; nothing checks for the end of the payload. A symbol outside its table is
+escaped: a sentinel, the number of nibbles that follow as a sum of nibbles of which all but the last are 15, and these
+nibbles.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from torch import Tensor
 
 from fpnkit.errors import StreamError, UserError
 
-with warnings.catch_warnings():  # of torch_geometric, which compressai imports and which nobody here can mend
+with warnings.catch_warnings():  # of torch_geometric, which compressai imports and fpnkit cannot fix
     warnings.filterwarnings("ignore", "`torch.jit.script` is deprecated", FutureWarning)
     from compressai.ans import RansDecoder, RansEncoder
     from compressai.entropy_models import EntropyBottleneck
@@ -36,7 +36,7 @@ _LIKELIHOOD_BOUND = 1e-9  # compressai's
 
 
 class Bottleneck(EntropyBottleneck):  # type: ignore[misc]
-    """One level's factorized prior: densities to learn, and tables to code with that come with the weights."""
+    """One level's factorized prior: learned densities, and coding tables that are stored with the weights."""
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any, **kwargs: Any) -> None:
         for name in ("_quantized_cdf", "_offset", "_cdf_length"):  # they take the size of the ones that are loaded
@@ -45,7 +45,7 @@ class Bottleneck(EntropyBottleneck):  # type: ignore[misc]
         super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
 
     def symbols(self, latents: Tensor) -> Tensor:
-        """Latents (channel, height, width) → what is coded, as floats: rounded, 0 at the channel's median."""
+        """Latents (channel, height, width) → symbols as floats: rounded, 0 at the channel's median."""
         return torch.round(latents - self._medians())
 
     def latents(self, symbols: Tensor) -> Tensor:
@@ -61,7 +61,9 @@ class Bottleneck(EntropyBottleneck):  # type: ignore[misc]
         return bytes(RansEncoder().encode_with_indexes(values + [0] * missing, channels + [0] * missing, *tables))
 
     def decode(self, payload: bytes, size: tuple[int, int]) -> Tensor:
-        """Symbols int32 (channel, height, width) of whatever bytes; raises `StreamError` if so many cannot be right."""
+        """Symbols int32 (channel, height, width) from arbitrary bytes; raises `StreamError` if their number cannot be
+        right.
+        """
         tables, cells = self._tables(), size[0] * size[1]
         self._check_length(len(payload), cells)
         readable = payload + bytes(_overrun(len(payload), self.channels * cells))
@@ -100,11 +102,11 @@ class Bottleneck(EntropyBottleneck):  # type: ignore[misc]
         return self._quantized_cdf.tolist(), self._cdf_length.tolist(), self._offset.tolist()
 
     def _check_length(self, found: int, cells: int) -> None:
-        """Whether a payload of so many bytes can hold these cells.
+        """Check whether a payload of this length can hold these cells.
 
-        The lower limit keeps what a small file can make the decoder allocate in proportion to the file. The coder
-        spends at least 0.999 of a symbol's ideal bits: with a state of at least 2^31 and frequencies of 16 bits,
-        rounding loses less than 2^-15 of them.
+        The lower limit keeps the decoder's memory in proportion to the file. The coder spends at least 0.999 of a
+        symbol's ideal bits: with a state of at least 2^31 and frequencies of 16 bits, rounding loses less than 2^-15 of
+        them.
         """
         likeliest = self._quantized_cdf.diff(dim=1).amax(1).double()  # of 65536; beyond a table's end no difference is
         least = int(0.999 * cells * float((16 - likeliest.log2()).sum()) / 8)
@@ -117,13 +119,12 @@ class Bottleneck(EntropyBottleneck):  # type: ignore[misc]
 
 
 def _overrun(payload: int, symbols: int) -> int:
-    """Bytes that the decoder may read behind a payload of so many bytes, which have to be there, and zero.
-
-    A payload that nobody encoded leads it there. One symbol may begin inside, be escaped, and have taken its number of
-    nibbles from all of the payload: two nibbles a byte, each adding 15 nibbles, which are half a byte: 15 bytes a byte.
-    The others begin behind the end. There a state has at most 63 bits that are not zero, of which 32 are gone before
-    the refill, whose zeros end the number: at most 8 nibbles of 15 and one 0 make 120 nibbles, which with them and the
-    16 bits of the sentinel are 532 bits. A state below 2^31 takes a word with each operation, but cannot come from a
-    larger one: it has read its words one by one from the start, 4 bytes for a nibble where the others have half a byte.
+    """Number of zero bytes to append to a payload, because the decoder may read that far past its end when no encoder
+    made it. One symbol may begin inside, be escaped, and have taken its number of nibbles from all of the payload:
+    two nibbles a byte, each adding 15 nibbles, which are half a byte: 15 bytes a byte. The others begin behind the
+    end. There a state has at most 63 bits that are not zero, of which 32 are gone before the refill, whose zeros end
+    the number: at most 8 nibbles of 15 and one 0 make 120 nibbles, which with them and the 16 bits of the sentinel
+    are 532 bits. A state below 2^31 takes a word with each operation, but cannot come from a larger one: it has read
+    its words one by one from the start, 4 bytes for a nibble where the others have half a byte.
     """
     return 15 * payload + 67 * symbols + 2 * _FLUSH_BYTES

@@ -1,4 +1,4 @@
-"""What stands between an image and the detector's heads: one protocol for learned codecs and anchors alike."""
+"""From an image to the detector's heads: one protocol for learned codecs and anchors."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from fpnkit.pyramid import Pyramid
 
 @dataclass(frozen=True)
 class CoderInput:
-    """One image on the sender's side, with what the detector made of it."""
+    """One image on the sender's side, with its features."""
 
     image: Tensor  # uint8 RGB (3, height, width), as in the file
     pyramid: Pyramid  # (1, channel, height, width), uncompressed
@@ -23,7 +23,7 @@ class CoderInput:
 
 @dataclass(frozen=True)
 class CodedImage:
-    """One image as it goes into a file."""
+    """One encoded image, ready to be written to a file."""
 
     data: bytes  # the whole file
     bits_level: Mapping[str, int] = field(default_factory=dict)  # payloads by level or `shared`; empty where none are
@@ -47,7 +47,10 @@ class ReceivedImage:
 
 
 class Coder(Protocol):
-    """Image or pyramid → bytes → image or pyramid. What `decode` needs beyond the bytes, both sides have anyway."""
+    """Image or pyramid → bytes → image or pyramid.
+
+    Both sides already have everything that `decode` needs beyond the bytes.
+    """
 
     name: str  # of the curve: `factorized`, `jpeg_input`
     suffix: str  # of its files, `.fpn`

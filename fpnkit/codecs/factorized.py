@@ -58,7 +58,7 @@ def _deconvolution(inputs: int, outputs: int, stride: int) -> nn.Module:
 
 
 class FactorizedPyramidCodec(Codec):
-    """Every level on its own; see `FactorizedCodec` for the settings."""
+    """Codes every level separately; see `FactorizedCodec` for the settings."""
 
     def __init__(self, settings: FactorizedCodec, spec: PyramidSpec) -> None:
         super().__init__(spec)
@@ -151,7 +151,7 @@ class FactorizedPyramidCodec(Codec):
         assert isinstance(codec, LevelCodec)
         bottleneck = codec.bottleneck
         probability, _, _ = bottleneck._likelihood(bottleneck.quantiles[:, :, 1:2] + symbols)
-        first = bottleneck._offset.long()  # a table's last entry stands for all that is escaped
+        first = bottleneck._offset.long()  # a table's last entry stands for all escaped symbols
         return LatentDensity(probability[:, 0], torch.stack([first, first + bottleneck._cdf_length.long() - 3], dim=1))
 
     def _check_payloads(self, streams: Streams) -> None:

@@ -11,10 +11,9 @@ from fpnkit.errors import StreamError
 
 
 class LearnedCoder:
-    """Codes with one model, and decodes what it coded.
+    """Encodes and decodes with one model.
 
-    `encode` looks up its estimate of the bits in the densities of the symbols that it codes; the analysis transform
-    runs once.
+    `encode` estimates the bits from the densities of the coded symbols, so the analysis transform runs only once.
     """
 
     suffix = container.SUFFIX
@@ -45,11 +44,11 @@ class LearnedCoder:
         return CodedImage(container.write(stream), streams.bits_level(), streams.bits_level_estimated())
 
     def decode(self, data: bytes) -> ReceivedFeatures:
-        """Raises `StreamError` for whatever this model did not code."""
+        """Raises `StreamError` for anything this model did not encode."""
         return self.decode_stream(container.read(data))
 
     def decode_stream(self, stream: StreamFile) -> ReceivedFeatures:
-        """`decode` of a file that was read already."""
+        """`decode` for a file that has already been read."""
         self.check(stream)
         names = self._codec.spec.names
         payloads = {
@@ -62,7 +61,7 @@ class LearnedCoder:
         return ReceivedFeatures(pyramid, stream.geometry)
 
     def check(self, stream: StreamFile) -> None:
-        """Raise `StreamError` unless the file is one of this model's; its payloads are not looked at."""
+        """Raise `StreamError` unless the file was made by this model; payloads are not checked."""
         if stream.model_hash != self._hash:
             raise StreamError(f"model: required {stream.model_hash}, with which the file was coded, found {self._hash}")
         names = self._codec.spec.names
@@ -73,7 +72,7 @@ class LearnedCoder:
         self._check_sizes(stream)
 
     def _check_sizes(self, stream: StreamFile) -> None:
-        """Strides are read off sizes as powers of two, so that a real level is never further from its own than this."""
+        """Strides are rounded to powers of two, so a real level is never larger than this."""
         rows, columns = stream.geometry.canvas
         for level, (height, width) in zip(self._codec.spec.levels, stream.sizes, strict=True):
             most = 2 * -(-rows // level.stride), 2 * -(-columns // level.stride)

@@ -1,4 +1,4 @@
-"""A trained codec on disk, and the hash that tells one model's streams from another's."""
+"""Trained codecs on disk, and the hash that identifies the model of a stream."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ _HASH_BYTES = 4
 def model_hash(weights: Mapping[str, Tensor]) -> str:
     """8 hex digits of a SHA-256 over a codec's `state_dict`: tables, weights and standardiser.
 
-    Hashed are, in the order of the names: name, type and shape as text, then the bytes. Neither the device nor the
-    file that the weights came from matters.
+    It covers, in order of names, each tensor's name, type and shape as text, then its bytes; neither the device nor the
+    file matters.
     """
     digest = hashlib.sha256()
     for name, tensor in sorted(weights.items()):
@@ -35,7 +35,7 @@ def model_hash(weights: Mapping[str, Tensor]) -> str:
 
 @dataclass(frozen=True)
 class TrainedCodec:
-    """A codec from a checkpoint, in evaluation mode, ready to code."""
+    """A codec from a checkpoint, in evaluation mode, ready to encode and decode."""
 
     codec: Codec
     config: CodecConfig

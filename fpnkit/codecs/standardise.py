@@ -1,7 +1,7 @@
 """Calibration: the statistics of a detector's pyramids, and levels scaled to mean 0 and deviation 1 by them.
 
-Without it one lambda means something else for every detector and level, and on features of small variance every lambda
-collapses to "send nothing".
+Without it, lambda would mean something different for every detector and level, and on features with small variance
+every lambda would collapse to "send nothing".
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class LevelStatistics:
 
 @dataclass(frozen=True)
 class Calibration:
-    """Statistics of every level, and of how many images."""
+    """Statistics of every level, and the number of images."""
 
     levels: Mapping[str, LevelStatistics]
     images: int

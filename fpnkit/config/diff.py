@@ -9,7 +9,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Difference:
-    """One setting that is not the same on both sides; None where a side does not have it."""
+    """One setting that differs between two sides; None if a side lacks it."""
 
     key: str
     left: Any
@@ -17,7 +17,7 @@ class Difference:
 
 
 def flatten(data: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested sections → `section.key`; empty sections keep a line of their own."""
+    """Nested sections → `section.key`; empty sections keep an entry."""
     result: dict[str, Any] = {}
     for key, value in data.items():
         if isinstance(value, Mapping) and value:

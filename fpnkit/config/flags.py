@@ -23,5 +23,5 @@ def override(flag: str, key: tuple[str, ...], text: str) -> Override:
 
 
 def flag_overrides(values: Mapping[str, str | None]) -> list[Override]:
-    """Of the flags that have a value."""
+    """Overrides from the flags that have a value."""
     return [override(flag, FLAGS[flag], text) for flag, text in values.items() if text is not None]

@@ -1,4 +1,4 @@
-"""A configuration from a YAML file and overrides; every problem of it at once, with its place."""
+"""Load a configuration from a YAML file and overrides; report all problems at once, with their places."""
 
 from __future__ import annotations
 
@@ -66,8 +66,8 @@ def load_config(file: FilePath | str, overrides: Sequence[Override] = ()) -> Con
 
 
 def validate(data: Mapping[str, Any]) -> Config:
-    """A config from plain values, such as those kept in a checkpoint; raises pydantic's `ValidationError`."""
-    # As JSON, not as Python values: strict mode then takes a list for a tuple but still refuses true for 1.
+    """A config from plain values, such as those in a checkpoint; raises pydantic's `ValidationError`."""
+    # As JSON, not as Python values: strict mode then accepts a list for a tuple but still refuses true for 1.
     return _ADAPTER.validate_json(json.dumps(data))
 
 
@@ -78,7 +78,7 @@ def plain(config: Config) -> dict[str, Any]:
 
 
 def shown_settings(config: Config) -> dict[str, Any]:
-    """As `plain`, for a file: without secrets."""
+    """Like `plain`, without secrets; for files."""
     settings: dict[str, Any] = without_secrets(plain(config))
     return settings
 
@@ -121,7 +121,7 @@ def _problem(
 
 
 def _without_tags(loc: Path, data: Any) -> Path:
-    """pydantic's location without the union tags it inserts, which are no keys of the file."""
+    """pydantic's location without the union tags it inserts, which are not keys of the file."""
     path: list[str | int] = []
     for part in loc:
         if isinstance(data, dict) and part not in data and part in [DEFAULT_CODEC, *map(data.get, _TAGS)]:
@@ -179,7 +179,7 @@ def _nearest(word: str, known: Sequence[str]) -> str:
 
 
 def _choices(path: Path, data: Mapping[str, Any]) -> list[str]:
-    """The values that the choosing key at `path` may have."""
+    """Values allowed for the key at `path` that selects a section kind."""
     sections = _sections(path[:-1], data)
     return [get_args(section.model_fields[str(path[-1])].annotation)[0] for section in sections]
 
@@ -190,7 +190,7 @@ def _known_keys(path: Path, data: Mapping[str, Any]) -> list[str]:
 
 
 def _sections(path: Path, data: Any) -> list[type[BaseModel]]:
-    """The kinds of section that may stand at `path`: one, unless its choosing key is missing or wrong."""
+    """The section kinds possible at `path`: one, unless the key that selects it is missing or wrong."""
     candidates = _narrow(_models(AnyConfig), data)
     for part in path:
         data = data.get(part) if isinstance(data, dict) else None

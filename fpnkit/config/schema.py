@@ -32,12 +32,12 @@ def _path(text: str) -> str:
 
 
 def _weights(text: str) -> str:
-    """A file becomes an absolute path; the name of a run or of torchvision's weights stays what it is."""
+    """Make a file an absolute path; keep the name of a run or of torchvision weights."""
     text = _expanded(text)
     return os.path.abspath(text) if "/" in text or text.endswith((".pth", ".pt", ".safetensors")) else text
 
 
-# Absolute once loaded, so that the config kept with a run finds its data from any working directory.
+# Absolute once loaded, so that a run's config finds its data from any working directory.
 FilePath = Annotated[str, AfterValidator(_path)]
 Weights = Annotated[str, AfterValidator(_weights)]
 
@@ -71,7 +71,7 @@ class FolderData(Section):
 
 
 class HoldoutData(Section):
-    """A part of the training set, drawn with the run's seed and taken out of it."""
+    """A part of the training set, drawn with the run's seed and removed from it."""
 
     kind: Literal["holdout"] = "holdout"
     images: Annotated[int, Field(gt=0)] | None = None  # default: a tenth
@@ -114,7 +114,7 @@ class ShapesDetector(Section):
 
 
 class TorchvisionDetector(Section):
-    """A detector of torchvision's."""
+    """A torchvision detector."""
 
     kind: Literal["torchvision"]
     model: TorchvisionModel
@@ -200,7 +200,7 @@ class Loss(Section):
 
 
 class TrainingBase(Section):
-    """What training a codec and training a detector have in common."""
+    """Settings common to training codecs and detectors."""
 
     epochs: Annotated[int, Field(gt=0)]
     batch_size: Annotated[int, Field(gt=0)] = 4
@@ -216,7 +216,7 @@ class TrainingBase(Section):
 
 
 class CodecTraining(TrainingBase):
-    """Adam for the network, a second one for the quantiles of the entropy models."""
+    """Adam for the network, and a second Adam for the quantiles of the entropy models."""
 
     lr: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1e-4
     aux_lr: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1e-3
@@ -238,7 +238,7 @@ class DetectorTraining(TrainingBase):
 
 
 class Analysis(Section):
-    """What is written beside the metrics while training."""
+    """What is written in addition to the metrics during training."""
 
     diagnostics_every: Annotated[int, Field(gt=0)] = 1  # epochs
     figures_every: Annotated[int, Field(gt=0)] | None = None  # epochs, and at the end; null: none. Codecs only
@@ -246,7 +246,7 @@ class Analysis(Section):
 
 
 class ConfigBase(Section):
-    """What both tasks have."""
+    """Settings common to both tasks."""
 
     task: str
     data: Data

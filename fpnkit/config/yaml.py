@@ -31,7 +31,7 @@ for _tag, _pattern, _first in (
 
 @dataclass
 class YamlDocument:
-    """A parsed file: its values, where each one stands, and what is wrong with it as YAML."""
+    """A parsed file: its values, the line of each one, and YAML problems."""
 
     data: dict[str, Any]
     lines: dict[Path, int] = field(default_factory=dict)
@@ -45,7 +45,7 @@ class YamlDocument:
 
 
 def parse(text: str) -> YamlDocument:
-    """Parse one document; raises nothing: what is wrong stands in `problems`."""
+    """Parse one document. Raises nothing; problems are collected in `problems`."""
     source = YamlDocument({})
     try:
         root = yaml.compose(text, Loader=_Loader)
@@ -97,7 +97,7 @@ def _mapping(node: yaml.MappingNode, path: Path, source: YamlDocument) -> dict[s
         key, line = str(key_node.value), key_node.start_mark.line + 1
         inner = (*path, key)
         if key in result:
-            text = f"{'.'.join(map(str, inner))}: stands twice, first on line {source.lines[inner]}"
+            text = f"{'.'.join(map(str, inner))}: appears twice, first on line {source.lines[inner]}"
             source.problems.append((line, text))
             continue
         source.lines[inner] = line

@@ -1,4 +1,4 @@
-"""From the settings to the image sets."""
+"""Build the image sets from the settings."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ class Subset:
         return self._images[self._indices[index]]
 
     def identity(self, index: int) -> str:
-        """That of the image in the whole set."""
+        """As in the whole set."""
         return self._images.identity(self._indices[index])
 
     def title(self, index: int) -> str:
-        """That of the image in the whole set."""
+        """As in the whole set."""
         return self._images.title(self._indices[index])
 
     def size(self, index: int) -> tuple[int, int]:
@@ -57,9 +57,9 @@ def build_image_set(source: ImageSource) -> ImageSet:
 
 
 def build_image_sets(data: Data, seed: int) -> tuple[ImageSet, ImageSet]:
-    """Training and validation images; a holdout is drawn from the training set with `seed` and taken out of it.
+    """Training and validation images; a holdout is drawn from the training set with `seed` and removed from it.
 
-    Raises `DataError`, also where the holdout would leave nothing to train on.
+    Raises `DataError`, also if the holdout would leave nothing to train on.
     """
     train = build_image_set(data.train)
     if not isinstance(data.val, HoldoutData):

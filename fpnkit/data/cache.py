@@ -1,4 +1,4 @@
-"""Features of a frozen detector on disk, so that it runs once per image."""
+"""Features of a frozen detector on disk, so that it runs only once per image."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _MARK_SECONDS = 600.0
 
 
 def default_root() -> Path:
-    """Where features are kept unless the configuration says otherwise."""
+    """Default directory of the cache."""
     return Path(platformdirs.user_cache_dir("fpnkit")) / "features"
 
 
@@ -46,7 +46,7 @@ class CachePlan:
 
     @property
     def left_out(self) -> int:
-        """Images that are computed each time they are needed."""
+        """Images that will be recomputed whenever they are needed."""
         return self.images - self.present - self.fitting
 
     def describe(self) -> str:
@@ -68,15 +68,14 @@ def _size(count: int) -> str:
 
 
 class FeatureCache:
-    """Features of images by index: read from disk, or computed, and kept while the budget has room.
+    """Features of images by index: read from disk, or computed and saved while the budget has room.
 
     `compute` gives the features of image `index`; `identities` tell images, and views of one, apart and `fingerprint`
-    detectors. `heads` names the outputs of the detector's heads that are kept beside the levels.
-    `budget_bytes` bounds everything below `root`; `read_only` plans and reads and leaves the disk as it is. Values are
-    rounded to float16 whether they come from disk or not, so that no result depends on the budget. Several processes
-    may use one `root`. A file that cannot be read is written anew; where the disk refuses a file, a warning is logged
-    and nothing more is kept.
-    Raises `PyramidError` where features do not fit `spec`, `FpnkitError` where float16 cannot hold a value.
+    detectors. `heads` names the outputs of the detector's heads that are kept beside the levels. `budget_bytes` bounds
+    everything below `root`; `read_only` plans and reads and leaves the disk as it is. Values are always rounded to
+    float16, so results do not depend on the budget. Several processes may share one `root`. An unreadable file is
+    written again; if the disk refuses a file, a warning is logged and no more are saved. Raises `PyramidError` if
+    features do not fit `spec`, and `FpnkitError` if float16 cannot hold a value.
     """
 
     def __init__(
@@ -106,11 +105,11 @@ class FeatureCache:
         return self._get(index, None)
 
     def crop(self, index: int, choose: ChooseWindow) -> Features:
-        """Features under the window that `choose` takes when shown the image's geometry; only they are read."""
+        """Features of the window that `choose` picks for the image's geometry; only these are read."""
         return self._get(index, choose)
 
     def plan(self) -> CachePlan:
-        """Compute the first missing images, make room for all of them, and say what filling will take."""
+        """Compute the first missing images, make room for all, and estimate what filling will take."""
         missing = self._missing()
         probes, image_bytes, seconds, dropped = {}, 0, [0.0], 0
         if missing and self._budget > 0:
@@ -141,13 +140,13 @@ class FeatureCache:
         )
 
     def fill(self, progress: Callable[[int, int], None] = lambda done, total: None) -> None:
-        """Compute and keep what is missing while there is room; `progress` is told (done, total) after each image.
+        """Compute and save missing features while there is room;
 
-        Each process goes through the images in an order of its own and skips what is there by then, so that
-        several share the work. Leaving by an exception from `progress` is safe.
+        `progress(done, total)` is called after each image. Each process goes through the images in its own order and
+        skips what already exists, so several can share the work. `progress` may raise to stop.
         """
         missing = self._missing()
-        random.Random().shuffle(missing)  # not the global state, which belongs to the training
+        random.Random().shuffle(missing)  # not the global generator, which belongs to training
         for done, index in enumerate(missing, start=1):
             if not self._path(index).exists() and not self._keep(index, self._computed(index)):
                 return
@@ -168,7 +167,7 @@ class FeatureCache:
         return as_float16(features, f"image {index}")
 
     def _keep(self, index: int, features: Features) -> bool:
-        """Write the file if there is room; whether it is on disk."""
+        """Write the file if there is room; return whether it is on disk."""
         if not self._writable:
             return False
         try:
@@ -193,7 +192,7 @@ class FeatureCache:
     def _mark_used(self) -> None:
         if not self._read_only and time.monotonic() >= self._mark_at:
             self._mark_at = time.monotonic() + _MARK_SECONDS
-            with contextlib.suppress(OSError):  # not there yet, or read-only: reading goes on
+            with contextlib.suppress(OSError):  # missing or read-only: reading continues
                 cache_folder.mark_used(self._folder)
 
     def _missing(self) -> list[int]:

@@ -1,4 +1,4 @@
-"""The folders of the feature cache, one per detector: what they hold, and which are dropped to make room."""
+"""The folders of the feature cache, one per detector: their contents, and which are dropped to make room."""
 
 from __future__ import annotations
 
@@ -31,9 +31,10 @@ def used_bytes(root: Path) -> int:
 
 
 def make_room(root: Path, own: Path, needed_bytes: int, budget_bytes: int) -> int:
-    """Drop folders of other detectors, longest unused first, while `needed_bytes` exceed the budget; bytes freed.
+    """Drop folders of other detectors, longest unused first, while `needed_bytes` exceed the budget; return the bytes
+    freed.
 
-    A process that still reads a dropped folder computes its features anew.
+    A process that still reads a dropped folder computes its features again.
     """
     _drop_temporaries(own)
     freed, excess = 0, used_bytes(root) + needed_bytes - budget_bytes
@@ -46,7 +47,7 @@ def make_room(root: Path, own: Path, needed_bytes: int, budget_bytes: int) -> in
 
 
 def _drop_temporaries(folder: Path) -> None:
-    """Remove what killed processes left half-written."""
+    """Remove half-written files of killed processes."""
     for entry in _entries(folder):
         with contextlib.suppress(OSError):
             if entry.name.endswith(TEMPORARY_SUFFIX) and time.time() - entry.stat().st_mtime > UNUSED_SECONDS:

@@ -52,11 +52,11 @@ _FORMAT = TypeAdapter(_File)
 
 
 class CocoSet:
-    """Images and boxes as a JSON file in COCO format lists them; images that it does not list are left alone.
+    """Images and boxes listed in a JSON file in COCO format; other images are ignored.
 
-    Pixels stay as they are stored (no Exif rotation): that is what the boxes refer to. Boxes of no area, which
-    COCO's own train2017 has, are left out with a warning. Raises `DataError` that names all that is wrong with the
-    JSON file and, if anything is, with the images; a sound file leaves the images to `check`.
+    Pixels are used as stored (no Exif rotation), because the boxes refer to them. Boxes without area, which COCO's own
+    train2017 contains, are left out with a warning. Raises `DataError` that lists all problems of the JSON file and, if
+    there are any, of the images; otherwise the images are left to `check`.
     """
 
     def __init__(self, images: Path, annotations: Path, limit: int | None = None) -> None:
@@ -97,11 +97,11 @@ class CocoSet:
         return self._images[index]["file_name"]
 
     def size(self, index: int) -> tuple[int, int]:
-        """(height, width) in pixels, from the JSON file; `check` has compared it with the image."""
+        """(height, width) in pixels, from the JSON file; `check` compares it with the image."""
         return self._images[index]["height"], self._images[index]["width"]
 
     def check(self, indices: Sequence[int] | None = None) -> None:
-        """Decode every image; raise `DataError` that names the missing and broken ones and those of another size."""
+        """Decode every image; raise `DataError` that names missing and broken ones and those with another size."""
         if problems := self._file_problems(range(len(self)) if indices is None else indices):
             self._fail(problems)
 
@@ -121,7 +121,7 @@ class CocoSet:
 
 
 def _parse(path: Path) -> _File:
-    """The JSON file with all entries of the right types, or `DataError` that names the wrong ones."""
+    """The JSON file, with the types of all entries checked; raises `DataError` that names wrong ones."""
     try:
         return _FORMAT.validate_json(path.read_bytes())
     except OSError as error:
@@ -138,7 +138,7 @@ def _parse(path: Path) -> _File:
 
 
 def _problems(content: _File) -> list[str]:
-    """What is wrong within the JSON file, a line each."""
+    """Problems within the JSON file, one line each."""
     images, annotations, categories = content["images"], content["annotations"], content["categories"]
     image_ids, category_ids = {entry["id"] for entry in images}, {entry["id"] for entry in categories}
     boxes = _box_array(annotations)
@@ -183,6 +183,6 @@ def _rows_by_image(annotations: list[_Annotation], path: Path) -> dict[int, NDAr
 
 
 def _set_name(annotations: Path) -> str:
-    """From folder and file, without the word that says nothing: `coco-val206`, `bccd_train`, `instances_val2017`."""
+    """Name from folder and file, without generic words: `coco-val206`, `bccd_train`, `instances_val2017`."""
     parts = [part for part in (annotations.resolve().parent.name, annotations.stem) if part != "annotations"]
     return "_".join(parts) or "annotations"

@@ -27,15 +27,15 @@ ChooseWindow = Callable[[ImageGeometry], Window]
 
 
 class UnreadableFile(Exception):
-    """Missing, torn or not written by this code: to be written anew."""
+    """The file is missing, truncated or not ours, and must be written again."""
 
 
 def write_features(path: Path, features: Features) -> int:
     """Write float16 features so that the file appears complete; its size in bytes. Raises `StorageError`."""
-    # Rows first, channels last: a window is then one stretch per row of a level, and the rest is never touched.
+    # Rows first, channels last: a window is then contiguous in each row of a level, and the rest is never read.
     everything = {**features.pyramid, **features.heads}
     levels = {name: values[0].permute(1, 2, 0).contiguous() for name, values in everything.items()}
-    # One entry of metadata: safetensors writes several in random order, and equal features shall be equal files.
+    # One metadata entry: safetensors writes several in random order, and equal features should give equal files.
     content = save(levels, {"features": json.dumps({"format": FORMAT, **asdict(features.geometry)})})
     write_bytes(path, content)
     return len(content)

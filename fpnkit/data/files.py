@@ -1,4 +1,4 @@
-"""Image files: reading them as RGB, and finding the broken ones before anything long starts."""
+"""Read image files as RGB, and find broken ones before anything long starts."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def read_rgb(path: Path, upright: bool) -> Tensor:
     try:
         with Image.open(path) as file:
             image = _as_rgb(ImageOps.exif_transpose(file) if upright else file)
-    except Exception as error:  # Pillow's decoders raise nearly anything on garbage
+    except Exception as error:  # Pillow's decoders raise almost anything on garbage
         raise DataError(f"{path}: {_reason(error)}") from error
     return torch.from_numpy(np.array(image)).permute(2, 0, 1).contiguous()
 
@@ -63,7 +63,7 @@ def _as_rgb(image: Image.Image) -> Image.Image:
 
 
 def file_problem(path: Path, size: tuple[int, int] | None = None) -> str | None:
-    """What is wrong with an image file, found by decoding it; `size` is the (height, width) it should have."""
+    """The problem with an image file, found by decoding it; `size` is the (height, width) it should have."""
     try:
         with Image.open(path) as file:
             found = (file.height, file.width)
@@ -79,7 +79,7 @@ def file_problem(path: Path, size: tuple[int, int] | None = None) -> str | None:
 def problems_of_files(
     paths: Sequence[Path], names: Sequence[str], size: Callable[[int], tuple[int, int]] | None = None
 ) -> list[str]:
-    """One line each for missing and for broken files; decodes them all, in as many threads as there are cores."""
+    """One line for missing and one for broken files; decodes all files, in one thread per core."""
     exists = [path.is_file() for path in paths]
     missing = [name for name, there in zip(names, exists, strict=True) if not there]
     present = [index for index, there in enumerate(exists) if there]

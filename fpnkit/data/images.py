@@ -1,4 +1,4 @@
-"""What fpnkit needs of a set of images."""
+"""What fpnkit requires of an image set."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Category:
-    """A class of objects as the data set numbers it."""
+    """An object class with the data set's id."""
 
     id: int
     name: str
@@ -19,7 +19,7 @@ class Category:
 
 @dataclass(frozen=True)
 class Sample:
-    """One image with what is known to be in it."""
+    """One image with its labels."""
 
     image_id: int
     image: Tensor  # uint8 RGB (3, height, width)
@@ -43,7 +43,7 @@ class ImageSet(Protocol):
         ...
 
     def title(self, index: int) -> str:
-        """What people call the image: its file, where there is one."""
+        """Name of the image for people: its file, if there is one."""
         ...
 
     def size(self, index: int) -> tuple[int, int]:

@@ -1,9 +1,9 @@
 """Procedural images of shapes with boxes: a detection task that needs no download.
 
 Backgrounds and fills are noise with the spectrum of natural images, amplitude falling as 1/f^alpha (Field 1987).
-Objects overlap, are cut by the border, differ in size by a factor of ten and often in little else from what is around
-them; shapes of no class lie between them. Boxes enclose what is visible of an object; an object of which less than a
-quarter is visible, because others cover it or it lies outside the image, has no box.
+Objects overlap, are cut off by the border, differ in size by a factor of ten, and often differ little from their
+surroundings; distractors without a class lie between them. Boxes enclose the visible part of an object. An object that
+is less than a quarter visible has no box.
 """
 
 from __future__ import annotations
@@ -157,7 +157,7 @@ def _coloured(noise: Array) -> Array:
 
 @dataclass(frozen=True)
 class _Thing:
-    """An object or a distractor and how it looks."""
+    """An object or distractor and its appearance."""
 
     outline: Outline
     label: int  # category id; 0: no class
@@ -202,7 +202,9 @@ def _draw_thing(rng: np.random.Generator, outline: Outline, label: int) -> _Thin
 
 
 def _paint(canvas: Array, owner: NDArray[np.int16], number: int, thing: _Thing, fill: Array, blur: float) -> int:
-    """Put `thing` on top of `canvas`, its `number` into `owner`; its area in pixels, also outside the image."""
+    """Draw `thing` onto `canvas` and its `number` into `owner`; return its area in pixels, including parts outside the
+    image.
+    """
     reach = int(thing.radius + blur) + 2
     rows = np.arange(int(thing.centre[0]) - reach, int(thing.centre[0]) + reach + 1)
     columns = np.arange(int(thing.centre[1]) - reach, int(thing.centre[1]) + reach + 1)
@@ -251,7 +253,7 @@ def _render(rng: np.random.Generator) -> tuple[NDArray[np.uint8], list[tuple[int
 
 
 def _visible_box(mask: NDArray[np.bool_], least: float) -> tuple[int, int, int, int] | None:
-    """Left, top, right, bottom of the true pixels, if there are at least so many and one at all."""
+    """Left, top, right, bottom of the true pixels, if there are enough of them."""
     if mask.sum() < max(least, 1):
         return None
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
@@ -290,12 +292,12 @@ class ShapesSet:
         return f"shapes v{VERSION} seed {self._seed} image {index}"
 
     def title(self, index: int) -> str:
-        """There is no file."""
+        """These images have no file."""
         return f"{self.name}, image {index}"
 
     def size(self, index: int) -> tuple[int, int]:
-        """(height, width) in pixels, the same for all."""
+        """(height, width) in pixels, the same for all images."""
         return SIZE, SIZE
 
     def check(self, indices: Sequence[int] | None = None) -> None:
-        """Nothing can be missing."""
+        """Nothing to check: nothing can be missing."""

@@ -1,4 +1,4 @@
-"""Features of one image: its pyramid, where the image lies in it, and windows of it."""
+"""Features of one image: its pyramid, its geometry, and windows of it."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Features:
 
     @property
     def original_pixels(self) -> float:
-        """Pixels of the original image under the window; padding counts nothing."""
+        """Pixels of the original image under the window; padding is not counted."""
         if self.window is None:
             return self.geometry.original_pixels()
         return self.geometry.original_pixels(self.window.top, self.window.left, self.window.height, self.window.width)
@@ -52,7 +52,7 @@ def head_level(name: str) -> str:
 
 
 def random_window(geometry: ImageGeometry, size: int, spec: PyramidSpec, rng: np.random.Generator) -> Window:
-    """A square window of `size` that starts at multiples of the coarsest stride; a shorter side is taken whole."""
+    """A random window of `size` x `size`, aligned to the coarsest stride; shorter sides are taken whole."""
     top, height = _random_span(geometry.canvas[0], size, spec.coarsest_stride, rng)
     left, width = _random_span(geometry.canvas[1], size, spec.coarsest_stride, rng)
     return Window(top, left, height, width)
@@ -86,7 +86,7 @@ def cells(window: Window, stride: int) -> tuple[slice, slice]:
 
 
 def crop(features: Features, window: Window, spec: PyramidSpec) -> Features:
-    """The window of whole features. Raises `PyramidError` where it is not aligned."""
+    """Cut a window out of whole features. Raises `PyramidError` if it is not aligned."""
     check_window(window, features.geometry.canvas, spec)
 
     def part(level: str, values: Tensor) -> Tensor:

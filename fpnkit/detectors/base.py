@@ -1,4 +1,4 @@
-"""What fpnkit needs of a detector: one protocol and the data that crosses it."""
+"""What fpnkit requires of a detector: one protocol and its data types."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from fpnkit.pyramid import Pyramid, PyramidSpec
 
 @dataclass(frozen=True)
 class ImageBatch:
-    """Network input and, per image, where it lies in it."""
+    """Network input and the geometry of each image in it."""
 
     pixels: Tensor  # (batch, 3, height, width), normalised and padded
     geometry: tuple[ImageGeometry, ...]
@@ -23,7 +23,7 @@ class ImageBatch:
 
 @dataclass(frozen=True)
 class Detections:
-    """What was found in one image, best score first, in coordinates of the original image."""
+    """Detections in one image, best score first, in coordinates of the original image."""
 
     boxes: Tensor  # (n, 4) left, top, right, bottom in pixels
     scores: Tensor  # (n,) in [0, 1]
@@ -37,8 +37,8 @@ class Detector(Protocol):
     """A detector cut at its feature pyramid.
 
     `detect(complete(pyramid(batch)), batch.geometry)` is exactly the detector's own forward pass. `pyramid` returns
-    only what has to be transmitted; `complete` regenerates what follows from it. Always in evaluation mode, without
-    gradients, float32.
+    only what has to be transmitted; `complete` regenerates the rest. Always in evaluation mode, without gradients,
+    float32.
     """
 
     @property
@@ -78,7 +78,7 @@ class Detector(Protocol):
         ...
 
     def complete(self, pyramid: Pyramid) -> Pyramid:
-        """Add the levels that follow exactly from the transmitted ones, on the receiver's side."""
+        """Add the levels that can be computed exactly from the transmitted ones, on the receiver's side."""
         ...
 
     def detect(self, pyramid: Pyramid, geometry: Sequence[ImageGeometry]) -> list[Detections]:

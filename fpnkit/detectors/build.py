@@ -52,7 +52,7 @@ def build_trainable(settings: TrainableDetectorSettings, categories: tuple[Categ
 
 
 def with_weights_file(settings: DetectorSettings) -> DetectorSettings:
-    """The same settings with the file in place of a run's name, which later runs may make ambiguous."""
+    """The settings with a run's name replaced by its file, since later runs may make the name ambiguous."""
     if isinstance(settings, PluginDetector) or settings.weights is None:
         return settings
     names = list(named_weights(settings.model)) if isinstance(settings, TorchvisionDetector) else []

@@ -1,6 +1,6 @@
 """The weights of a trained detector as safetensors: python -m fpnkit.detectors.export RUN FILE.safetensors
 
-Such a file needs no unpickling and carries its categories. The weights in the package are made by it.
+Such a file needs no unpickling and includes the categories. The weights in the package were made with it.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def export(weights: Path, target: Path) -> None:
 
 
 def main() -> int:
-    """Run the command; → exit code."""
+    """Run the command and return its exit code."""
     parser = argparse.ArgumentParser(
         prog="python -m fpnkit.detectors.export", description=(__doc__ or "").split(":")[0]
     )

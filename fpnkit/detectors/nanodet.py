@@ -91,7 +91,7 @@ class NanodetAdapter:
         return Pyramid(dict(zip(self.spec.names, levels, strict=True)))
 
     def complete(self, pyramid: Pyramid) -> Pyramid:
-        """All levels are transmitted: no one follows from another."""
+        """Nothing to add: no level can be computed from another."""
         self.spec.check(pyramid)
         return pyramid
 
@@ -129,7 +129,7 @@ class Nanodet(nn.Module):
         self.head = _Head()
 
     def forward(self, pixels: Tensor) -> list[Tensor]:
-        """Everything but decoding."""
+        """The network without decoding."""
         levels: list[Tensor] = self.head(self.fpn(self.backbone(pixels)))
         return levels
 
@@ -172,7 +172,7 @@ class _Trunk(nn.Module):
 
 
 class _PathAggregation(nn.Module):
-    """1x1 laterals, then a pass down and a pass up that add the resized neighbour."""
+    """1x1 lateral convolutions, then top-down and bottom-up passes that add the resized neighbour."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -25,7 +25,7 @@ _WIDTHS = {"stage2": 32, "stage3": 64, "stage4": 128, "stage5": 160}  # at strid
 
 
 def build_shapes_fcos(settings: ShapesDetector) -> TorchvisionAdapter:
-    """The detector in evaluation mode; the file says the classes. Untrained, it has one class."""
+    """The detector in evaluation mode, with the classes of its file; one class if untrained."""
     if settings.weights is None:
         return TorchvisionAdapter(shapes_fcos(1), NAME)
     file = read_weights(_find(settings.weights))
@@ -37,7 +37,7 @@ def build_shapes_fcos(settings: ShapesDetector) -> TorchvisionAdapter:
 
 
 def build_trainable_shapes_fcos(settings: ShapesDetector, categories: tuple[Category, ...]) -> FCOS:
-    """The module in training mode for these categories, from `weights` or, where they are null, untrained."""
+    """The module in training mode for these categories, from `weights`, or untrained if they are null."""
     module = shapes_fcos(len(categories))
     if settings.weights is not None:
         file = read_weights(_find(settings.weights))
@@ -66,7 +66,7 @@ def shapes_fcos(classes: int) -> FCOS:
 
 
 class _WithoutResizing(GeneralizedRCNNTransform):  # type: ignore[misc] # torchvision is untyped
-    """Normalises and pads to multiples of P6's stride; a pixel of the image stays a pixel."""
+    """Normalises, and pads to multiples of P6's stride without resizing."""
 
     def resize(self, image: Tensor, target: dict[str, Tensor] | None = None) -> tuple[Tensor, dict[str, Tensor] | None]:
         return image, target
@@ -98,7 +98,7 @@ def _backbone() -> BackboneWithFPN:
 
 
 class _Residual(nn.Module):
-    """Two 3x3 convolutions that halve the size, around which a 1x1 convolution leads."""
+    """Two 3x3 convolutions that halve the size, with a 1x1 convolution as the shortcut."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()

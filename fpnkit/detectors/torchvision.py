@@ -77,7 +77,7 @@ class TorchvisionAdapter:
 
     @torch.no_grad()
     def complete(self, pyramid: Pyramid) -> Pyramid:
-        """Add the levels that the FPN's extra block makes of the coarsest transmitted one."""
+        """Add the levels that the FPN's extra block computes from the coarsest transmitted one."""
         self.spec.check(pyramid)
         levels = list(pyramid.values())
         if isinstance(self._extra, LastLevelP6P7) and not self._extra.use_P5:
@@ -91,7 +91,7 @@ class TorchvisionAdapter:
         """Heads and post-processing; all images of a batch lie in canvases of one size."""
         features = OrderedDict(zip(self._keys, pyramid.values(), strict=True))
         contents = [image.content for image in geometry]
-        # The heads ask the image list for sizes only: a single zero, seen everywhere, stands for the pixels.
+        # The heads only ask the image list for sizes, so a single expanded zero stands in for the pixels.
         pixels = torch.zeros((), device=self._device).expand(len(geometry), 3, *geometry[0].canvas)
         images = ImageList(pixels, contents)
         heads = self._roi_heads if hasattr(self.module, "roi_heads") else self._dense
@@ -156,7 +156,7 @@ class TorchvisionAdapter:
 
 
 def hash_weights(digest: hashlib._Hash, module: nn.Module) -> None:
-    """Add all tensors of `module`, and the epsilons of its normalisation layers, which no state dict holds."""
+    """Hash all tensors of `module`, and the epsilons of its normalisation layers, which are not in the state dict."""
     for name, tensor in sorted(module.state_dict().items()):
         digest.update(f" {name} {tensor.dtype} {tuple(tensor.shape)} ".encode())
         digest.update(tensor.detach().cpu().contiguous().numpy())

@@ -19,7 +19,7 @@ from fpnkit.detectors.torchvision import TorchvisionAdapter, TorchvisionModule
 from fpnkit.detectors.weights import WeightFile, find_weights, load_strictly, read_weights
 from fpnkit.errors import WeightsError
 
-# torchvision knows every model but this one by name.
+# torchvision knows every model except this one by name.
 _MOBILENET_V2 = "fasterrcnn_mobilenet_v2_fpn"
 # Their COCO_V1 weights were trained with the epsilon of BatchNorm at 0, and torchvision runs them so.
 _COCO_WITHOUT_EPS = (
@@ -33,9 +33,9 @@ _CLASS_LAYERS = ("box_predictor.", "mask_predictor.mask_fcn_logits.", "classific
 
 
 def build_torchvision(settings: TorchvisionDetector) -> TorchvisionAdapter:
-    """The detector in evaluation mode, with its weights or, where they are null, untrained.
+    """The detector in evaluation mode, with its weights, or untrained if they are null.
 
-    Where the settings leave the input's size open, it is the one that the checkpoint was trained with.
+    If the settings do not give the input size, it is the one the checkpoint was trained with.
     """
     if settings.backbone_weights is not None:
         raise WeightsError(
@@ -56,8 +56,8 @@ def build_torchvision(settings: TorchvisionDetector) -> TorchvisionAdapter:
 def build_trainable_torchvision(settings: TorchvisionDetector, categories: tuple[Category, ...]) -> TorchvisionModule:
     """The module in training mode for these categories, label k for `categories[k - 1]`.
 
-    It starts from `weights`, whose layers for other classes are left out, or from `backbone_weights`, or, where both
-    are null, untrained. A start with weights freezes BatchNorm of the backbone and its layers up to stride 4.
+    It starts from `weights` (without layers for other classes), from `backbone_weights`, or untrained if both are null.
+    Starting from weights freezes the backbone's BatchNorm and its layers up to stride 4.
     """
     if settings.classes not in (None, len(categories)):
         raise WeightsError(
@@ -66,7 +66,7 @@ def build_trainable_torchvision(settings: TorchvisionDetector, categories: tuple
         )
     if settings.weights is not None and settings.backbone_weights is not None:
         raise WeightsError(
-            f"{settings.model}: required one start, found two: `weights: {settings.weights}` and "
+            f"{settings.model}: required one source of initial weights, found two: `weights: {settings.weights}` and "
             f"`backbone_weights: {settings.backbone_weights}`; set one of them to null"
         )
     module = _module(settings, len(categories))
@@ -85,7 +85,7 @@ def build_trainable_torchvision(settings: TorchvisionDetector, categories: tuple
 
 
 def without_other_classes(file: WeightFile, module: TorchvisionModule) -> WeightFile:
-    """`file` with the layers of `module` that depend on the classes in place of its own, where the shapes differ."""
+    """`file` with class-dependent layers replaced by those of `module` if their shapes differ."""
     own = module.state_dict()
     new = {
         key: own[key]
@@ -109,7 +109,7 @@ def _module(settings: TorchvisionDetector, classes: int | None) -> TorchvisionMo
 
 
 def _fasterrcnn_mobilenet_v2_fpn(num_classes: int = 91, **options: int) -> FasterRCNN:
-    """Four levels, of which the two coarsest share a stride, and a pooled one; torchvision's default anchors fit."""
+    """Four levels, the two coarsest with the same stride, and a pooled one; torchvision's default anchors fit."""
     backbone = mobilenet_backbone(
         backbone_name="mobilenet_v2",
         weights=None,
@@ -122,7 +122,7 @@ def _fasterrcnn_mobilenet_v2_fpn(num_classes: int = 91, **options: int) -> Faste
 
 
 def _find(weights: str, model: str) -> Path:
-    """Where the weights lie; torchvision's own are downloaded if they are not there yet."""
+    """Path of the weights; torchvision's own are downloaded if missing."""
     named = named_weights(model)
     return _download(named[weights], model) if weights in named else find_weights(weights, named)
 
@@ -163,7 +163,7 @@ def _file_name(url: str) -> str:
 
 
 def _classes(file: WeightFile, model: str) -> int | None:
-    """Classes, background left out, that the weights were trained for; None where they show no head."""
+    """Number of classes without background that the weights were trained for; None if they contain no head."""
     dense, anchors = "head.classification_head.cls_logits.bias", 9 if model.startswith("retinanet") else 1
     for key, outputs_per_class in (("roi_heads.box_predictor.cls_score.bias", 1), (dense, anchors)):
         if key in file.state:

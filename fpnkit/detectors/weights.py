@@ -1,4 +1,4 @@
-"""Detector weights: finding the file that a setting means, reading it safely, loading it strictly."""
+"""Detector weights: find the file a setting refers to, read it safely, load it strictly."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from fpnkit.torch_files import read_torch_file
 
 SCHEMA_VERSION = 1  # of checkpoints; a newer one is refused
 _SUFFIXES = (".pth", ".pt", ".safetensors")
-_COUNTER = "num_batches_tracked"  # of BatchNorm; frozen BatchNorm has none and evaluation ignores it
+_COUNTER = "num_batches_tracked"  # of BatchNorm; frozen BatchNorm lacks it and evaluation ignores it
 
 
 @dataclass(frozen=True)
 class WeightFile:
-    """The tensors of a weight file and what it says of their training."""
+    """The tensors of a weight file, and what the file says about their training."""
 
     path: Path
     state: dict[str, Tensor]
@@ -32,10 +32,10 @@ class WeightFile:
 
 
 def find_weights(text: str, names: Iterable[str] = ()) -> Path:
-    """The file that `text` means: itself, or the best checkpoint of a run under checkpoints/detection.
+    """The file that `text` refers to: a path, or the best checkpoint of a run under checkpoints/detection.
 
-    A path with a suffix of weight files is returned as it is; `read_weights` says whether it exists. `names` are what
-    else the caller takes, for the message.
+    A path with a weight file suffix is returned unchecked; `read_weights` checks it. `names` are other values the
+    caller accepts, for the message.
     """
     path = Path(text).expanduser()
     if path.suffix in _SUFFIXES or path.is_file():
@@ -65,13 +65,13 @@ def read_weights(path: Path) -> WeightFile:
 def load_strictly(module: nn.Module, file: WeightFile, detector: str) -> None:
     """Load every tensor of `file` into `module`; raise `WeightsError` that lists what does not fit.
 
-    Counters of BatchNorm may be missing or left over, so that frozen and trainable BatchNorm read the same files.
+    BatchNorm counters may be missing or extra, so that frozen and trainable BatchNorm can read the same files.
     """
     own = module.state_dict()
     state = {key: value for key, value in file.state.items() if key in own or not key.endswith(_COUNTER)}
     shapes = [key for key, value in state.items() if key in own and own[key].shape != value.shape]
     try:
-        # Not strict here: torchvision's modules rename keys of its old files while loading, so only they can compare.
+        # Not strict here: torchvision's modules rename keys of old files while loading, so only they can compare.
         result = module.load_state_dict({key: state[key] for key in state if key not in shapes}, strict=False)
     except RuntimeError as error:  # a shape under an old name
         raise WeightsError(f"{file.path} does not fit {detector}: {' '.join(str(error).split())}") from None

@@ -64,7 +64,7 @@ class Bench:
         return Transmission(coded, features, found, encode_seconds, decode_seconds)
 
     def _features_of(self, received: ReceivedFeatures | ReceivedImage) -> ReceivedFeatures:
-        """A decoded image goes through the whole detector; its boxes are wanted in the original's pixels."""
+        """A decoded image goes through the whole detector; its boxes are reported in the original's pixels."""
         if isinstance(received, ReceivedFeatures):
             return received
         features = features_of(self.detector, received.image)

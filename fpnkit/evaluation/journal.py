@@ -1,7 +1,7 @@
-"""What is known of each image so far: appended image by image, so that an interrupted evaluation goes on.
+"""Results per image, appended one by one, so that an interrupted evaluation can continue.
 
-images.jsonl has a line per image, detections.jsonl beside it the boxes found in it. Boxes are written first;
-an image counts as done once its line in images.jsonl is complete.
+images.jsonl has one line per image, detections.jsonl its boxes. Boxes are written first; an image counts as done once
+its line in images.jsonl is complete.
 """
 
 from __future__ import annotations
@@ -31,15 +31,18 @@ class Journal:
     detections: list[Detections]  # of the same images
 
     def __init__(self, directory: Path, identity: Mapping[str, str]) -> None:
-        """Start, or go on with what an earlier one of the same identity left. Raises `UserError` if it was another."""
+        """Start, or continue an earlier evaluation with the same identity.
+
+        Raises `UserError` if the identity differs.
+        """
         self.directory = directory
         directory.mkdir(parents=True, exist_ok=True)
         _require_same(directory / _IDENTITY, identity)
         if not self.finished:
-            # Two that append to the same files would spoil them; held until the evaluation or the process ends.
+            # Two writers would corrupt the files; held until the evaluation or the process ends.
             self._lock = DirectoryLock(directory, "another process is evaluating into this directory; wait for it")
         rows = _complete_lines(directory / IMAGES)
-        if self.finished:  # asked again: another process may have finished it just before it gave up the lock
+        if self.finished:  # checked again: another process may have finished it just before releasing the lock
             self.rows = [from_json(json.loads(line)) for line in rows]
             self.detections = _results(directory / DETECTIONS, [row["image"] for row in self.rows])
             return
@@ -52,7 +55,7 @@ class Journal:
 
     @property
     def finished(self) -> bool:
-        """Whether the summary, which is written last, is there."""
+        """Whether the summary, which is written last, exists."""
         return (self.directory / layout.SUMMARY).is_file()
 
     def add(self, image_id: int, row: Mapping[str, Any], found: Detections) -> None:

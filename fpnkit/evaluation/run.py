@@ -33,7 +33,7 @@ _GAP_SHARE, _GAP_BYTES = 0.01, 8
 
 @dataclass(frozen=True)
 class Origin:
-    """Where a coder comes from, as far as that applies."""
+    """Where a coder comes from, as far as applicable."""
 
     run: str | None = None
     checkpoint: str | None = None  # 8 hex
@@ -60,8 +60,8 @@ class Job:
 def evaluate(jobs: Sequence[Job], task: Task) -> list[Summary]:
     """Fill the directory of each job; the detector's backbone runs once per image for all of them.
 
-    Goes on with what an interrupted evaluation left, and returns a finished one as it is. Raises `UserError` if a
-    directory holds an evaluation of other images, another detector or another coder.
+    Continues an interrupted evaluation, and returns a finished one unchanged. Raises `UserError` if a directory holds
+    an evaluation of other images, another detector or another coder.
     """
     journals = [Journal(job.directory, _identity(job, task)) for job in jobs]
     open_ones = [pair for pair in zip(jobs, journals, strict=True) if not pair[1].finished]
@@ -115,7 +115,7 @@ def _row(image_id: int, source: CoderInput, sent: Transmission, variance: Mappin
 
 
 def _mse(original: Pyramid, decoded: Pyramid) -> dict[str, float]:
-    """Of levels of the same size; a detector that scales a scaled image once more may round to another one."""
+    """Only for levels of the same size: a detector that resizes an already scaled image may round differently."""
     return {
         name: (decoded[name] - level).double().square().mean().item()
         for name, level in original.items()
@@ -124,7 +124,7 @@ def _mse(original: Pyramid, decoded: Pyramid) -> dict[str, float]:
 
 
 def _flagged(coded: CodedImage) -> tuple[str, ...]:
-    """Levels whose payload is not what the entropy model promised; the other way round counts as well."""
+    """Levels whose payload is far from the entropy model's estimate, in either direction."""
     return tuple(
         name
         for name, bits in coded.bits_estimated.items()
@@ -185,13 +185,13 @@ def _rates(rows: Sequence[ImageRow]) -> dict[str, Any]:
 
 
 def _means(rows: Sequence[ImageRow], field: str) -> dict[str, float]:
-    """Level → mean over the images that have it, each weighing the same."""
+    """Level → mean over the images that have it, with equal weights."""
     columns = [getattr(row, field) for row in rows]
     names = dict.fromkeys(name for column in columns for name in column)
     return {name: statistics.fmean(column[name] for column in columns if name in column) for name in names}
 
 
 def peak_memory_mb() -> float:
-    """Of this process so far, resident."""
+    """Peak resident memory of this process."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / (1e6 if sys.platform == "darwin" else 1e3)  # bytes there, KiB elsewhere

@@ -1,4 +1,4 @@
-"""What a codec is measured on: a detector, a set of images, and what the detector reaches without any codec."""
+"""What a codec is measured on: a detector, a set of images, and the detector's result without a codec."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _ID_DIGITS = 16
 
 @dataclass(frozen=True)
 class Reference:
-    """The detector on uncompressed features, and what it is measured against."""
+    """The detector's result on uncompressed features, and the labels it is measured against."""
 
     data_id: str  # of pixels, boxes and order of the images: equal on every machine
     truth: list[GroundTruth]
@@ -49,7 +49,7 @@ class Reference:
 
     @property
     def self_truth(self) -> list[GroundTruth]:
-        """The detector's own confident detections taken as labels."""
+        """The detector's own confident detections, used as labels."""
         return self_truth(self.truth, self.detections)
 
 
@@ -72,7 +72,7 @@ class Task(Bench):
 
 
 def build_task(config: CodecConfig) -> Task:
-    """Detector and test images of a config; measures the ceiling unless that was done before.
+    """Detector and test images of a config; measures the ceiling unless it was measured before.
 
     Raises `ConfigError` without a test set, `DataError` for broken images.
     """
@@ -124,7 +124,7 @@ def _reference(folder: Path, bench: Bench) -> Reference:
 
 
 def _without_codec(bench: Bench, sample: Sample) -> tuple[dict[str, Any], Detections]:
-    """A line about one image, and what is found in it."""
+    """A row about one image, and its detections."""
     features = bench.features(sample)
     levels = {name: level.double() for name, level in features.pyramid.items()}
     row = {
@@ -165,7 +165,7 @@ def _summary(journal: Journal, truth: list[GroundTruth], bench: Bench) -> dict[s
 
 
 def _variance(rows: list[dict[str, Any]], level: str) -> float:
-    """Mean over images of the squared distance from the mean of all: what "decode the mean" costs."""
+    """Mean over images of the squared distance from the overall mean: the cost of decoding only the mean."""
     mean = math.fsum(row["mean"][level] for row in rows) / len(rows)
     square = math.fsum(row["square"][level] for row in rows) / len(rows)
     return square - mean**2

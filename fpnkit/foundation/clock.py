@@ -1,4 +1,4 @@
-"""Times as they stand in files: ISO 8601, local, with the offset from UTC."""
+"""Times as written to files: ISO 8601, local, with the offset from UTC."""
 
 from datetime import datetime
 
@@ -14,7 +14,7 @@ def to_text(time: datetime) -> str:
 
 
 def from_text(text: str | None) -> datetime | None:
-    """The time, or None where the text is none; a text without offset is taken as local time."""
+    """The time, or None if the text is not one; without an offset it is taken as local time."""
     if text is None:
         return None
     try:

@@ -17,21 +17,21 @@ _MACHINE_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG, errno.ENO
 
 
 def is_machine_error(error: OSError) -> bool:
-    """Whether the machine ran out of something, as opposed to a path that cannot be right."""
+    """Whether the machine ran out of a resource, as opposed to a wrong path."""
     return error.errno in _MACHINE_ERRORS
 
 
 def storage_error(path: Path, error: OSError) -> StorageError:
-    """The one wording for a file that could not be written."""
+    """The error for a file that could not be written."""
     return StorageError(f"{path}: could not be written: {error.strerror}")
 
 
 def write_bytes(path: Path, data: bytes) -> None:
-    """Replace the file in one step; until then, and if anything fails, the old one stands.
+    """Replace the file in one step; until then, and on failure, the old file stays.
 
-    Raises StorageError, with nothing left behind.
+    Raises StorageError and leaves nothing behind.
     """
-    # A name of its own for each writer; not `tempfile`, whose files are closed to colleagues (mode 600).
+    # A unique name per writer; not `tempfile`, whose files colleagues cannot read (mode 600).
     temporary = path.with_name(f".{path.name[:100]}.{os.getpid()}.{threading.get_ident()}{TEMPORARY_SUFFIX}")
     try:
         with open(temporary, "wb") as file:
@@ -47,12 +47,12 @@ def write_bytes(path: Path, data: bytes) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """As `write_bytes`; undecodable bytes that came in as surrogates go out as they were."""
+    """Like `write_bytes`; undecodable bytes that were read as surrogates are written unchanged."""
     write_bytes(path, text.encode("utf-8", "surrogateescape"))
 
 
 def write_json(path: Path, value: object) -> None:
-    """As `write_bytes`; NaN and infinities become null, see `to_json`."""
+    """Like `write_bytes`; NaN and infinities become null, see `to_json`."""
     write_text(path, json.dumps(to_json(value), indent=1, allow_nan=False) + "\n")
 
 
@@ -66,14 +66,14 @@ def append_text(path: Path, text: str) -> None:
 
 
 def remove_temporaries(directory: Path) -> None:
-    """Remove what writers that were killed left in the directory."""
+    """Remove temporary files that killed writers left in the directory."""
     for path in directory.glob(f".*{TEMPORARY_SUFFIX}"):
         with contextlib.suppress(OSError):
             path.unlink()
 
 
 def directory_size(path: Path) -> int:
-    """Bytes of all files below, as far as they can be read."""
+    """Size in bytes of all readable files below."""
     total = 0
     for folder, _, names in os.walk(path):
         for name in names:

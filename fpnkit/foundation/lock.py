@@ -1,4 +1,4 @@
-"""A lock on a directory, which one process holds for as long as it lives."""
+"""A lock on a directory, held by one process for as long as it lives."""
 
 import contextlib
 import errno
@@ -13,10 +13,10 @@ _NAME = ".lock"
 
 
 class DirectoryLock:
-    """Taken on construction. Raises RunError if another process has it.
+    """Acquired on construction.
 
-    A record lock, not `flock`: workers forked by the trainer do not inherit it, so it is free as soon as the trainer
-    is gone. A process does not lock itself out.
+    Raises RunError if another process holds it. It is a record lock, not `flock`: workers forked by the trainer do not
+    inherit it, so it is free as soon as the trainer is gone. A process does not lock itself out.
     """
 
     def __init__(self, directory: Path, taken: str = "another process is training this run") -> None:
@@ -31,11 +31,11 @@ class DirectoryLock:
             fcntl.lockf(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             if error.errno not in (errno.EACCES, errno.EAGAIN):
-                return  # a file system without locks: the facts in run.json must do
+                return  # a file system without locks: the facts in run.json must suffice
             self.release()
             raise RunError(f"{directory}: {taken}") from error
 
     def release(self) -> None:
-        """Give it up."""
+        """Release the lock."""
         with contextlib.suppress(OSError):
             os.close(self._file)

@@ -1,4 +1,4 @@
-"""Where log records go: the terminal, and the run's own log from the first record on."""
+"""Where log records go: to the terminal, and from the first record on to the run's own log."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 
 class DetachableStream:
-    """A stream that goes silent instead of failing when its terminal or pipe is gone: a training must outlive both."""
+    """A stream that goes silent instead of failing when its terminal or pipe is gone; a training must outlive both."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -24,13 +24,13 @@ class DetachableStream:
         return getattr(self._stream, name)
 
     def write(self, text: str) -> int:
-        """As the stream's own."""
+        """Like the stream's own method."""
         with self._silenced():
             self._stream.write(text)
         return len(text)
 
     def flush(self) -> None:
-        """As the stream's own."""
+        """Like the stream's own method."""
         with self._silenced():
             self._stream.flush()
 
@@ -38,12 +38,12 @@ class DetachableStream:
     def _silenced(self) -> Iterator[None]:
         try:
             yield
-        except OSError:  # from here on everything goes nowhere, also what Python itself flushes at its end
+        except OSError:  # from now on output is discarded, including what Python itself flushes at exit
             os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())
 
 
 class RunLog:
-    """Log records of fpnkit; kept in memory until there is a run directory to write them to."""
+    """Log records of fpnkit, kept in memory until there is a run directory."""
 
     def __init__(self) -> None:
         self._streams = sys.stdout, sys.stderr
@@ -58,7 +58,7 @@ class RunLog:
             self._logger.addHandler(handler)
 
     def write_to(self, path: Path, redact: Callable[[str], str]) -> None:
-        """From now on every record is flushed to `path`; what was said so far goes there first."""
+        """Write every record to `path`, beginning with those so far."""
         self._file = logging.FileHandler(path, encoding="utf-8")
         self._file.setFormatter(_Redacting("%(asctime)s %(levelname)s %(message)s", redact))
         self._memory.setTarget(self._file)
@@ -67,7 +67,7 @@ class RunLog:
         self._logger.addHandler(self._file)
 
     def close(self) -> None:
-        """Leave the logger and the streams as they were found."""
+        """Restore the logger and the streams."""
         sys.stdout, sys.stderr = self._streams
         for handler in (self._memory, self._terminal, self._file):
             if handler is not None:
@@ -76,7 +76,7 @@ class RunLog:
 
 
 class _Terminal(logging.Handler):
-    """Lines on stderr that do not tear a progress bar."""
+    """Lines on stderr that do not break a progress bar."""
 
     def emit(self, record: logging.LogRecord) -> None:
         tqdm.write(f"{record.getMessage()}" if record.levelno == logging.INFO else self.format(record), file=sys.stderr)

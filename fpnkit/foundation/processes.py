@@ -1,4 +1,4 @@
-"""Which process is which: a pid alone is reused."""
+"""Identify a process; a pid alone may be reused."""
 
 import os
 import socket
@@ -9,12 +9,12 @@ import psutil
 
 from fpnkit.foundation import clock
 
-# The creation time is boot time plus ticks, and Linux gives the boot time in whole seconds that may flip by one.
+# The creation time is boot time plus ticks, and Linux reports the boot time in whole seconds that may flip by one.
 _CREATED_TOLERANCE = timedelta(seconds=2)
 
 
 def host_name() -> str:
-    """How this machine is called in run.json."""
+    """The name of this machine in run.json."""
     return socket.gethostname()
 
 
@@ -25,7 +25,10 @@ def own_process() -> tuple[int, str]:
 
 
 def process_start(pid: int) -> str | None:
-    """The boot and the tick in which a process began: no change of the clock moves them. None without Linux' /proc."""
+    """The boot and clock tick in which a process began, which do not depend on the wall clock.
+
+    None without Linux's /proc.
+    """
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
         after_name = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
@@ -35,9 +38,9 @@ def process_start(pid: int) -> str | None:
 
 
 def process_lives(pid: int, created: str, start: str | None = None) -> bool:
-    """Whether the process that was created then lives: not a later one with its pid, nor its remains.
+    """Whether the process created at that time is alive, and not a zombie or a later process with its pid.
 
-    `start`, where it is known, decides alone: the creation time is told by the wall clock, and moves when that is set.
+    `start` decides alone if it is known, because the creation time follows the wall clock and moves when that is set.
     """
     try:
         process = psutil.Process(pid)

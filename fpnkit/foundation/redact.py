@@ -1,4 +1,4 @@
-"""Keeping passwords, tokens and keys out of what is written down."""
+"""Keep passwords, tokens and keys out of files."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -6,9 +6,9 @@ from typing import Any
 
 MASK = "***"
 
-# Shorter ones ("yes", "4") would be found in ordinary text; they are masked only right behind their name.
+# Shorter ones ("yes", "4") occur in ordinary text; they are masked only right after their name.
 _SHORTEST_FOUND_ANYWHERE = 6
-# `PWD` alone is the working directory; a `key` must be a word of its own, for there are keyboards.
+# `PWD` alone is the working directory; `key` must be a separate word, because of words like keyboard.
 _SECRET_NAME = (
     r"[\w.\-]*(?:token(?!iz)|passw|passphrase|secret|credential|authorization|(?:api|access|private)_?key"
     r"|(?<![a-z0-9])(?:keys?|pass|auth)(?![a-z0-9])|(?<=[_.\-])pwd(?![a-z0-9]))[\w.\-]*"
@@ -21,14 +21,14 @@ _URL_USER = re.compile(r"(?<=://)[^\s/@\"']+(?=@)")
 class Redactor:
     """Masks the secrets of one process in any text.
 
-    Secret are the values of environment variables and arguments whose names say so (token, password, key …),
-    and whatever stands before the @ of a URL.
+    Secrets are the values of environment variables and arguments whose names suggest it (token, password, key …), and
+    the user part of URLs.
     """
 
     def __init__(self, environment: Mapping[str, str], arguments: Sequence[str]) -> None:
         values = {value for name, value in environment.items() if _is_secret_name(name)}
         values |= set(_secret_arguments(arguments))
-        # A private key comes in lines, and a patch has a sign before each of them.
+        # A private key spans lines, and a patch prefixes each of them with a sign.
         values |= {line.strip() for value in values for line in value.splitlines()}
         found = sorted((value for value in values if len(value) >= _SHORTEST_FOUND_ANYWHERE), key=len, reverse=True)
         self._known = re.compile("|".join(map(re.escape, found))) if found else None
@@ -40,7 +40,7 @@ class Redactor:
         return _URL_USER.sub(MASK, text)
 
     def arguments(self, arguments: Sequence[str]) -> list[str]:
-        """A command line; here short secrets are known too, by the names in front of them."""
+        """A command line without secrets; short secrets are found by the flags before them."""
         shown = []
         for position, argument in enumerate(arguments):
             if position > 0 and _names_next(arguments[position - 1]):
@@ -63,8 +63,8 @@ class Redactor:
 def without_secrets(settings: Any, secret: bool = False) -> Any:
     """A copy of JSON settings in which values under secret-sounding names, and users of URLs, are masked.
 
-    Unlike a `Redactor` it does not look for the values of environment variables: a path that happens to stand in one
-    must survive, or the run could not be repeated.
+    Unlike `Redactor` it does not search for values of environment variables: a path that happens to be one of them must
+    survive, or the run could not be repeated.
     """
     if isinstance(settings, Mapping):
         return {key: without_secrets(value, secret or _is_secret_name(key)) for key, value in settings.items()}

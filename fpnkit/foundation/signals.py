@@ -1,4 +1,4 @@
-"""The signals by which a process is asked to stop."""
+"""Signals that ask a process to stop."""
 
 import signal
 import threading
@@ -8,9 +8,9 @@ from typing import Any, Self
 
 
 class EarlyStop:
-    """A context in which SIGINT raises KeyboardInterrupt, also where an import makes another error of the first.
+    """A context in which SIGINT raises KeyboardInterrupt, even if an import turns it into another error.
 
-    What an import swallows `check` raises again. Where SIGINT is ignored, or in another thread, nothing is changed.
+    If an import swallows it, `check` raises it again. Nothing changes if SIGINT is ignored or in another thread.
     """
 
     def __init__(self) -> None:
@@ -42,9 +42,9 @@ class EarlyStop:
 
 
 class StopSignals(ABC):
-    """A context in which SIGINT, SIGTERM and SIGHUP come to `receive`.
+    """A context in which SIGINT, SIGTERM and SIGHUP call `receive`.
 
-    Handlers are installed even where SIGINT was ignored, as it is in a process that a script started with `&`.
+    Handlers are installed even if SIGINT was ignored, as in a process that a script started with `&`.
     """
 
     def __init__(self) -> None:
@@ -52,7 +52,7 @@ class StopSignals(ABC):
 
     def __enter__(self) -> Self:
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:  # `nohup` wants it ignored
+            if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:  # `nohup` ignores it on purpose
                 self.previous[number] = signal.signal(number, self.receive)
         return self
 
@@ -64,4 +64,4 @@ class StopSignals(ABC):
 
     @abstractmethod
     def receive(self, number: int, frame: FrameType | None) -> None:
-        """One has come."""
+        """Called when a signal arrives."""

@@ -16,14 +16,14 @@ class Rows:
 
 
 def align(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Lines of plain text, every column as wide as its longest cell."""
+    """Lines of plain text with aligned columns."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     gap = " " * _GAP
     return [gap.join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
 
 
 def print_rows(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Cells below a header, folded where a terminal is too narrow."""
+    """Print cells below a header, folded if the terminal is too narrow."""
     if not sys.stdout.isatty():
         print("\n".join(align([header, *rows])))
         return

@@ -1,4 +1,4 @@
-"""How numbers, times and names look in lists for people."""
+"""How numbers, times and names are written for people."""
 
 import math
 import os
@@ -52,7 +52,7 @@ def date(time: datetime | None) -> str:
 
 
 def printable(text: str | os.PathLike[str]) -> str:
-    """The text on one line, with nothing in it that a terminal would obey."""
+    """The text on one line, without control characters."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(text))
 
 
@@ -66,12 +66,12 @@ def width(text: str) -> int:
 
 
 def cut(text: str, columns: int) -> str:
-    """At most so wide, with an ellipsis where something is missing."""
+    """Cut the text to a width, with an ellipsis if something is missing."""
     return text if width(text) <= columns else f"{chunks(text, columns - 1)[0]}…"
 
 
 def chunks(text: str, columns: int) -> list[str]:
-    """Pieces that are at most so wide; the whole text in order."""
+    """Split the text into pieces of at most this width."""
     pieces = [""]
     for character in text:
         if pieces[-1] and width(pieces[-1] + character) > columns:

@@ -1,4 +1,4 @@
-"""Numbers in as few bytes as they need: seven bits a byte, lowest first, the top bit set where more follow."""
+"""Integers in as few bytes as needed: seven bits per byte, lowest first, the top bit set if more follow."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ _MOST_BYTES = 5
 
 
 def varints(*numbers: int) -> bytes:
-    """Numbers from 0 up."""
+    """Encode non-negative integers."""
     data = bytearray()
     for number in numbers:
         while number > 127:
@@ -19,13 +19,13 @@ def varints(*numbers: int) -> bytes:
 
 
 class ByteReader:
-    """Takes bytes apart from their front; every method raises `StreamError` where they do not suffice."""
+    """Reads bytes from the front; every method raises `StreamError` if there are too few."""
 
     def __init__(self, data: bytes) -> None:
         self._data, self._position = data, 0
 
     def number(self) -> int:
-        """A varint. There is one way to write a number, so that a file that is read and written again is the same."""
+        """A varint. Only the shortest form is accepted, so that reading and writing a file gives the same bytes."""
         value = 0
         for place in range(_MOST_BYTES):
             (byte,) = self.take(1)
@@ -37,7 +37,7 @@ class ByteReader:
         raise StreamError(f"stream: required a number of at most {_MOST_BYTES} bytes, found a longer one")
 
     def take(self, count: int) -> bytes:
-        """The next so many."""
+        """The next bytes."""
         part = self._data[self._position : self._position + count]
         if len(part) < count:
             raise StreamError(f"stream: required {count} more bytes, found {len(part)}; the file is cut off")
@@ -45,7 +45,7 @@ class ByteReader:
         return part
 
     def rest(self) -> bytes:
-        """All that is left."""
+        """All remaining bytes."""
         part = self._data[self._position :]
         self._position = len(self._data)
         return part

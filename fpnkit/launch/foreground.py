@@ -1,4 +1,4 @@
-"""Processes one after another, in front of the person who waits for them."""
+"""Run processes one after another in the foreground."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from fpnkit.foundation.signals import StopSignals
 class Foreground(StopSignals):
     """A context in which SIGINT, SIGTERM and SIGHUP go to the process that runs, once each; `asked` is the first.
 
-    The process has a session of its own: Ctrl-C in a terminal would else reach it a second time, and end it at once.
+    The process has its own session; otherwise Ctrl-C in a terminal would reach it twice and end it immediately.
     """
 
     def __init__(self) -> None:
@@ -39,7 +39,7 @@ class Foreground(StopSignals):
                 self._process = None
 
     def receive(self, number: int, frame: FrameType | None) -> None:
-        """Pass it on, now or once the process has started."""
+        """Forward the signal, now or once the process has started."""
         self.asked = self.asked or signal.Signals(number).name
         self._pending.append(number)
         if self._process is not None:

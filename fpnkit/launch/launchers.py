@@ -79,7 +79,7 @@ def load(file: Path) -> Launch:
 
 def look(launch: Launch, lines: int = 20) -> ProcessState:
     """What the command does, by its facts."""
-    running = launch.lives()  # before the rest: what it does at its very end is then not missed
+    running = launch.lives()  # checked first, so that what it does at its very end is not missed
     record = facts(launch)
     run = run_of(launch, record)
     if not running and not launch.here:
@@ -111,7 +111,7 @@ def _failure(launch: Launch, record: ProcessRecord) -> str | None:
 
 
 def _new_log(folder: Path) -> Path:
-    """A file that is nobody else's; closed to others, for raw output is not cleaned of secrets as a run's log is."""
+    """A new file, readable only by its owner, because raw output is not redacted like a run's log."""
     stamp = clock.stamp(clock.now())
     for number in itertools.count(1):
         path = folder / f"{stamp}_{number}.log"
@@ -141,9 +141,9 @@ def _status(run: Path) -> str:
 
 
 def _tidy(folder: Path) -> None:
-    """Remove what says nothing that the run directory does not say, and the oldest of what may.
+    """Remove records that add nothing to their run directory, and the oldest of the rest.
 
-    Not what began in the last minute: a name that is free again in its own second could be given twice.
+    Records from the last minute stay, because their name could otherwise be given twice.
     """
     young = clock.now() - timedelta(minutes=1)
     old = [item for item in find(folder.parent) if (clock.from_text(item.started) or young) < young]

@@ -24,8 +24,8 @@ from fpnkit.foundation.redact import Redactor
 from fpnkit.launch.protocol import TRAIN, How, Launch
 
 _SIGNALS = {"graceful": signal.SIGINT, "now": signal.SIGTERM, "kill": signal.SIGKILL}
-# What becomes the process: where SIGINT is ignored, as under a Jupyter that a script started with `&`, all that is
-# started ignores it too, and a stop would not be heard. A signal that is blocked is kept for later all the same.
+# Runs first in the new process: if SIGINT is ignored, as under a Jupyter that a script started with `&`, everything
+# started ignores it too, and a stop would go unnoticed. A blocked signal is kept for later all the same.
 _HEARING = [
     "import os, signal, sys",
     "signal.signal(signal.SIGINT, signal.SIG_DFL)",
@@ -71,7 +71,7 @@ class LocalLaunch(Launch):
             process.kill()
             raise
         finally:
-            # Waited for by a thread: else it would stay a zombie for as long as this process lives.
+            # Waited for by a thread; otherwise it would stay a zombie for as long as this process lives.
             threading.Thread(target=process.wait, name="fpnkit reaper", daemon=True).start()
 
     @property
@@ -85,7 +85,7 @@ class LocalLaunch(Launch):
         return self.host == host_name()
 
     def lives(self) -> bool:
-        """Whether this very process is there; False on another machine."""
+        """Whether this very process is alive; False on another machine."""
         return self.here and process_lives(self.pid, self.pid_created, self.pid_start)
 
     def end(self, how: How) -> str:

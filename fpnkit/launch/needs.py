@@ -1,4 +1,4 @@
-"""What the runs of a sweep will take, said before the first of them starts."""
+"""Disk and time that the runs of a sweep will need, known before the first one starts."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _OTHER_BYTES, _OTHER_BYTES_AN_EPOCH = 100_000, 2_000  # environment; diagnostics
 
 @dataclass(frozen=True)
 class Needs:
-    """Disk and time of all runs that are to be trained or resumed; None: not known."""
+    """Disk and time for all runs to be trained or resumed; None if unknown."""
 
     runs: int
     bytes: int | None
@@ -36,7 +36,7 @@ class Needs:
     def time_left(self) -> str:
         """One line."""
         if self.seconds is None:
-            return f"time: {_runs(self.runs)} to go; how long is known once one with these settings has finished"
+            return f"time: {_runs(self.runs)} to go; the duration is known once a run with these settings has finished"
         return f"time: about {text.duration(self.seconds)} for {_runs(self.runs)}"
 
     def require_disk(self, base_dir: Path) -> None:
@@ -51,7 +51,7 @@ class Needs:
 def needs(
     sweep: Sweep, todo: Sequence[SweepPoint], runs: Sequence[RunInfo], base_dir: Path, parameters: int | None
 ) -> Needs:
-    """Of the points `todo`, from finished runs with the same settings, else from the number of parameters."""
+    """The needs of the points `todo`, from finished runs with the same settings, else from the number of parameters."""
     done = similar(sweep, runs)
     sizes = [run.size_bytes for run in done if run.size_bytes]
     durations = [run.duration_seconds for run in done if run.duration_seconds]
@@ -71,7 +71,7 @@ def needs(
 
 
 def free_bytes(path: Path) -> int:
-    """Of the disk that holds the path, or will."""
+    """Free bytes on the disk that holds, or will hold, the path."""
     return shutil.disk_usage(next(part for part in (path, *path.parents) if part.exists())).free
 
 
@@ -87,7 +87,7 @@ def _written(point: SweepPoint) -> int:
 
 
 def _left(point: SweepPoint) -> float:
-    """Share of the training that is still to do."""
+    """Share of the training that is left."""
     if not point.resumable or point.run is None or not point.run.epoch or not point.run.epochs:
         return 1.0
     return max(1 - (point.run.epoch - 1) / point.run.epochs, 0.0)

@@ -12,7 +12,7 @@ _NOTHING_SAID = "it was ended before it wrote anything"
 
 
 def last_lines(path: Path, count: int) -> list[str]:
-    """At most so many; none if there is no such file. A progress bar that was drawn over itself is its last state."""
+    """The last lines; none if there is no such file. A redrawn progress bar is shown in its last state."""
     try:
         with open(path, "rb") as file:
             size = file.seek(0, os.SEEK_END)
@@ -48,7 +48,7 @@ def last_words(path: Path, reason: str | None = None) -> str:
 
 
 def last_traceback(path: Path) -> str | None:
-    """The last one in a log, up to the next record of the log; None where there is none."""
+    """The last traceback in a log, up to the next log record; None if there is none."""
     lines = last_lines(path, 1000)
     starts = [position for position, line in enumerate(lines) if line.startswith(_TRACEBACK)]
     if not starts:

@@ -1,4 +1,4 @@
-"""What a person asks to be trained, checked before anything is started, and the command line that does it."""
+"""A request to train, checked before anything starts, and its command line."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ class Request:
 
     @property
     def command(self) -> str:
-        """As it is typed into a terminal."""
+        """The command as typed into a terminal."""
         return shlex.join(["python", "-m", self.module, *self.arguments])
 
 
 def read_points(file: Path, overrides: Sequence[Override], lambdas: Sequence[str], seeds: Sequence[str]) -> Points:
-    """What a sweep is to train; no seeds: the config's. Raises ConfigError with all problems at once."""
+    """The runs a sweep is to train; without seeds, the config's. Raises ConfigError with all problems at once."""
     problems = [
         f"{each.origin}: a sweep sets {'.'.join(each.path)} itself, see --{flag}"
         for each in overrides
@@ -54,7 +54,7 @@ def read_points(file: Path, overrides: Sequence[Override], lambdas: Sequence[str
     of_seed = _varied("--seeds", _SEED, seeds, problems)
     config: Config | None = None
     for extra in (*of_lambda, *of_seed):
-        # Each value on its own, with a lambda that is certainly there: what is wrong with the rest is said once.
+        # Each value separately, always with a lambda, so that other problems are reported once.
         try:
             loaded = load_config(file, [*overrides, *(of_lambda[:1] if extra.path == _SEED else of_seed[:1]), extra])
             config = config or loaded
@@ -69,9 +69,11 @@ def read_points(file: Path, overrides: Sequence[Override], lambdas: Sequence[str
 def make_request(
     file: Path, lambdas: Sequence[str], flags: Mapping[str, str | None], settings: Sequence[str], base_dir: Path | None
 ) -> Request:
-    """One run, or a sweep where there are several lambdas; none: the config's. Raises ConfigError.
+    """A request for one run, or for a sweep if there are several lambdas; without lambdas, the config's.
 
-    `settings` are texts `key.path=value`; `base_dir` is None for the default of the config's task.
+    Raises ConfigError.
+
+    `settings` are `key.path=value` texts; `base_dir` None is the default of the config's task.
     """
     overrides = [*map(parse_override, settings), *flag_overrides(flags)]
     given = [part for flag, text in flags.items() if text is not None for part in (flag, text)]
@@ -95,7 +97,7 @@ def _varied(flag: str, key: tuple[str, ...], texts: Sequence[str], problems: lis
         one = override(flag, key, given)
         same = float(one.value) if isinstance(one.value, int | float) else given
         if same in found:
-            problems.append(f"{flag} {given}: stands twice, first as {found[same]}")
+            problems.append(f"{flag} {given}: appears twice, first as {found[same]}")
         found.setdefault(same, given)
         overrides.append(one)
     return overrides

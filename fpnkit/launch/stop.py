@@ -1,4 +1,4 @@
-"""Ending a training: as gently as it can be, or at once."""
+"""Stop a training, gracefully or immediately."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def stop(target: Launch | Path, how: How = "graceful") -> str:
 
 
 def asked(target: Launch | Path) -> bool:
-    """Whether `stop` has asked it to end since it was started or resumed, be it from another process."""
+    """Whether `stop` has asked it to end since it was started or resumed, possibly from another process."""
     if isinstance(target, Path):
         return (target / layout.STOP).exists()
     with contextlib.suppress(RunError):
@@ -68,13 +68,16 @@ def _end(target: Launch | Path, label: str, how: How, end: Callable[[How], str])
         return f"{label} was asked to stop before; it ends after its step"
     said = end(how)
     if how != "kill":
-        with contextlib.suppress(StorageError):  # to a full disk it listens all the same
+        with contextlib.suppress(StorageError):  # a full disk does not keep it from stopping
             _note(target)
     return said
 
 
 def _note(target: Launch | Path) -> None:
-    """Where `asked` finds it. After the signal: a trainer that sees the file first would name it as the reason."""
+    """Record the request for `asked`.
+
+    Done after the signal; otherwise the trainer might name the file as the reason.
+    """
     run = run_of(target) if isinstance(target, Launch) else target
     if run is not None:
         write_text(run / layout.STOP, "")

@@ -1,7 +1,7 @@
-"""A sweep: the same training for several lambdas and seeds, as a plan that knows which of its runs are there.
+"""A sweep: the same training for several lambdas and seeds, as a plan that knows which of its runs exist.
 
-`<base_dir>/sweeps/<id>.yaml` is the plan, `<base_dir>/sweeps/<id>/config.yaml` what its runs are trained from: a copy,
-so that a config file edited meanwhile changes nothing.
+`<base_dir>/sweeps/<id>.yaml` is the plan. Its runs are trained from the copy `<base_dir>/sweeps/<id>/config.yaml`, so
+editing the original config meanwhile changes nothing.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class Sweep:
 
 @dataclass(frozen=True)
 class SweepPoint:
-    """One run of a sweep, or its place."""
+    """One run of a sweep, or a gap for it."""
 
     lmbda: float
     seed: int
@@ -69,7 +69,10 @@ class SweepPoint:
 
     @property
     def resumable(self) -> bool:
-        """Whether the run can go on. One that diverged would diverge again: training is the same every time."""
+        """Whether the run can be resumed.
+
+        A run that diverged would diverge again, because training is deterministic.
+        """
         ended = self.run is not None and self.status in ("stopped", "killed", "stale", "crashed")
         return ended and not self.diverged and (self.run.path / layout.LAST).exists()  # type: ignore[union-attr]
 
@@ -80,9 +83,9 @@ class SweepPoint:
 
 
 def new_sweep(file: Path, config: Config, lambdas: Sequence[float], seeds: Sequence[int]) -> Sweep:
-    """The sweep that a config file, read with its overrides, begins; the same settings always have the same id.
+    """The sweep of a config file with its overrides; equal settings have equal ids.
 
-    Raises ConfigError for a detector's config, and for one with a secret, which no file may keep.
+    Raises ConfigError for a detector's config, and for one with a secret, which must not be written to a file.
     """
     if not isinstance(config, CodecConfig):
         raise ConfigError([f"{file}: task: required fpn_compression, found {config.task}: only codecs have a lambda"])
@@ -98,17 +101,17 @@ def new_sweep(file: Path, config: Config, lambdas: Sequence[float], seeds: Seque
 
 
 def sweep_path(base_dir: Path, sweep_id: str) -> Path:
-    """Where the plan of this id is."""
+    """Path of the plan with this id."""
     return base_dir / layout.SWEEPS / f"{sweep_id}.yaml"
 
 
 def config_path(base_dir: Path, sweep_id: str) -> Path:
-    """What the sweep's runs are trained from."""
+    """Path of the config that the sweep's runs are trained from."""
     return base_dir / layout.SWEEPS / sweep_id / CONFIG
 
 
 def extended(base_dir: Path, sweep: Sweep) -> Sweep:
-    """With the lambdas and seeds that the plan on disk has already; the settings are the new ones. Raises RunError."""
+    """The sweep with the lambdas and seeds of the plan on disk added; settings are the new ones. Raises RunError."""
     path = sweep_path(base_dir, sweep.id)
     if not path.exists():
         return sweep
@@ -122,7 +125,7 @@ def extended(base_dir: Path, sweep: Sweep) -> Sweep:
 
 
 def write_sweep(base_dir: Path, sweep: Sweep) -> None:
-    """The plan and the config of its runs. Raises StorageError or RunError."""
+    """Write the plan and the config of its runs. Raises StorageError or RunError."""
     path, config = sweep_path(base_dir, sweep.id), config_path(base_dir, sweep.id)
     try:
         config.parent.mkdir(parents=True, exist_ok=True)
@@ -138,7 +141,7 @@ def write_sweep(base_dir: Path, sweep: Sweep) -> None:
 
 
 def read_sweep(path: Path) -> Sweep:
-    """The plan. Raises RunError: missing, broken, written by a newer fpnkit."""
+    """Read the plan. Raises RunError if it is missing, broken or written by a newer fpnkit."""
     try:
         source = parse(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -165,12 +168,12 @@ def read_sweep(path: Path) -> Sweep:
 
 
 def sweep_ids(base_dir: Path) -> list[str]:
-    """Of all plans, in order; none where there is no directory."""
+    """Ids of all plans, in order; none if there is no directory."""
     return sorted(path.stem for path in (base_dir / layout.SWEEPS).glob("*.yaml"))
 
 
 def runs_of_sweep(base_dir: Path, sweep_id: str) -> tuple[list[Path], list[str]]:
-    """Its runs, and a line about each that it lacks. Raises RunError if there is no such plan."""
+    """The sweep's runs, and a line about each missing one. Raises RunError if there is no such plan."""
     state = sweep_state(base_dir, sweep_id)
     missing = [
         f"sweep {sweep_id}: lambda {text.rate(each.lmbda)}, seed {each.seed} is missing: no run of it was started"
@@ -188,9 +191,9 @@ def sweep_state(base_dir: Path, sweep_id: str) -> tuple[SweepPoint, ...]:
 
 
 def find_point(sweep: Sweep, runs: Sequence[RunInfo], lmbda: float, seed: int) -> SweepPoint:
-    """The run that stands for one point: finished before running before ended early, newest first.
+    """The run of one point: finished before running before ended early, newest first.
 
-    Made by the sweep, or finished or running with equal settings, whoever made it.
+    It was made by the sweep, or is finished or running with equal settings, whoever made it.
     """
     near = [run for run in runs if (run.lmbda, run.seed) == (lmbda, seed) and run.kind == "fpn_compression"]
     wanted = learned(plain(sweep.config(lmbda, seed)))
@@ -203,7 +206,7 @@ def find_point(sweep: Sweep, runs: Sequence[RunInfo], lmbda: float, seed: int) -
 
 
 def similar(sweep: Sweep, runs: Sequence[RunInfo]) -> list[RunInfo]:
-    """Finished runs that differ in nothing but lambda, seed and what is written."""
+    """Finished runs that differ only in lambda, seed and output settings."""
     wanted = shared(sweep.settings)
     training = sweep.settings["training"]
     told = tuple(training[key] for key in ("lr", "batch_size", "epochs"))  # to open few files

@@ -1,4 +1,4 @@
-"""The metrics of a run as they grow: what is new since the last look, and how fast it goes."""
+"""The metrics of a run as they grow, and its speed."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _RECENT = 50  # lines by which the speed is measured
 
 
 class MetricsTail:
-    """metrics.jsonl, read from where the last look ended. Of a long training every second line goes, then again."""
+    """metrics.jsonl, read incrementally. A long training is thinned: every second line is dropped, repeatedly."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -29,7 +29,7 @@ class MetricsTail:
         self.recent: list[MetricsLine] = []  # the last of all, none left out
 
     def read(self) -> bool:
-        """Take in what is new; → whether there was anything. A missing file has nothing."""
+        """Read new lines; return whether there were any. A missing file has none."""
         found = False
         try:
             with open(self.path, "rb") as file:
@@ -51,7 +51,7 @@ class MetricsTail:
         return found
 
     def lines(self, split: Split) -> list[MetricsLine]:
-        """In order of steps; the newest is always there."""
+        """Lines in order of steps, always with the newest."""
         kept = dict(self._kept[split])
         for line in self.recent:
             if line.split == split:
@@ -73,7 +73,7 @@ class MetricsTail:
 
 @dataclass(frozen=True)
 class Pace:
-    """How far a training is and how fast; None: not known yet."""
+    """Progress and speed of a training; None if not known yet."""
 
     step: int
     share: float | None  # of all steps
@@ -82,7 +82,7 @@ class Pace:
 
 
 def pace(tail: MetricsTail, record: RunRecord) -> Pace:
-    """By the last lines; the number of steps in all is known once an epoch has been validated."""
+    """Estimated from the last lines; the total number of steps is known once an epoch has been validated."""
     val = tail.lines("val")[-1:]
     steps = record.epochs * val[0].step / val[0].epoch if val and val[0].epoch and record.epochs else None
     speed = _speed(tail.recent)
@@ -93,7 +93,7 @@ def pace(tail: MetricsTail, record: RunRecord) -> Pace:
 
 
 def _speed(recent: list[MetricsLine]) -> float | None:
-    """Steps a second of training, validation included."""
+    """Steps per second, validation included."""
     timed = [(line.step, line.seconds) for line in recent if line.seconds is not None]
     if len(timed) < 2 or timed[-1][1] <= timed[0][1]:
         return None

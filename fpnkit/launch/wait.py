@@ -1,4 +1,4 @@
-"""Waiting for a training in a script or a cell."""
+"""Wait for a training in a script or a cell."""
 
 from __future__ import annotations
 
@@ -17,7 +17,10 @@ _LOOK_SECONDS = 0.2
 
 
 def until_trains(launched: Launch, seconds: float = 600.0) -> Path:
-    """Its run directory, once it has learned something. Raises RunError: it ended before, or takes longer."""
+    """Wait until it has written metrics, and return its run directory.
+
+    Raises RunError if it ends before that or takes longer.
+    """
     seen = _wait(launched.file, lambda seen: _trains(launched, seen) or not seen.running, seconds, "to train")
     if seen.run is None or not _trains(launched, seen):
         raise RunError(f"{seen.name}: ended before it trained: {seen.failure or seen.reason or seen.status}")
@@ -25,7 +28,7 @@ def until_trains(launched: Launch, seconds: float = 600.0) -> Path:
 
 
 def _trains(launched: Launch, seen: TrainingState) -> bool:
-    """Whether there are numbers from after its start: in a run that it resumed, older ones stand before."""
+    """Whether there are metrics from after its start; a resumed run also has older ones."""
     if seen.run is None:
         return False
     tail = MetricsTail(seen.run / layout.METRICS)
@@ -36,7 +39,10 @@ def _trains(launched: Launch, seen: TrainingState) -> bool:
 
 
 def until_ended(target: Launch | Path, seconds: float = 600.0) -> TrainingState:
-    """How it ended. Raises RunError: it takes longer, or it is neither a run directory nor what was launched."""
+    """Wait for the end and return the final state.
+
+    Raises RunError if it takes longer, or if the path is neither a run directory nor a launch.
+    """
     path = target.file if isinstance(target, Launch) else target
     return _wait(path, lambda seen: not seen.running, seconds, "to end")
 

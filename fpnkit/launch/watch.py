@@ -30,7 +30,7 @@ _GONE = "its run directory is gone"
 
 @dataclass(frozen=True)
 class TrainingState:
-    """A training at one moment."""
+    """The state of a training at one moment."""
 
     name: str
     status: str  # a run's; without one `starting`, `stopped` or `failed`; a sweep's process is `running` or `ended`
@@ -47,14 +47,14 @@ class TrainingState:
 
 @dataclass(frozen=True)
 class Choice:
-    """Something that runs, for a list to choose from."""
+    """A running training, for a list to choose from."""
 
     path: Path  # for `see`
     label: str
 
 
 def see(path: Path) -> TrainingState:
-    """Look at a run directory or at what was launched. Raises RunError: neither is there any more."""
+    """Look at a run directory or a launch. Raises RunError if neither exists any more."""
     if path.parent.name != FOLDER:
         return _see_run(path)
     launched = load(path)
@@ -62,7 +62,10 @@ def see(path: Path) -> TrainingState:
 
 
 def running(base_dir: Path, runs: Sequence[RunInfo] | None = None) -> list[Choice]:
-    """All that runs in a base directory or is about to, newest first; `runs` are its runs, where they are known."""
+    """Everything that is running or starting in a base directory, newest first;
+
+    `runs` are its runs, if already known.
+    """
     sweeps, starting = [], []
     for launched in find(base_dir):
         if not launched.lives():
@@ -81,7 +84,7 @@ def running(base_dir: Path, runs: Sequence[RunInfo] | None = None) -> list[Choic
 
 
 def twins(request: Request) -> list[Choice]:
-    """What runs already and would learn the same."""
+    """Running trainings that would learn the same."""
     wanted = learned(plain(request.config))
     arguments = ("-m", request.module, *request.arguments)
     found = []
@@ -95,7 +98,7 @@ def twins(request: Request) -> list[Choice]:
 
 
 def _equal(found: Mapping[str, object], wanted: Mapping[str, object], lambdas: tuple[float, ...]) -> bool:
-    """Of a sweep any lambda will do."""
+    """For a sweep, any of its lambdas counts."""
     if not lambdas:
         return found == wanted
     return found.get("loss.lambda") in lambdas and {**found, "loss.lambda": 0} == {**wanted, "loss.lambda": 0}
@@ -142,7 +145,7 @@ def _stopped_early(launched: Launch, seen: ProcessState) -> bool:
 
 
 def _early(launched: Launch) -> TrainingState:
-    """Without the traceback, which tells no more than where it was."""
+    """Without the traceback, which would only show where it was."""
     return TrainingState(launched.label, "stopped", False, _BEFORE_IT_BEGAN, log=launched.log, asked=True)
 
 
@@ -182,7 +185,7 @@ def _see_sweep(launched: Launch) -> TrainingState:
 
 
 def _waiting(state: tuple[SweepPoint, ...], launched: Launch) -> tuple[SweepPoint, ...]:
-    """What is missing and will come: another command asked for the other lambdas of the plan."""
+    """Mark missing points that this command will still train; other lambdas of the plan belong to another command."""
     wanted = set()
     for part in launched.argv[launched.argv.index("--lambdas") + 1 :] if "--lambdas" in launched.argv else ():
         try:

@@ -1,7 +1,8 @@
 """Bjontegaard deltas: how many bits a codec saves at equal accuracy (Bjontegaard 2001, VCEG-M33).
 
-The library integrates whatever it is given: a curve that saturates at 0.366 and then 0.365 made its cubic method
-report -99.999 %. Here both curves are reduced to their increasing frontier first, and what cannot be compared is said.
+The library integrates whatever it is given: a curve that saturates at 0.366 and then 0.365 made its cubic method report
+-99.999 %. Here both curves are first reduced to their increasing frontier, and curves that cannot be compared are
+refused with a reason.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import numpy as np
 from fpnkit.metrics.frontier import Frontier, Numbers, Row, frontier
 
 MIN_POINTS = 4
-MIN_OVERLAP = 0.1  # of the shorter curve's range; below, a few points at an end decide
+MIN_OVERLAP = 0.1  # of the shorter curve's range; below that, a few points at one end decide
 
 Method = Literal["pchip"]
 METHOD: Method = "pchip"
@@ -23,7 +24,7 @@ METHOD: Method = "pchip"
 
 @dataclass(frozen=True)
 class Series:
-    """One curve: rates and values of its points, and what to call each of them."""
+    """One curve: rates, values and labels of its points."""
 
     name: str
     labels: Sequence[str]
@@ -33,14 +34,14 @@ class Series:
 
 @dataclass(frozen=True)
 class BdResult:
-    """`test` against `anchor`; a delta that cannot be had is None, and `reason` says why."""
+    """`test` compared with `anchor`; a delta that cannot be computed is None, and `reason` says why."""
 
     anchor: str
     test: str
     bd_rate_percent: float | None  # mean difference of rate at equal value; negative: `test` needs fewer bits
     bd_metric: float | None  # mean difference of value at equal rate; None also where the rates do not overlap
     overlap: tuple[float, float] | None  # of the values, over which the rates are compared
-    dropped: tuple[str, ...]  # points that are not on the increasing frontier, `curve: point`
+    dropped: tuple[str, ...]  # points not on the increasing frontier, as `curve: point`
     reason: str | None
     method: Method = METHOD
     bd_rate_interval: tuple[float, float] | None = None  # 95 %, in percent
@@ -49,7 +50,7 @@ class BdResult:
 
 
 def bd(anchor: Series, test: Series, min_points: int = MIN_POINTS) -> BdResult:
-    """Compare two curves where both have values, piecewise cubic and monotone in log rate."""
+    """Compare two curves over their common range, piecewise cubic and monotone in log rate."""
     fronts = [frontier(series.rates, series.values) for series in (anchor, test)]
     dropped = tuple(
         f"{series.name}: {series.labels[index]}"
@@ -75,7 +76,7 @@ def refused(anchor: str, test: str, reason: str) -> BdResult:
 
 
 def _overlap(first: Numbers, second: Numbers) -> tuple[float, float] | None:
-    """What the ranges of two increasing rows share; None where that is next to nothing."""
+    """The common range of two increasing rows; None if it is too small."""
     low, high = max(first[0], second[0]), min(first[-1], second[-1])
     shorter = min(first[-1] - first[0], second[-1] - second[0])
     return (float(low), float(high)) if high > low and high - low >= MIN_OVERLAP * shorter else None

@@ -1,6 +1,6 @@
-"""Bootstrap over images (Efron 1979): how far a metric would move on another draw of the same size.
+"""Bootstrap over images (Efron 1979): how much a metric would vary over other samples of the same size.
 
-The draws depend on the number of images alone, so that all codecs on one set are compared on the same draws.
+The draws depend only on the number of images, so all codecs on one set are compared on the same draws.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ def resamples(images: int, count: int = COUNT, seed: int = SEED) -> NDArray[np.i
 
 
 def interval(values: NDArray[np.float64], estimate: float | None = None) -> tuple[float, float] | None:
-    """The 95 % in the middle of resampled values, NaN left out; None where none is left.
+    """The central 95 % of resampled values without NaN; None if none is left.
 
-    Given the estimate from the set itself, the values are shifted so that their mean lies on it: a resample holds
-    about 63 % of the images, each of them more than once, and AP is higher on fewer images. On sets of 206 drawn from
-    549 COCO images the shifted interval of mAP held the true value 92 times in 100, the plain one 84 times.
+    Given the estimate from the set itself, the values are shifted so that their mean lies on it: a resample holds about
+    63 % of the images, each of them more than once, and AP is higher on fewer images. On sets of 206 drawn from 549
+    COCO images the shifted interval of mAP held the true value 92 times in 100, the plain one 84 times.
     """
     known = values[np.isfinite(values)]
     if not len(known):

@@ -1,4 +1,4 @@
-"""Labelled objects and detections in COCO's JSON, and back without loss."""
+"""Convert labelled objects and detections to COCO's JSON and back without loss."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from fpnkit.detectors.base import Detections
 
 @dataclass(frozen=True)
 class GroundTruth:
-    """What is in one image; a `Sample` without its pixels, so that a whole set fits into memory."""
+    """The labels of one image: a `Sample` without its pixels, so that a whole set fits into memory."""
 
     image_id: int
     boxes: Tensor  # (n, 4) left, top, right, bottom in pixels

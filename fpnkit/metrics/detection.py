@@ -22,8 +22,7 @@ SELF_MAP_SCORE = 0.3  # detections on uncompressed features that count as object
 def average_precision(truth: Sequence[GroundTruth], detections: Sequence[Detections]) -> DetectionScores:
     """Score the detections of each image against its truth, at most 100 of a category; both in the same order.
 
-    Categories are those of the truth: what is detected of another one counts nothing, as COCO has it. Raises
-    `DataError` where an image stands twice.
+    Only categories of the truth count, as in COCO. Raises `DataError` if an image occurs twice.
     """
     return average_precision_of(match(truth, detections))
 

@@ -1,4 +1,4 @@
-"""How far a decoded pyramid is from the original, per level."""
+"""The error of a decoded pyramid, per level."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The increasing part of a rate-accuracy curve: the only part that can be read in both directions."""
+"""The increasing part of a rate-accuracy curve, which is the only part that can be inverted."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ class Frontier:
     dropped: tuple[int, ...]
 
     def rate_at(self, value: float) -> float | None:
-        """The rate at which the curve reaches a value, linear in log rate between points; None outside of them."""
+        """The rate at which the curve reaches a value, linear in log rate between points; None outside their range."""
         if not len(self.rates) or not self.values[0] <= value <= self.values[-1]:
             return None
         return float(np.exp(np.interp(value, self.values, np.log(self.rates))))
 
 
 def frontier(rates: Row, values: Row) -> Frontier:
-    """Of points in any order; a point without a finite rate above 0 and a finite value is dropped."""
+    """The frontier of points in any order; points without a finite positive rate and a finite value are dropped."""
     x, y = np.asarray(rates, np.float64), np.asarray(values, np.float64)
     usable = np.flatnonzero(np.isfinite(x) & np.isfinite(y) & (x > 0))
     log_rate, value = np.round(np.log(x[usable]), _DIGITS), np.round(y[usable], _DIGITS)
@@ -46,7 +46,7 @@ def frontier(rates: Row, values: Row) -> Frontier:
 
 
 def dominated_by(index: int, rates: Row, values: Row) -> int | None:
-    """The best point that is at least as good in both rate and value and better in one; None: on the frontier."""
+    """The best point that dominates this one; None if it is on the frontier."""
     better = [
         other
         for other, (rate, value) in enumerate(zip(rates, values, strict=True))

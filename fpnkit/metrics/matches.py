@@ -1,7 +1,7 @@
-"""Detections after matching, and COCO's average precision from them, also over resampled images.
+"""Matched detections, and COCO's average precision from them, also over resampled images.
 
-Matching does not depend on which other images are in the set, so it is done once; what is left for a resample is
-counting. An image that a resample holds twice counts as two images.
+Matching does not depend on the other images of a set, so it is done once, and a resample only counts. An image drawn
+twice counts as two images.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from fpnkit.foundation.files import write_bytes
 IOU_THRESHOLDS = np.linspace(0.5, 0.95, 10)
 _RECALLS = np.linspace(0, 1, 101)
 _LARGEST = 4_000_000  # numbers in an array while resampling
-_EPSILON = np.spacing(1)  # as COCO keeps from dividing by zero
+_EPSILON = np.spacing(1)  # COCO's guard against dividing by zero
 
 Numbers = NDArray[np.float64]
 Weights = NDArray[np.integer[Any]]
@@ -30,7 +30,7 @@ Weights = NDArray[np.integer[Any]]
 
 @dataclass(frozen=True)
 class DetectionScores:
-    """Averages over categories, in [0, 1]; None where no object is labelled, so that nothing can be scored."""
+    """Averages over categories, in [0, 1]; None if no object is labelled."""
 
     map: float | None  # AP@[.50:.95]
     map50: float | None  # AP@.50
@@ -40,7 +40,7 @@ class DetectionScores:
 class Matches:
     """Detections of a set of images matched to its objects; detections of categories without truth are left out.
 
-    Where scores are equal the order of the detections decides.
+    Equal scores are ordered as the detections are.
     """
 
     image: NDArray[np.int32]  # (detections,) index into the set
@@ -80,7 +80,7 @@ def average_precision_of(matches: Matches, weights: Weights | None = None) -> De
 def average_precisions(matches: Matches, weights: Weights) -> tuple[Numbers, Numbers]:
     """As `average_precision_of` for many resamples at once: weights (resamples, images) → map, map50 (resamples,).
 
-    NaN where a resample holds no labelled object.
+    NaN if a resample has no labelled object.
     """
     counts = weights.astype(np.int32)
     objects = counts @ matches.objects  # (resamples, categories)

@@ -1,4 +1,4 @@
-"""Which detection finds which object: COCO's greedy matching (Lin et al. 2014, arXiv:1405.0312)."""
+"""Match detections to objects with COCO's greedy matching (Lin et al. 2014, arXiv:1405.0312)."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Flags = NDArray[np.bool_]
 def match(truth: Sequence[GroundTruth], detections: Sequence[Detections]) -> Matches:
     """Match each image's detections, best score first, to its objects; both in the same order.
 
-    Raises `DataError` where an image stands twice.
+    Raises `DataError` if an image occurs twice.
     """
     _require_unique_ids(truth)
     categories = sorted({int(label) for image in truth for label in image.labels})
@@ -76,7 +76,8 @@ def _image(index: int, labelled: GroundTruth, found: Detections, column: dict[in
 def greedy(overlaps: NDArray[np.float64], crowd: Flags) -> tuple[Flags, Flags]:
     """(detections, objects) IoU, best score first → matched to an object, lies in a crowd; (10, detections) each.
 
-    A detection takes the free object that it overlaps most, the last of equals; a crowd takes what finds no object.
+    A detection takes the free object that it overlaps most, the last of equals; detections without an object may match
+    a crowd.
     """
     levels = np.arange(len(IOU_THRESHOLDS))
     matched = np.zeros((len(levels), len(overlaps)), np.bool_)

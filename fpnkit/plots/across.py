@@ -31,7 +31,7 @@ def plot_bits_by_lambda(rates: pd.DataFrame) -> Figure:
 
 
 def plot_stacked_bits(rates: pd.DataFrame, *, share: bool = False, ax: Axes | None = None) -> Axes:
-    """Payload of the levels on top of each other, one column a codec, by lambda; `share`: each column up to 100 %."""
+    """Stacked payload of the levels, one column per codec, by lambda; `share`: each column sums to 100 %."""
     ax = ax or new_axes()
     runs = list(dict.fromkeys(rates["run"]))
     whole = rates.groupby("run")["bpp"].sum().reindex(runs).to_numpy() if share else np.ones(len(runs))
@@ -61,7 +61,7 @@ def plot_stacked_bits(rates: pd.DataFrame, *, share: bool = False, ax: Axes | No
     "snr_per_level",
     "Along the curve",
     "What each level gains.",
-    "The steeper a curve, the more its level gains from more bits; a flat one has enough, or is starved.",
+    "The steeper a curve, the more its level gains from more bits; a flat one has enough bits, or is starved.",
 )
 def plot_snr_by_rate(rates: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     """SNR of each level over the rate of all."""
@@ -83,7 +83,7 @@ def plot_dead_by_rate(rates: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
 
 
 def plot_by_rate(rates: pd.DataFrame, column: str, label: str, *, ax: Axes | None = None) -> Axes:
-    """A number of each level over the rate of all; colours are levels, markers and dashes codecs."""
+    """A value of each level over the total rate; colours are levels, markers and dashes are codecs."""
     ax = ax or new_axes()
     for codec, rows in rates.groupby("codec", sort=False):
         look = codec_look(str(codec))
@@ -131,7 +131,7 @@ def plot_lost_by_rate(losses: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
 @figure(
     "task",
     "Along the curve",
-    "What it does to the task.",
+    "What it does to detection.",
     "Accuracy on these images; few images make it noisy, so a difference of a point or two may be chance.",
 )
 def plot_task_by_rate(task: pd.DataFrame, *, ax: Axes | None = None) -> Axes:

@@ -19,7 +19,7 @@ _LEAST = 1e-3  # bits per symbol that are told apart
     "bits_per_level",
     "Bits",
     "Where the bits go.",
-    "Bars are real payloads, diamonds what the entropy model promised; percentages are shares of all payload.",
+    "Bars are real payloads, diamonds are the entropy model's estimates; percentages are shares of all payload.",
 )
 def plot_bits_per_level(image_bits: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     """Payload of each level in bpp and as a share of all; the diamonds are what the entropy model estimates."""
@@ -52,7 +52,7 @@ def plot_bits_per_level(image_bits: pd.DataFrame, *, ax: Axes | None = None) -> 
 @figure(
     "bits_per_channel",
     "Bits",
-    "Which latent channels cost.",
+    "Which latent channels cost bits.",
     "A curve that drops to the floor has channels that carry nothing; the codec could be narrower there.",
 )
 def plot_bits_per_channel(latent_channels: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
@@ -108,7 +108,7 @@ def plot_density_gap(latent_channels: pd.DataFrame, *, ax: Axes | None = None) -
 @figure(
     "latent_histogram",
     "Bits",
-    "What is coded, and what was expected.",
+    "Coded symbols and their expected frequencies.",
     "Bars above the line are symbols that the learned density did not expect, each of which costs extra bits.",
 )
 def plot_latent_histograms(latent_histogram: pd.DataFrame) -> Figure:
@@ -124,7 +124,9 @@ def plot_latent_histograms(latent_histogram: pd.DataFrame) -> Figure:
 def plot_latent_histogram(
     latent_histogram: pd.DataFrame, level: str, *, ax: Axes | None = None, legend: bool = True
 ) -> Axes:
-    """Symbols that occur, over all latent channels of a level, beside what the learned densities expect."""
+    """Frequencies of symbols over all latent channels of a level, and the probabilities the learned densities give
+    them.
+    """
     ax = ax or new_axes()
     rows = latent_histogram[latent_histogram["level"] == level]
     if len(rows) < 2:
@@ -148,7 +150,7 @@ def plot_latent_histogram(
     "so that small ones lie a few bytes above 0.",
 )
 def plot_rate_gap(image_bits: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
-    """Payload less estimate of each image and level; beyond the dashed lines, 1 % + 8 bytes, a stream is suspicious."""
+    """Payload minus estimate of each image and level; outside the dashed lines (1 % + 8 bytes) it is suspicious."""
     ax = ax or new_axes()
     for level, rows in by_level(image_bits):
         payload, estimate = rows["payload_bits"] / 8, rows["estimated_bits"] / 8
@@ -174,7 +176,7 @@ def plot_rate_gap(image_bits: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
 @figure(
     "snr",
     "Losses",
-    "What is left of each level.",
+    "What remains of each level.",
     "Diamonds are whole levels, boxes their channels: a channel at 0 dB is replaced by its mean.",
 )
 def plot_snr_per_level(channel_loss: pd.DataFrame, level_loss: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
@@ -195,8 +197,8 @@ EPOCH_COLUMNS = {"bpp": ("estimated rate", "bpp"), "snr_db": ("SNR", "dB")}
 @figure(
     "epochs",
     "Bits",
-    "How it came about.",
-    "Rate and SNR of each level in validation: where curves cross, training moved bits from level to level.",
+    "How training distributed the bits.",
+    "Rate and SNR of each level in validation: where curves cross, training moved bits between levels.",
 )
 def plot_rate_and_snr(epochs: pd.DataFrame) -> Figure:
     """`plot_epochs` of both columns."""

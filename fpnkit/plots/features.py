@@ -39,7 +39,7 @@ def plot_channel_statistics(channels: pd.DataFrame) -> Figure:
 
 
 def plot_channel_statistic(channels: pd.DataFrame, column: str, *, ax: Axes | None = None) -> Axes:
-    """One box a level over its channels: quartiles, whiskers to 1.5 times their distance, the rest as dots."""
+    """One box per level over its channels: quartiles, whiskers to 1.5 times their distance, the rest as dots."""
     ax = ax or new_axes()
     ink = ink_colour()
     for place, level in enumerate(levels_of(channels)):
@@ -75,7 +75,7 @@ def plot_channel_statistic(channels: pd.DataFrame, column: str, *, ax: Axes | No
     "The further a curve bulges above the dashed line, the fewer channels hold the energy.",
 )
 def plot_energy(channels: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
-    """Share of a level's energy in its strongest channels; on the dashed line all would be equally strong."""
+    """Share of a level's energy in its strongest channels; on the dashed line all channels are equally strong."""
     ax = ax or new_axes()
     for level, rows in by_level(channels):
         shares = rows["energy_share"].sort_values(ascending=False).to_numpy()
@@ -127,7 +127,7 @@ def plot_histograms(histogram: pd.DataFrame, fits: pd.DataFrame) -> Figure:
 
 
 def plot_histogram(histogram: pd.DataFrame, fits: pd.DataFrame, level: str, *, ax: Axes | None = None) -> Axes:
-    """A level's standardised values beside the best Gaussian and Laplacian; logarithmic, so that tails show."""
+    """A level's standardised values with the best Gaussian and Laplacian, on a log scale that shows the tails."""
     ax = ax or new_axes()
     rows = histogram[histogram["level"] == level]
     fit = fits[fits["level"] == level].iloc[0]
@@ -149,7 +149,7 @@ def plot_histogram(histogram: pd.DataFrame, fits: pd.DataFrame, level: str, *, a
     "channel_correlation",
     "Features",
     "Which channels go together.",
-    "Strong colours off the diagonal are channels that tell the same (or the opposite) twice.",
+    "Strong colours off the diagonal are channels with redundant (or opposite) content.",
 )
 def plot_correlations(correlations: pd.DataFrame) -> Figure:
     """`plot_correlation` of each level."""
@@ -187,7 +187,7 @@ _RELATIONS = {
 @figure(
     "level_relations",
     "Features",
-    "What levels know of each other.",
+    "How levels relate.",
     "Left: do two levels respond in the same places; right: which part of the target's variance a linear "
     "function of the source explains on other images, which a codec that joins levels could save.",
 )
@@ -200,7 +200,7 @@ def plot_all_level_relations(relations: pd.DataFrame) -> Figure:
 
 
 def plot_level_relations(relations: pd.DataFrame, column: str, *, ax: Axes | None = None) -> Axes:
-    """A square a pair of levels: how well the source (row) tells the target (column)."""
+    """A square per pair of levels: how well the source (row) predicts the target (column)."""
     ax = ax or new_axes(aspect=1)
     names = [str(name) for name in relations["source"].unique()]
     matrix = relations[column].to_numpy(float).reshape(len(names), len(names))
@@ -224,7 +224,7 @@ def plot_level_relations(relations: pd.DataFrame, column: str, *, ax: Axes | Non
     "The faster a curve falls, the better fewer and coarser latents serve the level; a flat one is like noise.",
 )
 def plot_spectrum(spectrum: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
-    """Power over spatial frequency; noise would be flat, smooth features fall."""
+    """Power over spatial frequency; noise is flat, smooth features fall off."""
     ax = ax or new_axes()
     for level, frequencies in by_level(spectrum):
         rows = frequencies[frequencies["power"] > 0]
@@ -239,7 +239,7 @@ def plot_spectrum(spectrum: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     "snr_by_frequency",
     "Losses",
     "Which detail is lost.",
-    "Where a curve meets the dashed line, nothing of that spatial frequency arrives.",
+    "Where a curve meets the dashed line, nothing of that spatial frequency is left.",
 )
 def plot_snr_by_frequency(spectra: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     """SNR of each frequency, `power` over `power_error`; at 0 dB, dashed, nothing of it is left."""

@@ -17,7 +17,7 @@ from fpnkit.plots.maps import Photo
 from fpnkit.plots.panels import figure_of, levels_of, new_panels
 from fpnkit.plots.style import PAGE_INCHES
 
-_WIDTH_INCHES, _HEIGHT_INCHES = 9.0, 4.5  # that a page in a browser has room for: of a figure, of one of its panels
+_WIDTH_INCHES, _HEIGHT_INCHES = 9.0, 4.5  # widths that fit a browser page: of a figure, of one of its panels
 _TITLE_INCHES = 0.9  # title, colour bar and its label
 _VALUES, _DIFFERENCE = "viridis", "RdBu_r"
 _WITHIN = (0.002, 0.998)  # quantiles: a single outlier must not take all the colours
@@ -27,7 +27,7 @@ _WITHIN = (0.002, 0.998)  # quantiles: a single outlier must not take all the co
     "boxes_{photo.number}",
     "Single images",
     "Image {photo.image}: detections.",
-    "Left in uncompressed, right in decoded features; orange and dashed is what the other side lacks.",
+    "Left: uncompressed features, right: decoded features; orange dashed boxes have no counterpart on the other side.",
     wide=True,
 )
 def plot_detections(photo: Photo, boxes: pd.DataFrame) -> Figure:
@@ -49,7 +49,7 @@ def plot_detections(photo: Photo, boxes: pd.DataFrame) -> Figure:
     wide=True,
 )
 def plot_bits_maps(photo: Photo, bits: pd.DataFrame) -> Figure:
-    """Where the bits of all levels together, and of each, went; `bits` as `analysis.statistics.maps.bits_map`."""
+    """Where the bits went, for all levels together and for each; `bits` as `analysis.statistics.maps.bits_map`."""
     names = levels_of(bits)
     columns = len(names) + 1 if len(names) < 4 else 3
     axes = new_panels(len(names) + 1, columns, photo.size[0] / photo.size[1], PAGE_INCHES, 0.75)
@@ -71,7 +71,7 @@ def plot_bits_maps(photo: Photo, bits: pd.DataFrame) -> Figure:
     "energy_map_{photo.number}",
     "Single images",
     "Image {photo.image}: features before and after.",
-    "Mean square over channels, each level on one scale: what is bright in the column of errors is lost.",
+    "Mean square over channels, each level on one scale: bright areas in the error column are lost.",
     wide=True,
 )
 def plot_energy_maps(photo: Photo, energy: pd.DataFrame) -> Figure:
@@ -112,7 +112,8 @@ def plot_mosaics(mosaic: pd.DataFrame, level: str, image: int) -> Figure:
 def plot_channel(size: tuple[int, int], cells: pd.DataFrame, name: str) -> Figure:
     """`cells` as `analysis.statistics.maps.channel_map` has them, cut to the image of `size` (height, width).
 
-    Before and after share one scale, which spans nearly all values before; the difference has as wide a one about 0.
+    Both panels share one scale that spans nearly all original values; the difference has a scale of the same width
+    around 0.
     """
     axes = _panels(3, size)
     low, high = limits_of(cells)
@@ -134,14 +135,14 @@ def plot_channel(size: tuple[int, int], cells: pd.DataFrame, name: str) -> Figur
 
 
 def limits_of(cells: pd.DataFrame) -> tuple[float, float]:
-    """Of the colours; apart even where all cells are alike."""
+    """Colour limits, distinct even if all cells are equal."""
     low, high = np.quantile(cells["original"].to_numpy(float), _WITHIN).tolist()
     apart = max(high - low, 1e-6 * max(abs(low), abs(high)), 1e-12)
     return low, low + apart
 
 
 def plot_level_bits(photo: Photo, bits: pd.DataFrame) -> Figure:
-    """The image beside itself under the bits of one level at each position of its latents."""
+    """The image, and next to it the image under a heat map of one level's bits."""
     axes = _panels(2, photo.size)
     maps.plot_photo(photo, ax=axes[0]).set_title("image")
     heat = maps.plot_map(photo, maps.cell_values(bits, "bits"), maps.extent_of(bits), ax=axes[1])

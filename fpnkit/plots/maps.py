@@ -36,7 +36,7 @@ def cell_values(table: pd.DataFrame, column: str) -> NDArray[np.float64]:
 
 
 def bits_per_pixel(table: pd.DataFrame) -> NDArray[np.float64]:
-    """A level's bits over the pixels of the original image under each cell, so that levels compare."""
+    """A level's bits per pixel of the original image under each cell, so that levels can be compared."""
     area = (table["right"] - table["left"]) * (table["bottom"] - table["top"])
     return cell_values(table.assign(density=table["bits"] / area), "density")
 
@@ -165,7 +165,7 @@ def plot_boxes(photo: Photo, boxes: pd.DataFrame, other: pd.DataFrame, *, ax: Ax
 
 
 def without_counterpart(boxes: pd.DataFrame, other: pd.DataFrame) -> NDArray[np.bool_]:
-    """For each box whether no other one of its class overlaps it by half (intersection over union)."""
+    """For each box, whether no box of its class in the other set overlaps it by half (intersection over union)."""
     own, others = (table[["left", "top", "right", "bottom"]].to_numpy(float) for table in (boxes, other))
     shared = np.minimum(own[:, None, 2:], others[:, 2:]) - np.maximum(own[:, None, :2], others[:, :2])
     area = shared.clip(min=0).prod(2)

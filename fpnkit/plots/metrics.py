@@ -9,9 +9,9 @@ from matplotlib.axes import Axes
 
 from fpnkit.plots.style import new_axes
 
-# Okabe and Ito's, without black, which a dark figure swallows.
+# Okabe and Ito's without black, which is invisible in a dark figure.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-_MARKERS = ("o", "s", "^", "D", "v", "P", "X")  # seven, so that a colour comes back with another marker
+_MARKERS = ("o", "s", "^", "D", "v", "P", "X")  # seven, so that a repeated colour gets another marker
 _MOST_MARKERS = 12  # on a curve
 _NAMES = {"bpp_estimated": "bpp estimated", "lr": "learning rate", "seconds": "time (s)", "aux_loss": "auxiliary loss"}
 _LEVEL_NAMES = {"snr_db": "SNR {} (dB)", "bpp_level": "bpp {} estimated"}
@@ -32,7 +32,7 @@ def metric_keys(frames: Sequence[pd.DataFrame]) -> list[str]:
 
 
 def metric_name(key: str) -> str:
-    """As it stands on an axis: `snr_db.p2` is `SNR p2 (dB)`."""
+    """Axis label: `snr_db.p2` is `SNR p2 (dB)`."""
     group, _, level = key.partition(".")
     return _LEVEL_NAMES[group].format(level) if level and group in _LEVEL_NAMES else _NAMES.get(key, key)
 
@@ -40,7 +40,7 @@ def metric_name(key: str) -> str:
 def plot_metric(frames: Mapping[str, pd.DataFrame], key: str, *, ax: Axes | None = None) -> Axes:
     """A curve for each run, by its label: validation with markers, training thin; `frames` as of `Run.metrics`.
 
-    A run that did not measure `key` is in the legend, so that nobody takes its absence for an oversight.
+    A run that did not measure `key` is still in the legend, so that its absence is not taken for an oversight.
     """
     ax = ax or new_axes()
     smallest, largest = float("inf"), float("-inf")

@@ -1,4 +1,4 @@
-"""Several axes in one figure, as many as there are levels or statistics."""
+"""Several axes in one figure, one per level or statistic."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def by_level(table: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
 
 
 def note(ax: Axes, text: str) -> Axes:
-    """Say in the middle of empty axes why there is nothing to see."""
+    """Write into empty axes why there is nothing to show."""
     ax.text(0.5, 0.5, text, ha="center", va="center", transform=ax.transAxes, fontsize=7, wrap=True)
     ax.set_xticks([])
     ax.set_yticks([])
@@ -63,7 +63,7 @@ def percent_ticks(ax: Axes, axis: str = "y", decimals: int | None = 0) -> None:
 
 
 def wide_scale(ax: Axes, axis: str, values: Iterable[float]) -> None:
-    """Logarithmic, with plain numbers, where positive values differ much; else linear."""
+    """A log axis with plain numbers if positive values differ a lot; otherwise linear."""
     positive = [value for value in values if value > 0]
     if not positive or max(positive) < _MUCH * min(positive):
         return

@@ -45,8 +45,9 @@ def plot_rd(
 ) -> Axes:
     """A line for each curve over the rate, logarithmic or from 0; `y` by default the points' accuracy.
 
-    Solid: measured through real bytes, seeds as a band from the worst to the best. Hollow, with its way there: a run
-    that still trains or is not evaluated, by its validation. Thin bars: 95 % over images, by default up to four curves.
+    Solid points are measured through real bytes, with seeds as a band from worst to best. Hollow points with a trail
+    are runs that are still training or not evaluated, by their validation. Thin bars are 95 % intervals over images, by
+    default for up to four curves.
     """
     y = y or points.accuracy
     curves = [curve for curve in points.curves if any(_values(point.values, x, y) for point in curve.points)]
@@ -70,12 +71,12 @@ def plot_rd(
 
 
 def rate_name(x: str) -> str:
-    """As it stands on an axis."""
+    """Axis label."""
     return _X_NAMES.get(x, x)
 
 
 def axis_name(y: str) -> str:
-    """As it stands on an axis: `snr_db.p3` is `SNR p3 (dB)`."""
+    """Axis label: `snr_db.p3` is `SNR p3 (dB)`."""
     group, _, level = y.partition(".")
     return _Y_NAMES.get(y) or (f"SNR {level} (dB)" if group == "snr_db" else y)
 
@@ -94,7 +95,7 @@ def _looks(curves: Sequence[Curve]) -> list[CurveStyle]:
 
 
 def _values(values: Values, x: str, y: str) -> tuple[float, float] | None:
-    """Where a point stands; before there are bytes, its estimate stands for the rate."""
+    """Coordinates of a point; without real bytes, the estimate is used as the rate."""
     rate = values.get(x, values.get("bpp_estimated") if x == "bpp" else None)
     if rate is None or y not in values or rate <= 0:
         return None
@@ -130,7 +131,7 @@ def _plot_curve(ax: Axes, curve: Curve, look: CurveStyle, x: str, y: str, interv
 
 
 def _plot_interval(ax: Axes, step: Sequence[Point], rate: float, mean: float, look: CurveStyle, y: str) -> None:
-    """Of several seeds the interval of each is about as wide: the mean of their ends."""
+    """The mean interval of several seeds, whose intervals are about equally wide."""
     bounds = [point.intervals[y] for point in step if y in point.intervals]
     if bounds:
         low, high = (_scale(y) * sum(pair[end] for pair in bounds) / len(bounds) for end in (0, 1))
@@ -156,7 +157,7 @@ def _plot_ceiling(ax: Axes, points: RdPoints, y: str) -> None:
 
 
 def _ticks(ax: Axes) -> None:
-    """1, 2, 5 of each decade, as plain numbers; of many decades only the 1."""
+    """Ticks at 1, 2 and 5 of each decade as plain numbers; only at 1 for many decades."""
     low, high = ax.get_xlim()
     ax.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if high / low < 300 else (1.0,)))
     ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))

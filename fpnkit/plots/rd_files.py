@@ -1,4 +1,4 @@
-"""The R-D figure on disk, with its points and origin beside it."""
+"""Save the R-D figure with its points and origin."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def save_rd(
     ceiling: bool = True,
     intervals: bool | None = None,
 ) -> list[Path]:
-    """Write `plot_rd` as `save_figure` does; → files written. Raises `UserError` and `StorageError`."""
+    """Write `plot_rd` as `save_figure` does; returns the files written. Raises `UserError` and `StorageError`."""
     shown = [point for curve in points.curves for point in curve.points]
     source = {
         "runs": [point.run for point in shown if point.run is not None],

@@ -18,7 +18,7 @@ from fpnkit.plots.drawing import Drawing
 from fpnkit.plots.style import style
 
 log = logging.getLogger(__name__)
-logging.getLogger("fontTools").setLevel(logging.WARNING)  # for each PDF it tells at length how it cut the fonts down
+logging.getLogger("fontTools").setLevel(logging.WARNING)  # it logs at length for each PDF how it subsets fonts
 
 FORMATS = ("png", "pdf", "svg")
 # No time of creation inside: the same data gives the same file.
@@ -32,10 +32,12 @@ def save_figure(
     source: Mapping[str, object],
     formats: Sequence[str] | None = None,
 ) -> list[Path]:
-    """Write `path` in its own format, or, without a suffix, in `formats` (default: PNG and PDF); → files written.
+    """Write `path` in its own format, or, without a suffix, in `formats` (default:
 
-    Beside it `<stem>.csv` holds the points and `<stem>.json` says what they were made from (run names, commit, …).
-    Raises `UserError` for another format and `StorageError`.
+    PNG and PDF); returns the files written.
+
+    `<stem>.csv` holds the points and `<stem>.json` their origin (run names, commit, …). Raises `UserError` for another
+    format and `StorageError`.
     """
     suffix = path.suffix.lstrip(".").lower()
     chosen = [suffix] if suffix else list(formats or FORMATS[:2])
@@ -70,9 +72,9 @@ def save_all(
     dark: bool,
     formats: Sequence[str],
 ) -> None:
-    """Each with its CSV; figures that earlier analyses left and that do not belong any more are removed.
+    """Save each figure with its CSV, and remove outdated figures of earlier analyses.
 
-    A figure that the same code drew from the same `source` stays as it is.
+    A figure that the same code drew from the same `source` is left alone.
     """
     directory.mkdir(parents=True, exist_ok=True)
     for drawing in drawings:
@@ -81,7 +83,7 @@ def save_all(
             with style(dark=dark):
                 figure = drawing.draw()
                 figure.draw_without_rendering()
-                figure.set_layout_engine("none")  # it is laid out; each format would do it again
+                figure.set_layout_engine("none")  # already laid out; each format would do it again
                 save_figure(figure, directory / drawing.name, drawing.points, origin, formats)
         for suffix in {".png", ".pdf"} - {f".{name}" for name in formats}:
             (directory / f"{drawing.name}{suffix}").unlink(missing_ok=True)
@@ -89,7 +91,10 @@ def save_all(
 
 
 def _is_there(stem: Path, origin: Mapping[str, object], formats: Sequence[str]) -> bool:
-    """The file that tells the origin is the last to be written; changed code is not known by its commit."""
+    """The file with the origin is written last.
+
+    Uncommitted code changes have no commit to compare, so they always redraw.
+    """
     try:
         found = json.loads(stem.with_name(f"{stem.name}.json").read_text())
     except (OSError, ValueError):
@@ -106,6 +111,6 @@ def _remove_others(directory: Path, names: set[str]) -> None:
         except (OSError, ValueError, AttributeError):
             continue
         if ours and path.stem not in names:
-            log.info("%s: removed, it showed an earlier checkpoint or other images", path.stem)
+            log.info("%s: removed, because it showed an earlier checkpoint or other images", path.stem)
             for suffix in (".png", ".pdf", ".csv", ".json"):
                 path.with_suffix(suffix).unlink(missing_ok=True)

@@ -1,6 +1,7 @@
-"""How every figure looks: one colour per level, one marker and colour per codec, readable in a column and in the dark.
+"""The style of every figure: one colour per level, one marker and colour per codec, readable in a paper column and in a
+dark notebook.
 
-Colours are Okabe and Ito's, which stay apart for the common kinds of colour blindness (jfly.uni-koeln.de/color).
+Colours are Okabe and Ito's, which stay distinct for the common kinds of colour blindness (jfly.uni-koeln.de/color).
 """
 
 from __future__ import annotations
@@ -125,7 +126,7 @@ def diamonds() -> dict[str, Any]:
 
 
 def new_axes(width_inches: float = PAGE_INCHES / 2, aspect: float = 0.75) -> Axes:
-    """Axes of a figure of its own, outside pyplot, which would keep every figure alive."""
+    """Axes of a new figure, made without pyplot, which would keep every figure alive."""
     figure = Figure(figsize=(width_inches, width_inches * aspect), layout="constrained")
     axes: Axes = figure.subplots()
     return axes

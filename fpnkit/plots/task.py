@@ -22,7 +22,7 @@ _METRICS = {"self_map": "self-mAP", "map": "mAP"}
     "lost_by_size_and_score",
     "Objects",
     "Which objects are lost first.",
-    "Share of what is detected in uncompressed features (score of at least {threshold:g}) that is not any "
+    "Share of the objects detected on uncompressed features (score of at least {threshold:g}) that is not any "
     "more, with 95 % intervals and the number of objects; sizes are COCO's.",
 )
 def plot_lost_by_size_and_score(shares: pd.DataFrame, threshold: float) -> Figure:
@@ -37,7 +37,7 @@ def plot_lost_by_size_and_score(shares: pd.DataFrame, threshold: float) -> Figur
     "lost_by_category",
     "Objects",
     "Which classes are lost first.",
-    "As before, by class; the classes with most objects.",
+    "The same by class, for the classes with most objects.",
 )
 def plot_lost_by_category(shares: pd.DataFrame) -> Axes:
     """`plot_lost` of classes."""
@@ -78,7 +78,7 @@ def plot_lost(shares: pd.DataFrame, by: str, *, ax: Axes | None = None, most: in
 @figure(
     "scores",
     "Objects",
-    "How sure the detector still is.",
+    "How confident the detector still is.",
     "Each dot is an object: below the dashed line its score fell, below the solid one it is lost, "
     "at 0 no box of its class is left in its place.",
 )

@@ -1,4 +1,4 @@
-"""How a training goes: loss, rate and SNR of each level over its steps."""
+"""The course of a training: loss, rate and SNR of each level over its steps."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _PANEL_INCHES, _ASPECT = 3.1, 0.72
 
 
 def plot_training(train: Sequence[MetricsLine], val: Sequence[MetricsLine]) -> Figure:
-    """All that applies beside each other: a detector has accuracy in place of rate and SNR."""
+    """All panels that apply: a detector has accuracy instead of rate and SNR."""
     codec = any(line.snr_db for line in (*train, *val))
     plots = [plot_loss, plot_rate, plot_snr] if codec else [plot_loss, plot_accuracy]
     axes = new_panels(len(plots), len(plots), _ASPECT, _PANEL_INCHES * len(plots))
@@ -53,7 +53,10 @@ def plot_rate(train: Sequence[MetricsLine], val: Sequence[MetricsLine], *, ax: A
 
 
 def plot_snr(train: Sequence[MetricsLine], val: Sequence[MetricsLine], *, ax: Axes | None = None) -> Axes:
-    """Of each level in validation; in training too until that is a curve. 0 dB: the mean and no more."""
+    """SNR of each level in validation, and in training until validation has a curve.
+
+    Decoding only the mean gives 0 dB.
+    """
     ax = ax or new_axes()
     for shown, thin in ((() if len(val) > 1 else train, True), (val, False)):
         for level in _levels(line.snr_db for line in shown):
@@ -103,7 +106,7 @@ def _of_level(key: str, level: str) -> Callable[[MetricsLine], float | None]:
 
 
 def _named(ax: Axes, y: str, lines: Sequence[MetricsLine]) -> Axes:
-    """All steps that there are, from the first of the training: few points are then not spread over the axis."""
+    """Show all steps from the first, so that a few points are not spread over the whole axis."""
     if last := max((line.step for line in lines), default=0):
         ax.set_xlim(0, last * 1.04)
     ax.xaxis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 5, 10], integer=True))

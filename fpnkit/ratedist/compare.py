@@ -1,4 +1,6 @@
-"""What curves say: the rate at a share of the ceiling, and the rate saved against another codec; with intervals."""
+"""Comparisons of curves: the rate at a share of the ceiling, and the rate saved relative to another codec, with
+intervals.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +39,7 @@ class RateAtShare:
 def rates_at_shares(
     points: RdPoints, curve: Curve, sampler: Resampler, shares: Sequence[float] = SHARES
 ) -> list[RateAtShare]:
-    """For each share; none where the metric has no ceiling."""
+    """One result per share; none if the metric has no ceiling."""
     ceiling = points.ceiling_of(sampler.y)
     if ceiling is None:
         return []
@@ -85,7 +87,7 @@ def _with_interval(result: RateAtShare, rates: Sequence[float | None]) -> RateAt
 
 
 def compare(anchor: Curve, test: Curve, sampler: Resampler) -> BdResult:
-    """`test` against `anchor`. Curves of other images or another detector are refused, with the reason."""
+    """Compare `test` with `anchor`. Curves on other images or with another detector are refused with a reason."""
     if reason := _unlike(anchor, test, sampler):
         return refused(anchor.name, test.name, reason)
     pair = anchor.series(sampler.x, sampler.y), test.series(sampler.x, sampler.y)

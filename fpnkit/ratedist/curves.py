@@ -1,4 +1,4 @@
-"""Which points a line may join: those of runs that differ in nothing but lambda, seed, and what is written where."""
+"""Which points a line may join: those of runs that differ only in lambda, seed and output settings."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def _settings(point: Point) -> Settings:
 
 
 def _names(codec: str, groups: Sequence[Settings]) -> list[str]:
-    """`factorized channels=96` where that is short and tells them apart, else `factorized #2`."""
+    """`factorized channels=96` if that is short and unique, otherwise `factorized #2`."""
     first, *others = groups
     keys = list(dict.fromkeys(found.key for other in others for found in differences(first, other)))
     if len(keys) <= _MOST_KEYS:

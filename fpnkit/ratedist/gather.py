@@ -1,4 +1,4 @@
-"""Points from run directories and anchors. What is left out, and why, is said."""
+"""Collect points from run directories and anchors, with reasons for what is left out."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def _of_each_dataset(path: Path, record: RunRecord) -> list[tuple[Path, Summary]
 
 
 def _fits(summary: Summary, record: RunRecord) -> bool:
-    """Whether it is of the run's best checkpoint, by its hash where the run noted one."""
+    """Whether it belongs to the run's best checkpoint, by hash if the run recorded one."""
     best = record.best
     if best is None:
         return False
@@ -148,7 +148,7 @@ def read_anchors(home: Path) -> list[tuple[Point, Summary]]:
 
 
 def find_ceiling(home: Path, data_id: str, detector_id: str) -> Path | None:
-    """Where the detections on uncompressed features were kept with their matches."""
+    """The directory with the detections on uncompressed features and their matches."""
     for directory in _summaries(home / "checkpoints" / CEILINGS, depth=2):
         try:
             found = read_ceiling(directory)
@@ -171,7 +171,7 @@ def variance_of_images(ceiling: Path | None) -> Mapping[str, float] | None:
 
 
 def _summaries(folder: Path, depth: int) -> Iterator[Path]:
-    """Directories so far below that hold a finished evaluation."""
+    """Directories at this depth that hold a finished evaluation."""
     if depth == 0:
         if (folder / layout.SUMMARY).is_file():
             yield folder
@@ -191,7 +191,7 @@ def _intervals(summary: Summary) -> dict[str, tuple[float, float]]:
 
 
 def most_common(summaries: Sequence[Summary]) -> tuple[str, str] | None:
-    """(data_id, detector_id) that most evaluations have; of several the newest."""
+    """The most common (data_id, detector_id); the newest if there are several."""
     if not summaries:
         return None
     counts = Counter((summary.data_id, summary.detector_id) for summary in summaries)

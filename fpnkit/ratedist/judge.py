@@ -1,4 +1,4 @@
-"""What is doubtful about a curve, and which lambda to train next."""
+"""Doubts about a curve, and which lambda to train next."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _FACTOR = 4.0  # to the next lambda where there is only one
 
 @dataclass(frozen=True)
 class NextLambda:
-    """What to train to learn most about a curve."""
+    """The lambda that would tell most about a curve."""
 
     curve: str
     lmbda: float
@@ -31,7 +31,7 @@ class NextLambda:
 
 
 def doubts(curve: Curve, x: str, y: str) -> list[str]:
-    """Points that cannot be what the codec is able to do, each with the likely reason."""
+    """Points that are likely worse than the codec can do, each with the likely reason."""
     steps = curve.steps(x, y)
     beaten = curve.beaten(x, y)
     warnings = (
@@ -75,7 +75,7 @@ def _chance(step: Sequence[Point], better: Sequence[Point], y: str) -> list[str]
 
 
 def falling(point: Point) -> float | None:
-    """By which share the validation loss fell an epoch, over the last three; None where that cannot be said."""
+    """Share by which the validation loss fell per epoch over the last three; None if unknown."""
     if point.path is None:
         return None
     by_epoch = {line.epoch: line.loss for line in read_metrics(point.path / layout.METRICS) if line.split == "val"}
@@ -86,7 +86,7 @@ def falling(point: Point) -> float | None:
 
 
 def saturated(points: RdPoints, curve: Curve, x: str, y: str) -> str | None:
-    """Said of a curve that stays below the ceiling however large lambda becomes."""
+    """A message if the curve stays below the ceiling however large lambda becomes."""
     steps, ceiling = _by_lambda(curve, x, y), points.ceiling_of(y)
     if len(steps) < 2 or not ceiling:
         return None
@@ -99,7 +99,10 @@ def saturated(points: RdPoints, curve: Curve, x: str, y: str) -> str | None:
 
 
 def next_lambda(points: RdPoints, curve: Curve, x: str, y: str) -> NextLambda | None:
-    """Above the top where that is far from the ceiling, else into the largest gap in log rate; None for an anchor."""
+    """A lambda above the largest if the curve ends far from the ceiling, otherwise in the largest gap in log rate;
+
+    None for an anchor.
+    """
     steps, ceiling = _by_lambda(curve, x, y), points.ceiling_of(y)
     if not steps:
         return None

@@ -1,4 +1,4 @@
-"""What is said beside an R-D figure, for the command and the panel alike. Reads files only, without torch."""
+"""The text that goes with an R-D figure, for the command and the panel. Reads files only, without torch."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from fpnkit.ratedist.resampling import Resampler
 
 @dataclass(frozen=True)
 class Remarks:
-    """What takes no resampling."""
+    """Remarks that need no resampling."""
 
     warnings: tuple[str, ...]
     following: tuple[NextLambda, ...]
@@ -23,14 +23,14 @@ class Remarks:
 
 @dataclass(frozen=True)
 class Comparison:
-    """What has intervals, which take seconds."""
+    """Results with intervals, which take seconds."""
 
     shares: tuple[RateAtShare, ...]
     savings: tuple[BdResult, ...]  # of every other measured curve against one
 
 
 def metrics(points: RdPoints, missing: Sequence[str] = ()) -> list[str]:
-    """What may stand on the y axis. Raises `UserError`, with every warning, where there is nothing to show."""
+    """Metrics available for the y axis. Raises `UserError` with all warnings if there is nothing to show."""
     if not points.curves:
         said = ["nothing to show: no run has an evaluation or a validation", *missing, *points.warnings]
         raise UserError("\n".join(said))
@@ -39,7 +39,7 @@ def metrics(points: RdPoints, missing: Sequence[str] = ()) -> list[str]:
 
 
 def judge(points: RdPoints, x: str, y: str, missing: Sequence[str] = ()) -> Remarks:
-    """What is doubtful, `missing` before all, and which lambda to train next for each curve."""
+    """Doubts, `missing` first, and which lambda to train next for each curve."""
     warnings = [*missing, *points.warnings]
     for curve in points.curves:
         warnings += doubts(curve, x, y)

@@ -1,4 +1,4 @@
-"""Rate and accuracy as plain data: a point is one codec at one rate, a curve is what a line may join."""
+"""Rate and accuracy as plain data: a point is one codec at one rate, a curve joins points."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ PERCENT = ("map", "map50", "self_map", "share_of_ceiling")  # shown to people as
 
 @dataclass(frozen=True)
 class Point:
-    """One codec at one rate, from an evaluation, or before there is one from the last validation."""
+    """One codec at one rate, from an evaluation, or from the last validation if there is none yet."""
 
     codec: str
     status: str  # of the run, or `anchor`
@@ -43,7 +43,7 @@ class Point:
 
     @property
     def solid(self) -> bool:
-        """Whether it is final: measured through real bytes, and no run that still trains."""
+        """Whether it is final: measured through real bytes, of a run that is not training any more."""
         return self.directory is not None and self.status != "running"
 
     @property
@@ -61,7 +61,7 @@ class Point:
 
 @dataclass(frozen=True)
 class Curve:
-    """Points that differ in nothing but lambda or quality, and seed; one detector, one set of images."""
+    """Points that differ only in lambda or quality, and seed; one detector, one set of images."""
 
     name: str
     codec: str
@@ -87,7 +87,7 @@ class Curve:
         return sorted((tuple(group) for group in groups.values()), key=lambda group: mean_of(group, x))
 
     def beaten(self, x: str, y: str) -> dict[int, int]:
-        """Steps that another one is at least as good as in both, and better in one: its position → that one's."""
+        """Dominated steps: position → position of the step that dominates it."""
         series = self.series(x, y)
         others = ((index, dominated_by(index, series.rates, series.values)) for index in range(len(series.labels)))
         return {index: other for index, other in others if other is not None}
@@ -101,7 +101,7 @@ class Curve:
 
 @dataclass(frozen=True)
 class RdPoints:
-    """Curves that may stand in one figure, with what was left out or is doubtful."""
+    """Curves that may share a figure, with warnings."""
 
     curves: tuple[Curve, ...]
     warnings: tuple[str, ...] = ()
@@ -121,7 +121,7 @@ class RdPoints:
         raise UserError(f"curve {name!r}: required one of {names}{where}")
 
     def ceiling_of(self, y: str) -> float | None:
-        """What `y` is with uncompressed features; None where it has no ceiling or nothing is known."""
+        """`y` with uncompressed features; None if it has no ceiling or is unknown."""
         if y in ("self_map", "share_of_ceiling"):
             return 1.0
         if self.ceiling is None:
@@ -130,7 +130,7 @@ class RdPoints:
 
     @property
     def accuracy(self) -> str:
-        """The metric to look at first: mAP where something is labelled, else self-mAP; SNR before any evaluation."""
+        """The metric to show first: mAP if there are labels, else self-mAP; SNR before any evaluation."""
         known = {key for curve in self.curves for point in curve.points for key in point.values}
         return next((key for key in ("map", "self_map") if key in known), MEAN_SNR)
 
@@ -147,7 +147,7 @@ def mean_of(points: Iterable[Point], key: str) -> float:
 
 
 def mean_snr_db(snr_db: Mapping[str, float]) -> float:
-    """Levels weigh the same as noise-to-signal ratios, not as decibels: -10 log10(mean_l MSE_l / variance_l)."""
+    """Levels are averaged as noise-to-signal ratios, not as decibels: -10 log10(mean_l MSE_l / variance_l)."""
     ratio = math.fsum(10 ** (-value / 10) for value in snr_db.values()) / len(snr_db)
     return math.inf if ratio == 0 else -10 * math.log10(ratio)
 

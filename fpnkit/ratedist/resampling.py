@@ -1,4 +1,4 @@
-"""What points would have been on other draws of the same number of images; the same draws for all of them."""
+"""Points on resampled images; all points use the same draws."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class ResampledCurve:
 
 
 class Resampler:
-    """Reads what an evaluation left per image, when it is asked for, and once."""
+    """Reads the per-image results of an evaluation on demand, once."""
 
     def __init__(self, x: str, y: str, count: int = COUNT) -> None:
         self.x, self.y, self.count = x, y, count
@@ -43,7 +43,7 @@ class Resampler:
         return self.y in _FILES
 
     def draw(self, curve: Curve) -> ResampledCurve | None:
-        """None where the metric cannot be drawn, or the files of a point are gone."""
+        """None if the metric cannot be resampled or files of a point are missing."""
         steps = [[self._point(point) for point in step] for step in curve.steps(self.x, self.y)]
         known = [[pair for pair in step if pair is not None] for step in steps]
         if not steps or any(len(some) < len(step) for some, step in zip(known, steps, strict=True)):
@@ -53,7 +53,7 @@ class Resampler:
         )
 
     def ceiling(self, points: RdPoints) -> Numbers | None:
-        """The metric on uncompressed features (resamples,); None where the matches on them were not kept."""
+        """The metric on uncompressed features (resamples,); None if the matches on them were not saved."""
         if self.y == "self_map":
             return np.ones(self.count)
         return None if points.ceiling_directory is None else self._accuracy(points.ceiling_directory)

@@ -1,4 +1,4 @@
-"""Rate and accuracy in rows for people: a header and texts, as `fpnkit.foundation.tables.print_rows` takes them."""
+"""Rate and accuracy as rows of text: as `fpnkit.foundation.tables.print_rows` takes them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _GAP = 2
 
 
 def point_rows(points: RdPoints, y: str) -> Rows:
-    """One row a point; columns that nothing fills are left out."""
+    """One row per point; empty columns are left out."""
     keys = ["bpp", "bpp_estimated", "bpp_gap", "kb_per_image", "map", "self_map", "share_of_ceiling", MEAN_SNR]
     keys += [y] if y not in keys else []
     header = ("curve", "run", "lambda", "quality", "seed", "epoch", "status", *map(_name, keys))
@@ -29,7 +29,7 @@ def point_rows(points: RdPoints, y: str) -> Rows:
 
 
 def fitting(rows: Rows, width: int) -> Rows:
-    """Without the columns that matter least, as many as a terminal has no room for."""
+    """Drop the least important columns until the rest fits the terminal."""
     kept = list(range(len(rows.header)))
     for name in _GIVING_WAY:
         needed = sum(max(len(line[index]) for line in (rows.header, *rows.rows)) + _GAP for index in kept)
@@ -72,7 +72,7 @@ def _value(point: Point, key: str) -> str:
 
 
 def dataset_line(points: RdPoints, y: str) -> str:
-    """On what the curves were measured, and what can be reached there."""
+    """The data set and detector of the curves, and their ceiling."""
     ceiling = points.ceiling_of(y)
     known = "" if ceiling is None else f"; {metric_name(y)} on uncompressed features {100 * ceiling:.1f}"
     return f"{points.dataset} with {points.detector}{known}"
@@ -112,7 +112,7 @@ def _share_row(result: RateAtShare) -> tuple[str, ...]:
 
 
 def bd_rows(results: Sequence[BdResult], y: str) -> Rows:
-    """Every curve against one; the rates are compared over the values in `overlap`."""
+    """Every curve compared with one; rates are compared over the values in `overlap`."""
     name = metric_name(y)
     header = ("curve", "BD-rate %", "95 %", f"BD-{name}", "95 %", f"{name} from, to", "")
     return Rows(header, tuple(_bd_row(result, 100.0 if y in PERCENT else 1.0) for result in results))

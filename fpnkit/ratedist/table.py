@@ -39,11 +39,11 @@ def read_points(
     home: Path | None = None,
     read: Callable[[Path], RunPoints] = read_run,
 ) -> RdPoints:
-    """Curves of these runs on one set of images (default: the one that most were evaluated on) with their anchors.
+    """Curves of these runs on one set of images (default: the one most were evaluated on), with their anchors.
 
-    `anchors`: names, or parts of them such as `jpeg`; None: all of the same detector on the same images. `read`: for
-    those who keep what they read. Raises `UserError` for a data set or an anchor that there is none of, `RunError` for
-    what is no run.
+    `anchors`: names, or parts such as `jpeg`; None: all with the same detector on the same images. `read`: replaces
+    reading a run, for callers with a cache. Raises `UserError` for an unknown data set or anchor, and `RunError` for a
+    path that is not a run.
     """
     home = home or layout.home()
     found = [read(path) for path in runs]
@@ -100,7 +100,7 @@ def _group(summaries: Sequence[Summary], dataset: str | None) -> tuple[str, str]
 def _wanted(
     stored: Sequence[tuple[Point, Summary]], names: Sequence[str] | None, group: tuple[str, str] | None
 ) -> list[tuple[Point, Summary]]:
-    """Anchors of the same images and detector; those of another one are refused, not drawn."""
+    """Anchors on the same images and detector; others are refused."""
     fitting = [(point, summary) for point, summary in stored if _ids(summary) == group]
     if names is None:
         return fitting
@@ -122,7 +122,7 @@ def _means(name: str, codec: str) -> bool:
 
 
 def _elsewhere(measured: Sequence[tuple[Point, Summary]], inside: Sequence[tuple[Point, Summary]]) -> list[str]:
-    """Runs that were evaluated, but on other images or with another detector than those shown."""
+    """Warnings about runs evaluated on other images or with another detector."""
     shown = {point.path for point, _ in inside}
     if not inside:
         return []
@@ -178,10 +178,10 @@ def _curve(name: str, points: Sequence[Point], known: Sequence[tuple[Point, Summ
 
 
 def frame(points: RdPoints) -> pd.DataFrame:
-    """One row a point, curve by curve in order of rate; what was not measured is missing.
+    """One row per point, by curve and rate; values that were not measured are missing.
 
-    `dominated`: at another lambda the curve has no more bits and no less accuracy, seeds averaged. `bpp_gap`: how far
-    the bytes exceed the estimate, as a share of it.
+    `dominated`: another lambda of the curve needs no more bits for at least the same accuracy, seeds averaged.
+    `bpp_gap`: how far the bytes exceed the estimate, as a share of it.
     """
     import pandas as pd
 

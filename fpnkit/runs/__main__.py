@@ -20,8 +20,8 @@ from fpnkit.runs.store import COLUMNS
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; → exit code."""
-    # Names of directories are bytes; one that the terminal's encoding cannot show must not end the list.
+    """Run the command and return its exit code."""
+    # Directory names are bytes; one that the terminal's encoding cannot show must not end the list.
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
@@ -35,7 +35,7 @@ def _run(options: argparse.Namespace, session: cli.Session) -> None:
 
     given = [name for name in _OF_THE_LIST if getattr(options, name)]
     if given:
-        raise RunError(f"--{given[0].replace('_', '-')}: is for the list, not for {options.action}")
+        raise RunError(f"--{given[0].replace('_', '-')}: applies to the list, not to {options.action}")
     return getattr(actions, options.action)(options, cli.base_dir(options))  # type: ignore[no-any-return]
 
 
@@ -50,7 +50,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--show-details", metavar="RUN", help="everything about one run")
     parser.add_argument("--query", metavar="EXPR", help="such as \"lmbda < 1e-3 and status == 'finished'\"")
     parser.add_argument("--sort", metavar="COL", help="smallest first (default: newest first)")
-    parser.add_argument("--reverse", action="store_true", help="the other way round")
+    parser.add_argument("--reverse", action="store_true", help="reverse the order")
     parser.add_argument("--columns", metavar="COL", nargs="+", help=f"of {', '.join(COLUMNS)}")
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="all columns, for programs")
@@ -71,16 +71,16 @@ def _parser() -> argparse.ArgumentParser:
     tag.add_argument("run", metavar="RUN")
     tag.add_argument("tags", metavar="TAG", nargs="*")
     tag.add_argument("--remove", metavar="TAG", nargs="+", default=[])
-    archive = action("archive", "pack runs into archive/NAME.tar.gz, compare, then remove their directories")
+    archive = action("archive", "pack runs into archive/NAME.tar.gz, verify, then remove their directories")
     archive.add_argument("runs", metavar="RUN", nargs="+")
     trash = action("trash", "move runs into the trash, from which they can be restored")
     trash.add_argument("runs", metavar="RUN", nargs="+")
-    restore = action("restore", "put runs back out of the trash; without RUN, show what is in it")
+    restore = action("restore", "restore runs from the trash; without RUN, list what is in it")
     restore.add_argument("runs", metavar="RUN", nargs="*")
-    purge = action("purge", "delete what is in the trash, or these of it, for good")
+    purge = action("purge", "delete runs in the trash (default: all) for good")
     purge.add_argument("runs", metavar="RUN", nargs="*")
     prune = action("prune", "move all but the best runs of each lambda into the trash")
-    prune.add_argument("--keep-best", metavar="N", type=int, required=True, help="by best loss, of comparable runs")
+    prune.add_argument("--keep-best", metavar="N", type=int, required=True, help="by best loss, among comparable runs")
     for asking in (purge, prune):
         asking.add_argument("--yes", action="store_true", help="do not ask")
     tensorboard = action("tensorboard", "write metrics as event files under tb/")

@@ -1,4 +1,4 @@
-"""The actions of `python -m fpnkit.runs`: each looks at everything it is asked for before it changes anything."""
+"""The actions of `python -m fpnkit.runs`. Each one checks everything before it changes anything."""
 
 import argparse
 import shlex
@@ -78,7 +78,7 @@ def restore(options: argparse.Namespace, base_dir: Path) -> None:
 
 
 def purge(options: argparse.Namespace, base_dir: Path) -> None:
-    """Show what goes, ask, delete."""
+    """Show what would go, ask, delete."""
     found = (bin_.find_trashed(run, base_dir) for run in options.runs)
     items = _unique(found) if options.runs else bin_.list_trash(base_dir)
     if not items:
@@ -92,7 +92,7 @@ def purge(options: argparse.Namespace, base_dir: Path) -> None:
 
 
 def prune(options: argparse.Namespace, base_dir: Path) -> None:
-    """Show what goes into the trash, ask, move."""
+    """Show what would go to the trash, ask, move."""
     if options.keep_best < 1:
         raise RunError(f"--keep-best: required 1 or more, found {options.keep_best}")
     pruned = ranking.to_prune(list_runs(base_dir), options.keep_best)
@@ -144,7 +144,7 @@ def _sure(action: str, question: str, yes: bool) -> bool:
     if yes:
         return True
     if not sys.stdin.isatty():
-        raise RunError(f"{action}: asks first, and there is nobody to answer; required --yes")
+        raise RunError(f"{action}: asks for confirmation, but there is no terminal; required --yes")
     print(f"{question} [y/N]", end=" ", flush=True)
     if sys.stdin.readline().strip().lower() not in ("y", "yes"):
         print("nothing was removed")

@@ -1,4 +1,4 @@
-"""One compressed file in place of a run's directory."""
+"""Replace a run directory by one compressed file."""
 
 import os
 import tarfile
@@ -21,7 +21,8 @@ _CHUNK = 1 << 20
 def archive(info: RunInfo, base_dir: Path) -> Path:
     """`archive/<name>.tar.gz`, compared byte for byte with the directory before that is deleted.
 
-    For a run that `trash.require_movable` let pass. Raises RunError or StorageError; the directory is then as it was.
+    The run must have passed `trash.require_movable`. Raises RunError or StorageError, and then leaves the directory
+    unchanged.
     """
     folder = base_dir / layout.ARCHIVE
     if folder.is_symlink():
@@ -41,7 +42,7 @@ def archive(info: RunInfo, base_dir: Path) -> Path:
     finally:
         temporary.unlink(missing_ok=True)
         lock.release()
-    # By way of the trash: were the deletion cut short, no half of a run would stand in the list.
+    # Through the trash: if the deletion is interrupted, no half of a run appears in the list.
     binned = move(info.path, new_bin(base_dir) / info.path.name)
     purge([Trashed(binned, binned.parent.name, 0)])
     return target

@@ -1,4 +1,4 @@
-"""command_args.txt, the record of who started what, and the command lines that carry a run on."""
+"""command_args.txt, the record of the commands that trained a run, and the commands that continue it."""
 
 import shlex
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ _COMMAND = "command: "
 
 
 def append_start(run_dir: Path, argv: Sequence[str], working_directory: str, start: datetime, commit: str) -> None:
-    """One block for each process that trains the run; texts have no secrets any more. Raises StorageError."""
+    """Append a block for a process that trains the run; texts are already redacted. Raises StorageError."""
     path = run_dir / layout.COMMAND_ARGS
     gap = "\n" if path.exists() else ""
     append_text(
@@ -26,7 +26,7 @@ def append_start(run_dir: Path, argv: Sequence[str], working_directory: str, sta
 
 
 def append_end(run_dir: Path, end: datetime, wall_time: timedelta, reason: str, exit_code: int) -> None:
-    """Closes the block; after a kill it is missing. Raises StorageError."""
+    """Close the block; after a kill it stays open. Raises StorageError."""
     append_text(
         run_dir / layout.COMMAND_ARGS,
         f"end: {clock.to_text(end)}\nwall time: {wall_time}\nexit: {reason} (code {exit_code})\n",
@@ -34,7 +34,7 @@ def append_end(run_dir: Path, end: datetime, wall_time: timedelta, reason: str, 
 
 
 def read_commands(run_dir: Path) -> list[str]:
-    """The command lines of the run, oldest first; none where there is no such file."""
+    """The command lines of the run, oldest first; none if there is no such file."""
     try:
         text = (run_dir / layout.COMMAND_ARGS).read_text(encoding="utf-8", errors="surrogateescape")
     except OSError:
@@ -43,10 +43,10 @@ def read_commands(run_dir: Path) -> list[str]:
 
 
 def resume_command(run_dir: Path) -> str:
-    """Carries the run on in its own directory."""
+    """The command that continues the run in its directory."""
     return shlex.join(["python", "-m", "fpnkit.train", "--resume", str(run_dir)])
 
 
 def rerun_command(run_dir: Path) -> str:
-    """Trains the same again in a new directory."""
+    """The command that trains the same again in a new directory."""
     return shlex.join(["python", "-m", "fpnkit.train", "--config", str(run_dir / layout.CONFIG_USED)])

@@ -22,7 +22,7 @@ _NO_MERIT = ("epoch", "step", "lr", "seconds", "aux_loss")
 
 @dataclass(frozen=True)
 class ComparedValue:
-    """One line that is not the same in all runs, a text for each."""
+    """One line that differs between runs, with a text for each run."""
 
     label: str
     values: tuple[str, ...]
@@ -37,7 +37,7 @@ class Comparison:
 
 
 def compare_runs(run_dirs: Sequence[Path]) -> Comparison:
-    """Of the first run with the others. Raises RunError if there are fewer than two, or one is no run."""
+    """Compare the first run with the others. Raises RunError if there are fewer than two, or one is not a run."""
     if len(run_dirs) < 2:
         raise RunError(f"diff: required two runs or more, found {len(run_dirs)}")
     infos = [run_info(run_dir) for run_dir in run_dirs]
@@ -63,7 +63,7 @@ def _differing(rows: Sequence[Mapping[str, str]]) -> list[ComparedValue]:
 
 
 def _settings(info: RunInfo) -> dict[str, str]:
-    """All of them, or the few that an old-style log told."""
+    """All settings, or the few found in an old-style log."""
     try:
         settings = plain_settings(info.path)
     except ConfigError:
@@ -107,7 +107,7 @@ def _numbers(values: Mapping[str, Any]) -> dict[str, float | None]:
 
 
 def _moved(value: float | None, first: float | None) -> str:
-    """The number, with how far it is from the first run's."""
+    """The number, with its difference from the first run's."""
     if value is None or first is None or not first or value == first:
         return text.number(value)
     return f"{text.number(value)} ({(value - first) / abs(first):+.1%})"

@@ -1,4 +1,4 @@
-"""Making a run directory that is nobody else's."""
+"""Create a run directory that no other process has."""
 
 import errno
 import itertools
@@ -10,7 +10,7 @@ from fpnkit.foundation.files import is_machine_error, storage_error
 
 
 def create_run_directory(base_dir: Path, name: str) -> Path:
-    """Make `base_dir/name`, or `name_1`, `name_2` … where it is taken; safe among many processes.
+    """Create `base_dir/name`, or `name_1`, `name_2` … if it is taken; safe with many processes.
 
     Raises RunError if the base directory cannot hold runs, StorageError if the disk cannot.
     """
@@ -29,7 +29,7 @@ def create_run_directory(base_dir: Path, name: str) -> Path:
 
 
 def require_base_directory(base_dir: Path) -> None:
-    """Raise the RunError now that `create_run_directory` would raise after long preparations; makes nothing."""
+    """Raise the RunError that `create_run_directory` would raise after long preparations; creates nothing."""
     nearest = next(part for part in (base_dir, *base_dir.parents) if part.exists())
     if not nearest.is_dir():
         raise _explain(base_dir, NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR)))

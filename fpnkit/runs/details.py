@@ -31,7 +31,7 @@ class Section:
 
 
 def run_details(run_dir: Path) -> list[Section]:
-    """What the files of a run say; sections without content are left out. Raises RunError if it is no run."""
+    """Details from the files of a run; empty sections are left out. Raises RunError if it is not a run."""
     info = run_info(run_dir)
     try:
         record = read_record(run_dir)
@@ -86,7 +86,7 @@ def _note_lines(path: Path) -> list[str]:
 
 
 def _read_out(info: RunInfo) -> Section:
-    """What an old-style log says."""
+    """Details from an old-style log."""
     rows = [
         ("epoch", text.NOTHING if info.epoch is None else f"{info.epoch} of {info.epochs or '?'}"),
         ("best loss", text.number(info.best_loss)),
@@ -100,7 +100,7 @@ def _read_out(info: RunInfo) -> Section:
 
 
 def _settings(run_dir: Path, record: RunRecord) -> Section:
-    """The configuration against the defaults; where it is not readable, what the record has of it."""
+    """Settings that differ from the defaults; if the file is unreadable, those in the record."""
     from fpnkit.runs.settings import chosen_settings  # pydantic takes longer to load than all the rest
 
     try:
@@ -188,7 +188,7 @@ def _measured(line: MetricsLine) -> Section:
 
 
 def _files(run_dir: Path) -> Section:
-    """Sizes; the many files of one sort in one line, directories as a whole."""
+    """File sizes, with many files of one kind on one line and directories as a whole."""
     groups: dict[str, list[int]] = {}
     try:
         paths = sorted(run_dir.iterdir()) if run_dir.is_dir() else [run_dir]
@@ -262,7 +262,7 @@ def _commands(info: RunInfo) -> Section:
 
 
 def read_json(path: Path) -> Mapping[str, Any]:
-    """A JSON object; empty where there is none."""
+    """A JSON object; empty if there is none."""
     try:
         data = json.loads(path.read_bytes())
     except (OSError, ValueError):

@@ -41,18 +41,18 @@ class Evaluation:
         return self.directory.parent if layout.is_quality(self.directory.name) else self.directory
 
     def measured(self) -> dict[str, float]:
-        """What came out, `snr_db.p3` for numbers by level; not what went in."""
+        """Measured values, with `snr_db.p3` for numbers by level; no inputs."""
         values = {key: value for key, value in asdict(self.summary).items() if key not in _NO_RESULT}
         numbers = {key: as_number(value) for key, value in flatten(values).items()}
         return {key: value for key, value in numbers.items() if value is not None}
 
     def interval(self, key: str) -> tuple[float, float] | None:
-        """The 95 % of `map` or `self_map`."""
+        """The 95 % interval of `map` or `self_map`."""
         return {"map": self.summary.map_interval, "self_map": self.summary.self_map_interval}.get(key)
 
 
 def read_evaluations(run_dir: Path | str) -> list[Evaluation]:
-    """Newest last; what cannot be read is left out, for an evaluation may be under way."""
+    """Newest last; unreadable ones are left out, because an evaluation may be in progress."""
     found = []
     for directory in evaluation_directories(run_dir):
         try:

@@ -44,12 +44,12 @@ _NAMES_COMPARED = 1000
 
 
 def log_name(time: datetime) -> str:
-    """Name of the log that people follow."""
+    """Name of the human-readable log."""
     return f"train_{clock.stamp(time)}.log"
 
 
 def best_model_name(epoch: int, loss: float, time: datetime) -> str:
-    """Name of a best checkpoint that tells its story."""
+    """Name of a best checkpoint with epoch, loss and time."""
     return f"best_model_epoch_{epoch}_loss_{loss:.4f}_{clock.stamp(time)}.pth"
 
 
@@ -65,7 +65,7 @@ def is_quality(name: str) -> bool:
 
 
 def diagnostics_name(epoch: int) -> str:
-    """Name of the text about one epoch."""
+    """Name of the diagnostics of one epoch."""
     return f"training_diagnostics_epoch_{epoch}.txt"
 
 
@@ -81,7 +81,7 @@ def short_name(name: str) -> str:
 
 
 def home() -> Path:
-    """`$FPNKIT_HOME`, else the nearest parent of the working directory with `checkpoints/`, else the latter."""
+    """`$FPNKIT_HOME`, else the nearest folder above that has `checkpoints/`, else the working directory."""
     if given := os.environ.get("FPNKIT_HOME"):
         return Path(given).expanduser()
     here = Path.cwd()
@@ -94,12 +94,12 @@ def default_base_dir(kind: Kind) -> Path:
 
 
 def is_usual(base_dir: Path) -> bool:
-    """Whether runs go there by default: before the first of them the directory may be missing."""
+    """Whether runs go there by default, so that the directory may be missing before the first one."""
     return base_dir.absolute() in [default_base_dir(kind).absolute() for kind in get_args(Kind)]
 
 
 def is_run_directory(path: Path) -> bool:
-    """Whether there is something of a run in it, be it an old-style log."""
+    """Whether it contains anything of a run, including an old-style log."""
     try:
         return path.is_dir() and any(
             name in (RUN_JSON, CONFIG_USED) or name.endswith((".log", ".pth")) for name in os.listdir(path)
@@ -109,9 +109,9 @@ def is_run_directory(path: Path) -> bool:
 
 
 def find_run(text: str, base_dir: Path) -> Path:
-    """The run directory, or lone old-style log, that a path, a name, a short name or a unique part of a name means.
+    """The run directory, or lone old-style log, for a path, a name, a short name or a unique part of a name.
 
-    Raises RunError: several runs fit, none fits, the path is no run directory.
+    Raises RunError if several runs match, none matches, or the path is not a run directory.
     """
     text = text.rstrip("/") or text
     path = Path(text).expanduser()
@@ -133,7 +133,7 @@ def find_run(text: str, base_dir: Path) -> Path:
         if len(fits) > _CANDIDATES_SHOWN:
             shown.append(f"  and {len(fits) - _CANDIDATES_SHOWN} more")
         raise AmbiguousRunError(
-            "\n".join([f"run {text!r}: {len(fits)} runs in {base_dir} fit, name one of them:", *shown])
+            "\n".join([f"run {text!r}: {len(fits)} runs in {base_dir} match; name one of them:", *shown])
         )
     if path.is_dir():
         raise RunError(f"run {text!r}: not a run directory, it has no {RUN_JSON}")
@@ -143,7 +143,7 @@ def find_run(text: str, base_dir: Path) -> Path:
 
 
 def is_listed(name: str) -> bool:
-    """Whether what has this name in a base directory may be a run."""
+    """Whether a name in a base directory may be a run."""
     return not name.startswith(".") and name not in (SWEEPS, ARCHIVE)
 
 

@@ -1,4 +1,4 @@
-"""Printing the list and the details: for a terminal, a pipe, a program or a spreadsheet."""
+"""Print the list and the details for a terminal, a pipe, a program or a spreadsheet."""
 
 import argparse
 import csv
@@ -26,7 +26,7 @@ _NARROWEST = 15  # column of labels, so that sections with short ones stand in l
 
 
 def print_list(options: argparse.Namespace) -> None:
-    """The runs of a base directory, chosen, sorted and in the form that was asked for."""
+    """Print the runs of a base directory, filtered, sorted and formatted as requested."""
     columns = _columns(options.columns)
     sort = _column(options.sort) if options.sort is not None else None
     base_dir = options.base_dir or layout.default_base_dir("fpn_compression")
@@ -49,7 +49,7 @@ def print_list(options: argparse.Namespace) -> None:
         writer.writerow(columns or COLUMNS)
         writer.writerows([_cell(_value(run, key)) for key in columns or COLUMNS] for run in runs)
     elif found and not runs:
-        print(f"none of {found} runs fulfils the query")
+        print(f"none of {found} runs matches the query")
     elif not runs:
         why = f"{base_dir} does not exist" if missing else f"{base_dir} has no runs"
         print(f"no runs yet: {text.printable(why)}")
@@ -68,7 +68,7 @@ def print_details(options: argparse.Namespace) -> None:
     run_dir = layout.find_run(options.show_details, options.base_dir or layout.default_base_dir("fpn_compression"))
     sections = run_details(run_dir)
     if options.csv:
-        raise RunError("--csv: is for the list; --show-details goes with --json")
+        raise RunError("--csv: applies to the list; use --json with --show-details")
     if options.json:
         print(json.dumps({section.title: [list(row) for row in section.rows] for section in sections}, indent=1))
     elif sys.stdout.isatty():
@@ -112,7 +112,7 @@ def _label_width(section: "Section") -> int:
 
 
 def _columns(names: list[str] | None) -> list[str] | None:
-    """Column names, given apart or with commas between."""
+    """Column names, separated by spaces or commas."""
     if names is None:
         return None
     return [_column(name) for part in names for name in part.split(",") if name]
@@ -128,7 +128,7 @@ def _column(name: str) -> str:
 
 
 def _sorted(runs: Sequence[RunInfo], column: str, reverse: bool) -> list[RunInfo]:
-    """What is not known comes last either way, NaN too."""
+    """Unknown values and NaN come last in either order."""
 
     def value(run: RunInfo) -> Any:
         found = getattr(run, column)

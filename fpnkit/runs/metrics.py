@@ -1,4 +1,4 @@
-"""metrics.jsonl: what was measured, one JSON object a line, never lost when the process is killed."""
+"""metrics.jsonl: one JSON object per line, never lost when the process is killed."""
 
 import contextlib
 import json
@@ -15,7 +15,7 @@ Split = Literal["train", "val"]
 
 @dataclass(frozen=True)
 class MetricsLine:
-    """One measurement; what does not apply is None and left out of the file."""
+    """One measurement; fields that do not apply are None and left out of the file."""
 
     time: str  # ISO 8601 with offset
     split: Split
@@ -63,7 +63,7 @@ _NAMES = tuple(item.name for item in fields(MetricsLine) if item.name != "extra"
 
 
 class MetricsWriter:
-    """Appends lines; opening it mends a last line that a killed process left torn."""
+    """Appends lines; opening repairs a last line that a killed process left incomplete."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -78,24 +78,24 @@ class MetricsWriter:
             raise
 
     def append(self, line: MetricsLine) -> None:
-        """Write the line through to the system. Raises StorageError, with no half line left in the file."""
+        """Write the line and flush it. Raises StorageError and leaves no partial line."""
         _append(self._file, self.path, json.dumps(to_json(line.to_dict()), allow_nan=False).encode() + b"\n")
 
     def sync(self) -> None:
-        """Have the disk hold what was written, so that a power failure does not take it."""
+        """Sync to disk, so that lines survive a power failure."""
         with contextlib.suppress(OSError):
             os.fsync(self._file)
 
     def close(self) -> None:
-        """No more lines."""
+        """Close the file."""
         os.close(self._file)
         self._file = -1  # the system gives the number to the next file that is opened
 
 
 def read_metrics(path: Path) -> list[MetricsLine]:
-    """All lines in order; a later one with the same (split, epoch, step) stands in place of the earlier.
+    """All lines in order; a later line with the same (split, epoch, step) replaces the earlier one.
 
-    Lines that are torn or no metrics are skipped; a missing file has none.
+    Broken lines are skipped; a missing file has none.
     """
     try:
         data = path.read_bytes()
@@ -127,7 +127,7 @@ def _mend(file: int, path: Path) -> None:
 def _append(file: int, path: Path, data: bytes) -> None:
     size = os.fstat(file).st_size
     try:
-        while data:  # a disk that fills up takes a part and refuses the rest
+        while data:  # a disk that fills up takes part of the line and refuses the rest
             data = data[os.write(file, data) :]
     except OSError as error:
         with contextlib.suppress(OSError):
@@ -136,8 +136,8 @@ def _append(file: int, path: Path, data: bytes) -> None:
 
 
 def as_number(value: object) -> float | None:
-    """What JSON holds as a float, or None where it is no number."""
-    if type(value) is float:  # nearly all: a list of thousands of runs asks this 20 times for each
+    """A JSON value as a float, or None if it is not a number."""
+    if type(value) is float:  # the common case: a list of thousands of runs calls this 20 times for each
         return value
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None

@@ -20,7 +20,7 @@ def read_note(run_dir: Path) -> str:
 
 
 def add_note(run_dir: Path, text: str) -> None:
-    """Add a line; its first is the one that lists show. Raises RunError or StorageError."""
+    """Add a line; lists show the first one. Raises RunError or StorageError."""
     _require_directory(run_dir)
     if not text.strip():
         raise RunError("note: required some text, found none")
@@ -30,15 +30,15 @@ def add_note(run_dir: Path, text: str) -> None:
 
 
 def replace_note(run_dir: Path, text: str, *, before: str) -> None:
-    """Put the text in place of the whole note. Raises RunError if it is not `before` any more, or StorageError."""
+    """Replace the whole note. Raises RunError if it is not `before` any more, or StorageError."""
     _require_directory(run_dir)
     if read_note(run_dir) != before:
-        raise RunError(f"{run_dir / layout.NOTE}: was changed elsewhere meanwhile; look at it again, then save")
+        raise RunError(f"{run_dir / layout.NOTE}: was changed elsewhere in the meantime; read it again, then save")
     write_text(run_dir / layout.NOTE, text if not text or text.endswith("\n") else f"{text}\n")
 
 
 def read_tags(run_dir: Path) -> tuple[str, ...]:
-    """In the order in which they were given. Raises RunError if the file was spoilt by hand."""
+    """Tags in the order in which they were added. Raises RunError if the file was damaged by hand."""
     path = run_dir / layout.TAGS
     try:
         data = json.loads(path.read_bytes())
@@ -49,12 +49,12 @@ def read_tags(run_dir: Path) -> tuple[str, ...]:
     except ValueError:
         data = None
     if not isinstance(data, list) or not all(isinstance(tag, str) for tag in data):
-        raise RunError(f'{path}: must hold a JSON list of texts such as ["paper"]; mend or remove the file')
+        raise RunError(f'{path}: must hold a JSON list of texts such as ["paper"]; repair or remove the file')
     return tuple(data)
 
 
 def set_tags(run_dir: Path, *, add: Iterable[str] = (), remove: Iterable[str] = ()) -> tuple[str, ...]:
-    """The tags afterwards. Raises RunError, with nothing changed, or StorageError."""
+    """Change the tags and return them. Raises RunError without changing anything, or StorageError."""
     _require_directory(run_dir)
     added, removed = [tag.strip() for tag in add], {tag.strip() for tag in remove}
     for tag in added:

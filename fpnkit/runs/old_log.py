@@ -1,4 +1,4 @@
-"""Logs from before there were run directories: what can be read out of their text."""
+"""Old-style logs without run directories: what can be read from their text."""
 
 import math
 import os
@@ -37,7 +37,7 @@ _SETTINGS = {
 
 @dataclass(frozen=True)
 class OldLog:
-    """None: the log does not say."""
+    """None if the log does not say."""
 
     epoch: int | None = None  # the largest number
     epochs: int | None = None
@@ -49,7 +49,7 @@ class OldLog:
 
 
 def read_old_log(path: Path) -> OldLog:
-    """Read, never write; a file that cannot be read says nothing."""
+    """Parse the log without changing it; an unreadable file gives nothing."""
     epoch = epochs = None
     at: int | None = None
     best: dict[bool, tuple[float, int | None]] = {}  # by whether it is of validation
@@ -81,7 +81,7 @@ def read_old_log(path: Path) -> OldLog:
 
 
 def _losses(line: bytes) -> Iterator[tuple[bool, float]]:
-    """(of validation, value) of every loss in a line that is a whole one."""
+    """(is validation, value) of every complete loss in a line."""
     whole_line: bool | None = None
     for found in _LOSS.finditer(line):
         word = (found[1] or b"").lower()

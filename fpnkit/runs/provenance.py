@@ -1,4 +1,4 @@
-"""What a run was made with: source, packages, machine. Written once, without secrets."""
+"""The origin of a run: source, packages, machine. Written once, without secrets."""
 
 import contextlib
 import os
@@ -44,7 +44,7 @@ class GitState:
 
 
 def write_environment(run_dir: Path, redactor: Redactor) -> str:
-    """Fill `env/`; returns the commit in a few words. Raises StorageError."""
+    """Fill `env/`; return a short description of the commit. Raises StorageError."""
     directory = run_dir / layout.ENV
     directory.mkdir()
     states = _checkouts()
@@ -60,7 +60,7 @@ def write_environment(run_dir: Path, redactor: Redactor) -> str:
 
 
 def describe_commit() -> str:
-    """Commit of the checkout that is at work now, such as `3f2a… (dirty)`."""
+    """The commit of the current checkout, such as `3f2a… (dirty)`."""
     return _describe(_checkouts())
 
 
@@ -78,7 +78,7 @@ def _patch(state: GitState) -> str:
 
 
 def git_state(directory: Path) -> GitState | None:
-    """The checkout around a directory; None where there is none, or no git."""
+    """The checkout around a directory; None without a checkout or git."""
     root = _git(directory, "rev-parse", "--show-toplevel")
     if root is None:
         return None
@@ -110,7 +110,7 @@ def _checkouts() -> list[GitState]:
 def _git(directory: Path, *arguments: str) -> str | None:
     """Output of a git command that only reads; None if it fails."""
     command = ["git", "-C", str(directory), *arguments]
-    # Without the optional lock a run never gets in the way of a commit that is being made.
+    # Without the optional lock a run never interferes with a commit in progress.
     environment = os.environ | {"GIT_OPTIONAL_LOCKS": "0"}
     try:
         done = subprocess.run(command, capture_output=True, env=environment, timeout=_GIT_TIMEOUT_SECONDS, check=True)
@@ -147,7 +147,7 @@ def _cpu_model() -> str:
 
 
 def _gpus() -> list[str]:
-    """Names, as far as torch is loaded already: this layer does not load it."""
+    """GPU names if torch is already loaded; this layer does not load it."""
     torch = sys.modules.get("torch")
     if torch is None or not torch.cuda.is_available():
         return []

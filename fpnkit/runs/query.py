@@ -1,7 +1,7 @@
-"""Choosing runs by a condition such as `lmbda < 1e-3 and status == 'finished'`.
+"""Filter runs by a condition such as `lmbda < 1e-3 and status == 'finished'`.
 
-The text is parsed, checked node by node, and worked out on the rows. Nothing of it is ever run as code: pandas' own
-`query` starts shell commands for anyone who can write an `@`.
+The text is parsed, checked node by node, and evaluated on the rows. It is never run as code: pandas' own `query` lets
+anyone who can write an `@` start shell commands.
 """
 
 import ast
@@ -35,13 +35,13 @@ _TIMES = ("created",)
 
 
 def select(runs: Sequence[RunInfo], text: str) -> list[RunInfo]:
-    """The runs that fulfil the condition; what is not known fulfils no comparison but `== None`. Raises RunError."""
+    """The runs that match the condition; unknown values match only `== None`. Raises RunError."""
     condition = parse(text)
     return [run for run in runs if condition(run)]
 
 
 def parse(text: str) -> Condition:
-    """Raises RunError that names what is not understood or not allowed."""
+    """Raises RunError that names what is unknown or not allowed."""
     if len(text) > _LONGEST:
         raise RunError(f"query of {len(text)} characters: must have {_LONGEST} at most")
     try:
@@ -55,7 +55,7 @@ def parse(text: str) -> Condition:
 
 
 class _Parser:
-    """Turns the tree of one query into functions of a row."""
+    """Turns the syntax tree of one query into functions of a row."""
 
     def __init__(self, text: str) -> None:
         self._text = text
@@ -133,7 +133,7 @@ class _Parser:
     def _time(self, text: str) -> datetime:
         time = clock.from_text(text)
         if time is None:
-            raise self._error(f"{text!r} is no time, write such as '2026-12-16' or '2026-12-16 14:30'")
+            raise self._error(f"{text!r} is not a time; write it like '2026-12-16' or '2026-12-16 14:30'")
         return time
 
     def _refuse(self, node: ast.expr) -> RunError:

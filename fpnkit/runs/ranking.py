@@ -1,4 +1,4 @@
-"""Which runs are the best of those that can be compared."""
+"""Which runs are the best among comparable ones."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -16,7 +16,7 @@ Group = tuple[object, ...]
 
 
 def comparable(run: RunInfo) -> Group | None:
-    """Runs for which this is equal answer the same question; the smaller best loss is the better answer.
+    """Equal for runs whose best losses can be compared; the smaller loss is better.
 
     Of one kind of codec or detector, with equal settings of the loss (`identity.loss_settings`) and one detector
     fingerprint. An older run recorded neither: its settings are read from its directory, and equal settings stand for
@@ -44,7 +44,7 @@ def is_best(run: RunInfo, runs: Iterable[RunInfo]) -> bool:
 
 
 def to_prune(runs: Sequence[RunInfo], keep: int) -> list[RunInfo]:
-    """All but the `keep` best of each comparable group; those that run, or cannot be judged, stay."""
+    """All but the `keep` best of each comparable group; running runs and those that cannot be compared stay."""
     groups: dict[Group, list[RunInfo]] = {}
     for run in runs:
         if run.status in _PRUNED and (group := comparable(run)) is not None:

@@ -1,4 +1,4 @@
-"""run.json: the facts about a run that its trainer writes."""
+"""run.json: facts about a run, written by its trainer."""
 
 import os
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ Integer = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]  # a larger on
 
 @dataclass(frozen=True)
 class ConfigSummary:
-    """The settings that tell runs apart in a list; `config_used.yaml` has all of them."""
+    """The settings that lists show; `config_used.yaml` has all of them."""
 
     lmbda: float | None = None  # None: a detector
     lr: float | None = None
@@ -43,7 +43,7 @@ class Best:
 
 @dataclass(frozen=True)
 class RunRecord:
-    """run.json, key by key. What the run's state is follows from these facts, see `fpnkit.runs.status`."""
+    """run.json, key by key. The run's state follows from these facts, see `fpnkit.runs.status`."""
 
     id: str
     name: str
@@ -74,7 +74,7 @@ class RunRecord:
 
 
 def record_to_dict(record: RunRecord) -> dict[str, Any]:
-    """What stands in run.json; NaN is still NaN."""
+    """The content of run.json; NaN is still NaN."""
     return {"schema_version": SCHEMA_VERSION, **asdict(record)}
 
 
@@ -85,7 +85,7 @@ def read_record(run_dir: Path) -> RunRecord:
 
 
 def trained_seconds(record: RunRecord, now: datetime | None = None) -> float:
-    """Wall time of all processes that trained the run, up to the end, the last sign of life, or `now`."""
+    """Wall time of all processes that trained the run, up to its end, its last heartbeat, or `now`."""
     started = clock.from_text(record.started)
     last = now or clock.from_text(record.ended) or clock.from_text(record.heartbeat)
     if started is None or last is None:

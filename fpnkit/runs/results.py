@@ -1,4 +1,4 @@
-"""What an evaluation leaves on disk, and reading it back without torch.
+"""The files of an evaluation, read without torch.
 
     <directory>/summary.json         written last: its presence means the evaluation is complete
     <directory>/images.jsonl         a line per image, appended while it runs
@@ -67,7 +67,7 @@ class Ceiling:
 
 @dataclass(frozen=True)
 class Summary:
-    """One codec at one rate on one data set; `None` is what was not measured or does not exist.
+    """One codec at one rate on one data set; `None` if not measured or not applicable.
 
     `snr_variance` is the model's reference variance, by which its training states SNR as well; of an anchor, which has
     no model, the variance of the features over the evaluated images, which the ceiling's summary has.

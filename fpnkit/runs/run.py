@@ -28,7 +28,7 @@ _SHOWN = ("Progress", "Settings", "Best", "Evaluation", "Read out")
 
 @dataclass(frozen=True)
 class Run:
-    """A run directory; everything is read from its files at the time of asking."""
+    """A run directory; everything is read from its files on each call."""
 
     path: Path
 
@@ -47,7 +47,10 @@ class Run:
         return pd.DataFrame([flatten(line.to_dict()) for line in read_metrics(self.path / layout.METRICS)])
 
     def best_checkpoint(self) -> Path:
-        """The best checkpoint under the name that tells its story, else `best_model.pth`. Raises RunError if none."""
+        """The best checkpoint with epoch and loss in its name, else `best_model.pth`.
+
+        Raises RunError if there is none.
+        """
         try:
             best = read_record(self.path).best
         except RunError:
@@ -59,7 +62,7 @@ class Run:
         raise RunError(f"run {self.path}: required {layout.BEST_MODEL}, found none; it has not finished an epoch")
 
     def resume_command(self) -> str:
-        """The command line that carries the run on in its own directory."""
+        """The command line that continues the run."""
         return commands.resume_command(self.path)
 
     def _repr_html_(self) -> str:
@@ -76,7 +79,7 @@ class Run:
 
 
 def find(run: str | Path, base_dir: Path | None = None) -> Run:
-    """The run that a path or a unique part of a name means, by default among the codecs. Raises RunError."""
+    """The run for a path or a unique part of a name, by default among codecs. Raises RunError."""
     return Run(layout.find_run(str(run), base_dir or layout.default_base_dir("fpn_compression")))
 
 

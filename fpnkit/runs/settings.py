@@ -18,7 +18,7 @@ from fpnkit.runs import layout
 
 @dataclass(frozen=True)
 class Setting:
-    """A setting that was chosen: it has no default, or another one."""
+    """A setting that was chosen: it has no default, or differs from it."""
 
     key: str
     value: Any
@@ -27,12 +27,12 @@ class Setting:
 
 
 def chosen_settings(run_dir: Path) -> list[Setting]:
-    """All that is not as by default. Raises ConfigError where this fpnkit does not understand the file."""
+    """All settings that differ from their defaults. Raises ConfigError if this fpnkit cannot read the file."""
     return _chosen(load_config(run_dir / layout.CONFIG_USED))
 
 
 def plain_settings(run_dir: Path) -> dict[str, Any]:
-    """`section.key` → value, as it stands in the file, be it of another version. Raises ConfigError."""
+    """`section.key` → value, as in the file, even of another version. Raises ConfigError."""
     path = run_dir / layout.CONFIG_USED
     try:
         source = parse(path.read_text(encoding="utf-8", errors="surrogateescape"))
@@ -58,7 +58,7 @@ def learned_by(run_dir: Path) -> Mapping[str, Any]:
 
 @functools.lru_cache(maxsize=10_000)
 def _learned_by(run_dir: Path, stamp: tuple[int, int, int] | None) -> Mapping[str, Any]:
-    """A file takes a millisecond, and a panel asks for all of them whenever one run changed."""
+    """Cached, because a file takes a millisecond and a panel asks for all of them whenever one run changed."""
     try:
         return learned(whole_settings(run_dir))
     except ConfigError as error:

@@ -1,4 +1,4 @@
-"""The state of a run, worked out from facts each time it is asked for.
+"""The state of a run, computed from facts on every call.
 
 exit record             → finished (code 0) · stopped (130, on request) · crashed (any other)
 none, on this host      → running if its very process lives, else killed
@@ -24,14 +24,14 @@ _MISSED_BEATS = 3
 
 @dataclass(frozen=True)
 class RunStatus:
-    """One word, and why where there is more to say."""
+    """One word, and a reason if there is one."""
 
     word: StatusWord
     reason: str | None = None
 
 
 def run_status(record: RunRecord, *, now: datetime | None = None) -> RunStatus:
-    """The state of a run; `now` is for tests and lists, which ask once for many."""
+    """The state of a run; `now` is for tests, and for lists that read the clock once."""
     if record.exit_code is not None:
         return _exit_status(record.exit_code, record.exit_reason)
     age = _heartbeat_age(record, now or clock.now())
@@ -39,7 +39,7 @@ def run_status(record: RunRecord, *, now: datetime | None = None) -> RunStatus:
         if process_lives(record.pid, record.pid_created, record.pid_start):
             return RunStatus("running")
         return RunStatus("killed", f"process {record.pid} is gone")
-    # A heartbeat from the future is a clock that was wrong: as little a sign of life as an old one.
+    # A heartbeat from the future means a wrong clock: no more a sign of life than an old one.
     if age is not None and abs(age).total_seconds() <= _MISSED_BEATS * record.heartbeat_seconds:
         return RunStatus("running", f"on {record.host}")
     return RunStatus("stale", f"no sign of life from {record.host} since {record.heartbeat}")

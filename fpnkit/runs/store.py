@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class RunInfo:
-    """One run in a list; None: not known, or does not apply."""
+    """One run in a list; None if unknown or not applicable."""
 
     name: str  # of the directory
     path: Path
@@ -141,7 +141,7 @@ def _stamp(path: str) -> Stamp:
 
 
 def _look(entry: "os.DirEntry[str]", now: datetime) -> RunInfo | None:
-    """None for what is no run, or has gone while the directory was read."""
+    """None if it is not a run, or disappeared while the directory was read."""
     path = Path(entry.path)
     try:
         if entry.is_dir():
@@ -160,7 +160,7 @@ def _read_run(path: Path, now: datetime) -> RunInfo | None:
 
 
 def _without_record(path: Path, reason: str) -> RunInfo | None:
-    """An old-style run, one that never came to its first file, one that is damaged, or no run at all."""
+    """An old-style run, an incomplete or damaged one, or no run at all."""
     try:
         files = sorted(path.iterdir())
     except FileNotFoundError:
@@ -201,10 +201,10 @@ def _imported(path: Path, files: list[Path]) -> RunInfo:
 def _row(path: Path, record: RunRecord, status: RunStatus, now: datetime) -> RunInfo:
     best, last, config = record.best, record.last, record.config
     bpp = best.metrics.get("bpp_estimated") if best else last.get("bpp_estimated") if last else None
-    files = _names(path)  # most runs have none of the three: one look instead of three failures
+    files = _names(path)  # most runs have none of the three: one listing instead of three failures
     evaluated = read_evaluations(path) if layout.EVALUATION in files else []
     return RunInfo(
-        name=path.name,  # the one people see, be it renamed; code that needs identity has the id
+        name=path.name,  # the name people see, even if renamed; code that needs identity uses the id
         path=path,
         status=status.word,
         reason=status.reason,
@@ -237,7 +237,7 @@ def _names(path: Path) -> list[str]:
 
 
 def _note(path: Path) -> str | None:
-    """First line that says something."""
+    """First non-empty line."""
     try:
         with open(os.path.join(path, layout.NOTE), encoding="utf-8", errors="replace") as file:
             return next((text for line in file if (text := line.strip().lstrip("#").strip())), None)
@@ -246,7 +246,7 @@ def _note(path: Path) -> str | None:
 
 
 def _tags(path: Path) -> tuple[str, ...]:
-    """The list of texts in tags.json; edited by hand and wrong, it counts as empty."""
+    """The texts in tags.json; an invalid file counts as empty."""
     try:
         with open(os.path.join(path, layout.TAGS), "rb") as file:
             data = json.load(file)

@@ -1,4 +1,4 @@
-"""The list of runs for people: as wide as the terminal, or plain aligned text for a pipe."""
+"""The list of runs for people: fitted to the terminal, or plain aligned text for a pipe."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -66,7 +66,7 @@ class _Column:
 
 
 def plain_table(runs: Sequence[RunInfo], columns: Sequence[str] | None) -> str:
-    """Aligned text without styles or limits of width, one run a line."""
+    """Aligned text without styles or width limits, one run per line."""
     shown = [_column(key, runs) for key in columns or (*_CORE, "reason")]
     rows = [[column.header for column in shown], *zip(*(column.cells for column in shown), strict=True)]
     gap = " " * _GAP
@@ -75,9 +75,9 @@ def plain_table(runs: Sequence[RunInfo], columns: Sequence[str] | None) -> str:
 
 
 def terminal_table(runs: Sequence[RunInfo], columns: Sequence[str] | None, width: int, colour: bool) -> str:
-    """A table that fits the terminal: fewer columns where it is narrow, never cut numbers.
+    """A table that fits the terminal, with fewer columns if it is narrow; numbers are never cut.
 
-    Not drawn by rich, which takes a millisecond a row.
+    Not drawn by rich, which takes a millisecond per row.
     """
     shown = [_column(key, runs) for key in columns] if columns else _fitting(runs, width)
     gap = _GAP if _total(shown, _GAP) <= width else 1
@@ -93,7 +93,7 @@ def terminal_table(runs: Sequence[RunInfo], columns: Sequence[str] | None, width
 
 
 def _narrowed(shown: Sequence[_Column], room: int) -> list[int]:
-    """Widths of the columns; those of text give way, those of numbers do not."""
+    """Column widths; text columns shrink, number columns do not."""
     widths = [column.width for column in shown]
     for key in _GIVING_WAY:
         for position, column in enumerate(shown):
@@ -103,7 +103,7 @@ def _narrowed(shown: Sequence[_Column], room: int) -> list[int]:
 
 
 def _folded(cells: Sequence[str], shown: Sequence[_Column], widths: Sequence[int]) -> tuple[list[str], list[list[str]]]:
-    """The first line of a row, and further ones where a name or path needs them; other texts are cut."""
+    """The first line of a row, and more lines if a name or path needs them; other texts are cut."""
     first, more = list(cells), []
     for position, (cell, column, width) in enumerate(zip(cells, shown, widths, strict=True)):
         if text.width(cell) <= width:
@@ -145,7 +145,7 @@ def _fitting(runs: Sequence[RunInfo], width: int) -> list[_Column]:
 
 
 def _shortened(column: _Column) -> _Column:
-    """One long reason or note must not take the room of all other columns."""
+    """Shorten long reasons and notes, which must not crowd out other columns."""
     return _Column(column.key, column.header, [text.cut(cell, _LONGEST) for cell in column.cells])
 
 

@@ -14,7 +14,7 @@ _NO_SCALARS = ("time", "split", "epoch", "step")
 
 
 def write_events(run_dir: Path) -> Path:
-    """Write `tb/train` and `tb/val` anew; the folder. Raises RunError without tensorboard or without metrics."""
+    """Write `tb/train` and `tb/val` again and return the folder. Raises RunError without tensorboard or metrics."""
     try:
         from tensorboard.compat.proto.event_pb2 import Event
         from tensorboard.compat.proto.summary_pb2 import Summary

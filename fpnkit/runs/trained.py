@@ -1,4 +1,4 @@
-"""The trained codecs that a command line names, checked before anything long begins."""
+"""The trained codecs named on a command line, checked before anything long starts."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,18 +12,19 @@ from fpnkit.runs import layout
 
 @dataclass(frozen=True)
 class TrainedRun:
-    """A run that has a model to measure."""
+    """A run with a model to measure."""
 
     path: Path
-    config: CodecConfig  # with what was set on the command line
+    config: CodecConfig  # including overrides from the command line
 
 
 def find_candidates(
     texts: Sequence[str], base_dir: Path | None, settings: Sequence[str], sections: Sequence[str]
 ) -> list[TrainedRun]:
-    """Each run once, however often it is named; `settings` are `key.path=value` within `sections`.
+    """Each run once, even if named several times;
 
-    Raises RunError: no such run, no codec, no model yet; ConfigError: a setting that belongs to the run.
+    `settings` are `key.path=value` within `sections`. Raises RunError if a run is missing, is not a codec or has no
+    model yet, and ConfigError for a setting that belongs to the run.
     """
     paths = [layout.find_run(text, base_dir or layout.default_base_dir("fpn_compression")).absolute() for text in texts]
     return [_candidate(path, settings, sections) for path in dict.fromkeys(paths)]

@@ -1,7 +1,7 @@
-"""Removing runs so that they can come back: into .trash, out of it again, and away for good.
+"""Remove runs so that they can be restored: into .trash, back again, or deleted for good.
 
-`.trash/<time of removal>/<name>` holds a run as it was. Everything here moves what lies directly in the base directory
-and nothing else, whatever a name says.
+`.trash/<time of removal>/<name>` holds a run unchanged. Only what lies directly in the base directory is ever moved,
+whatever a name says.
 """
 
 import os
@@ -33,9 +33,9 @@ class Trashed:
 
 
 def require_movable(run: str, base_dir: Path) -> RunInfo:
-    """The run that may be taken away. Raises RunError.
+    """The run, if it may be removed.
 
-    Refused: what does not lie in the base directory itself, symbolic links, running runs, old-style logs.
+    Raises RunError for paths outside the base directory, symbolic links, running runs and old-style logs.
     """
     path = layout.find_run(run, base_dir)
     if path.is_symlink():
@@ -52,8 +52,8 @@ def require_movable(run: str, base_dir: Path) -> RunInfo:
 
 
 def trash(info: RunInfo, base_dir: Path) -> Path:
-    """Move a run that `require_movable` let pass; its new place. Raises RunError or StorageError."""
-    lock = DirectoryLock(info.path)  # a resume that begins now must not find its directory gone
+    """Move a run that passed `require_movable`; return its new path. Raises RunError or StorageError."""
+    lock = DirectoryLock(info.path)  # a resume that starts now must not lose its directory
     try:
         return move(info.path, new_bin(base_dir) / info.path.name)
     finally:
@@ -66,7 +66,7 @@ def new_bin(base_dir: Path) -> Path:
 
 
 def list_trash(base_dir: Path) -> list[Trashed]:
-    """What was removed last comes first."""
+    """Removed runs, latest first."""
     found = []
     for folder in _folders(_trash_dir(base_dir)):
         found += [Trashed(path, folder.name, directory_size(path)) for path in _folders(folder)]
@@ -74,7 +74,7 @@ def list_trash(base_dir: Path) -> list[Trashed]:
 
 
 def find_trashed(text: str, base_dir: Path) -> Trashed:
-    """By a unique part of the name, or of `<time of removal>/<name>`. Raises RunError."""
+    """Find a removed run by a unique part of its name or of `<time of removal>/<name>`. Raises RunError."""
     items = list_trash(base_dir)
     fits = [item for item in items if item.name == text] or [
         item for item in items if text and text in f"{item.removed}/{item.name}"
@@ -84,11 +84,13 @@ def find_trashed(text: str, base_dir: Path) -> Trashed:
     if not fits:
         raise RunError(f"run {text!r}: nothing in the trash of {base_dir} has this in its name")
     shown = [f"  {item.removed}/{item.name}" for item in fits]
-    raise RunError("\n".join([f"run {text!r}: {len(fits)} in the trash of {base_dir} fit, name one of them:", *shown]))
+    raise RunError(
+        "\n".join([f"run {text!r}: {len(fits)} in the trash of {base_dir} match; name one of them:", *shown])
+    )
 
 
 def restore(item: Trashed, base_dir: Path) -> Path:
-    """Put it back under its name. Raises RunError if the name is taken, or StorageError."""
+    """Restore it under its name. Raises RunError if the name is taken, or StorageError."""
     target = base_dir / item.name
     if os.path.lexists(target):
         raise RunError(f"{target}: exists; rename it first, then restore")
@@ -98,7 +100,7 @@ def restore(item: Trashed, base_dir: Path) -> Path:
 
 
 def purge(items: Sequence[Trashed]) -> None:
-    """Delete for good. Raises StorageError at the first that cannot be deleted."""
+    """Delete for good. Raises StorageError for the first one that cannot be deleted."""
     for item in items:
         try:
             shutil.rmtree(item.path)  # removes links, not what they point to
@@ -108,7 +110,7 @@ def purge(items: Sequence[Trashed]) -> None:
 
 
 def move(source: Path, target: Path) -> Path:
-    """To a place in the same base directory; where it is then. Raises RunError."""
+    """Move to a place in the same base directory and return the new path. Raises RunError."""
     try:
         os.rename(source, target)
     except OSError as error:
@@ -125,7 +127,7 @@ def _trash_dir(base_dir: Path) -> Path:
 
 
 def _folders(path: Path) -> list[Path]:
-    """Real directories, so that no link leads out of the trash."""
+    """Require real directories, so that no link leads out of the trash."""
     try:
         with os.scandir(path) as entries:
             return [path / entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]

@@ -1,4 +1,4 @@
-"""The trainer's end of a run directory: the only thing that writes run.json."""
+"""The trainer's side of a run directory; only it writes run.json."""
 
 import contextlib
 import logging
@@ -31,7 +31,7 @@ _log = logging.getLogger(__name__)
 class RunWriter:
     """One process training one run, from `create` or `resume` to `end`.
 
-    Used as a context it always ends: finished where the block is left normally, crashed where an error passes.
+    As a context manager it always ends the run: finished if the block is left normally, crashed on an error.
     """
 
     path: Path
@@ -52,11 +52,11 @@ class RunWriter:
         settings_hash: str | None = None,
         detector_fingerprint: str | None = None,
     ) -> Self:
-        """Make a run directory with everything that is known at the start.
+        """Create a run directory with everything known at the start.
 
-        `config_yaml` is written as it is: the caller has taken the secrets out, see `redact.without_secrets`.
-        `summary` needs `lr` and `batch_size`. `argv` is best `sys.orig_argv`. Raises RunError or StorageError, and
-        then leaves no directory behind.
+        `config_yaml` is written unchanged: the caller has removed secrets, see `redact.without_secrets`. `summary`
+        needs `lr` and `batch_size`. `argv` should be `sys.orig_argv`. Raises RunError or StorageError, and then leaves
+        no directory behind.
         """
         if summary.lr is None or summary.batch_size is None:
             raise ValueError("a run's name needs lr and batch_size")
@@ -104,7 +104,7 @@ class RunWriter:
         lock = DirectoryLock(run_dir)
         before = None
         try:
-            # Read again: between the first look and the lock another process may have resumed, and even ended.
+            # Read again: another process may have resumed, and even ended, before the lock was taken.
             before = read_record(run_dir)
             now = clock.now()
             record = replace(
@@ -138,11 +138,11 @@ class RunWriter:
         start: datetime,
         config_yaml: str | None,
     ) -> None:
-        """Not for use: see `create` and `resume`."""
+        """Use `create` or `resume` instead."""
         self.path = path
         self.log_path = _unused(path / layout.log_name(start))
         self._redactor = Redactor(os.environ, argv)
-        self._writing = threading.RLock()  # reentrant: a signal handler may call `end` in the middle of a write
+        self._writing = threading.RLock()  # reentrant: a signal handler may call `end` during a write
         self._noting = threading.RLock()  # the thread that trains and the one that writes its files both note facts
         self._ended = threading.Event()
         self._lock = lock
@@ -185,11 +185,11 @@ class RunWriter:
 
     @property
     def record(self) -> RunRecord:
-        """What run.json holds, or will hold at the next heartbeat."""
+        """The content of run.json, now or at the next heartbeat."""
         return self._record
 
     def redact(self, text: str) -> str:
-        """The text without this process's secrets, for whatever else is written into the directory."""
+        """The text without this process's secrets, for other files in the directory."""
         return self._redactor.text(text)
 
     def metric(self, line: MetricsLine) -> None:
@@ -198,7 +198,7 @@ class RunWriter:
         self._note(last=line.to_dict())
 
     def progress(self, epoch: int, step: int) -> None:
-        """Note how far the training is; a new epoch is written at once, a step with the next heartbeat."""
+        """Record progress; a new epoch is written immediately, a step with the next heartbeat."""
         new_epoch = epoch != self._record.epoch
         self._note(epoch=epoch, step=step)
         if new_epoch:
@@ -209,18 +209,18 @@ class RunWriter:
     def best(
         self, *, epoch: int, loss: float, file: str, metrics: Mapping[str, Any], model_hash: str | None = None
     ) -> None:
-        """Note a new best checkpoint, after its file stands."""
+        """Record a new best checkpoint, after its file exists."""
         self._note(best=Best(epoch, loss, file, dict(metrics), model_hash))
         self._try_to_write()
 
     def stop_requested(self) -> bool:
-        """Whether someone put a file STOP into the directory."""
+        """Whether there is a file STOP in the directory."""
         return (self.path / layout.STOP).exists()
 
     def end(self, exit_reason: str, exit_code: int) -> None:
         """Write the exit record: code 0 is finished, 130 stopped, any other crashed. Only the first call counts.
 
-        Does not raise for a full disk, so that it can stand in any `finally`.
+        Does not raise for a full disk, so it can be used in any `finally`.
         """
         if self._ended.is_set():
             return
@@ -251,7 +251,7 @@ class RunWriter:
             self._try_to_write()
 
     def _try_to_write(self) -> None:
-        """A disk that is full now may have room again; the training itself does not hang on this file."""
+        """Ignore a full disk, which may have room again later; training does not depend on this file."""
         try:
             self._write_record()
         except StorageError as error:
@@ -270,7 +270,7 @@ def refuse_running(run_dir: Path, record: RunRecord) -> None:
 
 
 def _unused(path: Path) -> Path:
-    """The path, or one with a number where two processes started in the same second."""
+    """The path, with a number if two processes started in the same second."""
     candidate, number = path, 0
     while candidate.exists():
         number += 1

@@ -1,4 +1,4 @@
-"""Batches of random crops from cached pyramids; which crops is a function of seed and epoch alone."""
+"""Batches of random crops from cached pyramids; the crops depend only on seed and epoch."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 
 class Prefetcher(Generic[T]):
-    """Calls `make(epoch, index)` one batch ahead in a thread, so that reading costs the training no time."""
+    """Calls `make(epoch, index)` one batch ahead in a thread, so that training does not wait for reading."""
 
     def __init__(self, make: Callable[[int, int], T], per_epoch: int) -> None:
         self._make, self._per_epoch = make, per_epoch
@@ -28,7 +28,7 @@ class Prefetcher(Generic[T]):
         self._next: tuple[int, int, Future[T]] | None = None
 
     def get(self, epoch: int, index: int) -> T:
-        """The batch; any order is possible, the natural one is fast."""
+        """The batch; any order works, the natural order is fast."""
         if self._next is not None and self._next[:2] == (epoch, index):
             batch = self._next[2].result()
         else:
@@ -45,7 +45,7 @@ def chosen(seed: int, epoch: int, index: int, batch_size: int, items: int) -> li
 
 
 class CropBatches:
-    """Crops of `crop` pixels (of the network input; less where images are smaller) at random places."""
+    """Crops of `crop` pixels of the network input (less if images are smaller) at random places."""
 
     def __init__(
         self, cache: FeatureCache, spec: PyramidSpec, *, batch_size: int, crop: int, crops_per_image: int, seed: int
@@ -59,7 +59,7 @@ class CropBatches:
         items = chosen(self._seed, epoch, index, self._batch_size, self._items)
         crops = [self._random_crop(item, np.random.default_rng([self._seed, epoch, item])) for item in items]
         windows = [crop.window for crop in crops if crop.window is not None]
-        # Images smaller than the crop make the whole batch smaller: its crops must be of one size.
+        # Images smaller than the crop make the whole batch smaller, because its crops must have one size.
         height, width = min(window.height for window in windows), min(window.width for window in windows)
 
         def together(name: str, parts: Sequence[Tensor]) -> Tensor:

@@ -1,4 +1,4 @@
-"""Checkpoints: the full state to resume from, and the best model, which can be used at once."""
+"""Checkpoints: the full state to resume from, and the best model, ready to use."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from fpnkit.torch_files import checkpoint_bytes
 
 
 def require_resumable(run_dir: Path, config: Config, state: Mapping[str, Any]) -> None:
-    """Raise `ConfigError` if `config_used.yaml` was changed in a way that makes it another run, or lacks a secret."""
+    """Raise `ConfigError` if `config_used.yaml` was changed so that it would be another run, or lacks a secret."""
     file = run_dir / layout.CONFIG_USED
     now = shown_settings(config)
     problems = [
@@ -43,7 +43,7 @@ def require_resumable(run_dir: Path, config: Config, state: Mapping[str, Any]) -
 
 
 def rng_state(device: torch.device) -> dict[str, torch.Tensor]:
-    """Of the generators that training draws from; data order and crops are functions of seed and epoch."""
+    """State of the generators used in training; data order and crops depend only on seed and epoch."""
     state = {"cpu": torch.get_rng_state()}
     if device.type == "cuda":
         state["cuda"] = torch.cuda.get_rng_state(device)

@@ -1,4 +1,4 @@
-"""Training a codec: steps on crops, validation on whole pyramids by the model that would be exported."""
+"""Train a codec: steps on crops, validation on whole pyramids with the model that would be exported."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ class CodecLearner:
 
 
 class LatentRanges:
-    """Which values the latents of every channel take over a set."""
+    """Range of the latents of every channel over a set."""
 
     def __init__(self) -> None:
         self._ranges: dict[str, tuple[Tensor, Tensor]] = {}
@@ -124,7 +124,7 @@ class LatentRanges:
         self._ranges[name] = low, high
 
     def report(self) -> Sequence[str]:
-        """A line a level; dead: a channel with one value in all images, which carries nothing."""
+        """A line per level; a dead channel has the same value in all images and carries nothing."""
         return [
             f"{name}: latents in [{low.min():.1f}, {high.max():.1f}], "
             f"{int((low == high).sum())} of {len(low)} channels dead"
@@ -133,5 +133,5 @@ class LatentRanges:
 
 
 def objective(config: CodecConfig, codec: Codec) -> Objective:
-    """The loss as the config wants it for the codec's levels."""
+    """The loss defined by the config for the codec's levels."""
     return Objective(config.loss.lmbda, build_distortion(config.loss, codec.spec))

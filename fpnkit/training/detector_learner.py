@@ -1,4 +1,4 @@
-"""Training a detector: torchvision's own losses, validation by COCO AP."""
+"""Train a detector with torchvision's own losses; validate by COCO AP."""
 
 from __future__ import annotations
 
@@ -27,14 +27,17 @@ from fpnkit.training.tally import Tally, Values
 
 @dataclass(frozen=True)
 class LabelledBatch:
-    """Images and targets as torchvision's detectors take them."""
+    """Images and targets in the form torchvision's detectors expect."""
 
     images: list[Tensor]  # float (3, height, width) in [0, 1]
     targets: list[dict[str, Tensor]]  # boxes (n, 4); labels (n,), 1 is the first category
 
 
 class DetectorLearner:
-    """A trainable detector with its optimiser and data. Its loss in validation is 1 - mAP, what it is chosen by."""
+    """A trainable detector with its optimiser and data.
+
+    Its validation loss is 1 - mAP, which selects the best model.
+    """
 
     detector_fingerprint = None
 

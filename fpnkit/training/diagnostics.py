@@ -1,4 +1,4 @@
-"""training_diagnostics_epoch_N.txt: how an epoch went, to be read by people."""
+"""training_diagnostics_epoch_N.txt: a report of one epoch for people."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from fpnkit.training.loop import EpochEnd
 
 
 def diagnostics_writer(every: int) -> Callable[[EpochEnd], None]:
-    """A function for the loop that writes the text each `every` epochs."""
+    """A function for the loop that writes the text every `every` epochs."""
 
     def write(end: EpochEnd) -> None:
         if end.epoch % every == 0:

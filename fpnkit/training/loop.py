@@ -41,7 +41,7 @@ class Validation:
 
 
 class Learner(Protocol):
-    """What the loop trains. Every step is a function of its weights, (epoch, index) and torch's generator."""
+    """What the loop trains. Every step depends only on its weights, (epoch, index) and torch's generator."""
 
     steps_per_epoch: int
     device: torch.device
@@ -56,7 +56,7 @@ class Learner(Protocol):
         ...
 
     def values(self, tally: Tally) -> Values:
-        """What a tally of steps says."""
+        """The values of a tally of steps."""
         ...
 
     def settings(self) -> dict[str, Any]:
@@ -64,7 +64,7 @@ class Learner(Protocol):
         ...
 
     def validate(self) -> Validation:
-        """Evaluate; leaves the training state as it was."""
+        """Evaluate without changing the training state."""
         ...
 
     def state_dict(self) -> dict[str, Any]:
@@ -78,7 +78,7 @@ class Learner(Protocol):
 
 @dataclass
 class Progress:
-    """Where training stands; saved with the weights, so that a resumed run goes on as if nothing had happened."""
+    """Progress of training; saved with the weights, so that a resumed run continues as if nothing had happened."""
 
     epoch: int = 1
     index: int = 0  # next batch of the epoch
@@ -107,7 +107,7 @@ class Progress:
 
 @dataclass(frozen=True)
 class EpochEnd:
-    """What functions called after an epoch are given."""
+    """The argument of functions called after an epoch."""
 
     directory: Path
     epoch: int
@@ -121,7 +121,7 @@ class EpochEnd:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How training ended; `reason` is finished, early stop, or what asked for the stop."""
+    """How training ended; `reason` is finished, early stop, or the source of the stop request."""
 
     finished: bool
     reason: str
@@ -136,7 +136,7 @@ def train(
     after_epoch: Sequence[Callable[[EpochEnd], None]] = (),
     resume: dict[str, Any] | None = None,
 ) -> Outcome:
-    """Train to the end, an early stop or a request to stop; the state is saved either way.
+    """Train to the end, an early stop or a stop request; the state is saved in each case.
 
     An epoch's files are written beside the next one's steps, in the order best model, run.json, last.pth: whenever the
     process is killed, the latter two speak of models that are there. All are written when this returns or raises.

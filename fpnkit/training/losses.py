@@ -91,7 +91,7 @@ def build_distortion(settings: Loss, spec: PyramidSpec) -> Distortion:
 
 @dataclass(frozen=True)
 class LossTerms:
-    """The loss of a batch and what it consists of; scalars."""
+    """The loss of a batch and its terms, as scalars."""
 
     loss: Tensor
     terms: Mapping[str, Tensor]  # `distortion`, `rate`; the terms of the distortion, if it has several

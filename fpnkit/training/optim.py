@@ -16,7 +16,7 @@ from fpnkit.config.schema import CodecTraining, DetectorTraining
 
 @dataclass(frozen=True)
 class CodecOptimizers:
-    """One for the network, one for the quantiles, which have a loss of their own."""
+    """One optimiser for the network, one for the quantiles, which have their own loss."""
 
     network: Optimizer
     lr_factors: tuple[float, ...]  # of the network's groups
@@ -47,19 +47,19 @@ class CodecOptimizers:
             group["lr"] = lr * factor
 
     def state_dict(self) -> dict[str, Any]:
-        """Of both."""
+        """The state of both optimisers."""
         quantiles = {} if self.quantiles is None else {"quantiles": self.quantiles.state_dict()}
         return {"network": self.network.state_dict(), **quantiles}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Of both."""
+        """The state of both optimisers."""
         self.network.load_state_dict(state["network"])
         if self.quantiles is not None:
             self.quantiles.load_state_dict(state["quantiles"])
 
 
 def detector_optimizer(parameters: Sequence[nn.Parameter], settings: DetectorTraining) -> Optimizer:
-    """The one that the settings name."""
+    """The optimiser selected by the settings."""
     if settings.optimizer == "adamw":
         return AdamW(parameters, lr=settings.lr, weight_decay=settings.weight_decay)
     return SGD(parameters, lr=settings.lr, momentum=settings.momentum, weight_decay=settings.weight_decay)
@@ -67,7 +67,7 @@ def detector_optimizer(parameters: Sequence[nn.Parameter], settings: DetectorTra
 
 @dataclass
 class Schedule:
-    """The learning rate as a function of the step, and of how validation went."""
+    """The learning rate as a function of the step and of validation."""
 
     kind: str  # constant, cosine or plateau
     lr: float
@@ -79,7 +79,7 @@ class Schedule:
     epochs_since_best: int = 0
 
     def lr_at(self, step: int) -> float:
-        """For the step after `step` finished ones."""
+        """The learning rate of the step after `step` finished ones."""
         if step < self.warmup_steps:
             return self.lr * (step + 1) / (self.warmup_steps + 1)
         if self.kind == "cosine":
@@ -97,10 +97,10 @@ class Schedule:
             self.factor /= 2
 
     def state_dict(self) -> dict[str, Any]:
-        """What changes."""
+        """The state that changes."""
         return {"factor": self.factor, "best": self.best, "epochs_since_best": self.epochs_since_best}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """What changes."""
+        """The state that changes."""
         self.factor, self.best = state["factor"], state["best"]
         self.epochs_since_best = state["epochs_since_best"]

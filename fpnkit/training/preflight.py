@@ -1,4 +1,4 @@
-"""What a lambda can buy, known before the first step."""
+"""The rate a lambda can buy, known before the first step."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ COLLAPSE_BPP = 0.005  # 0.005 bpp are 41 bytes for an image of 256x256: less tha
 
 @dataclass(frozen=True)
 class RateForecast:
-    """Bounds on the rate that training with this objective can end at."""
+    """Bounds on the rate at which training with this objective can end."""
 
     ceiling_bpp: float  # lambda * D0: sending nothing costs this much, so no optimum spends more
     gaussian_bpp: float  # what independent Gaussian channels of the calibrated spectrum would be given
 
     @property
     def collapses(self) -> bool:
-        """Whether sending nothing will be the best the codec can find."""
+        """Whether sending nothing will be the codec's best solution."""
         return min(self.ceiling_bpp, self.gaussian_bpp) < COLLAPSE_BPP
 
     def describe(self, lmbda: float) -> str:
@@ -41,10 +41,10 @@ class RateForecast:
 
 
 def forecast(lmbda: float, distortion: MseDistortion, calibration: Calibration) -> RateForecast:
-    """Reverse water-filling (Cover and Thomas 2006, section 10.3.3) with one water level a pyramid level.
+    """Reverse water-filling (Cover and Thomas 2006, section 10.3.3) with one water level per pyramid level.
 
-    A channel of variance v at n cells per pixel gets n/2 log2(v/d) bits per pixel, where d is the error at which
-    another bit no longer pays for itself. Correlation between cells is not counted: a codec can need less.
+    A channel with variance v and n cells per pixel gets n/2 log2(v/d) bits per pixel, where d is the error at which
+    another bit no longer pays off. Correlation between cells is ignored: a codec may need less.
     """
     bpp = 0.0
     for name, level in calibration.levels.items():

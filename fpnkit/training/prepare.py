@@ -1,4 +1,4 @@
-"""From a config to something that can be trained, with everything checked on the way."""
+"""Build something trainable from a config, and check everything on the way."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _DRY_RUN_IMAGES = 8
 
 
 def codec_learner(config: CodecConfig, *, resumed: bool = False, dry_run: bool = False) -> CodecLearner:
-    """Check data and detector, fill the feature cache, calibrate, say what the lambda can buy."""
+    """Check data and detector, fill the feature cache, calibrate, and log what the lambda can buy."""
     device = device_of(config.training.device)
     train_set, val_set = build_image_sets(config.data, config.seed)
     for images in (train_set, val_set):
@@ -44,7 +44,7 @@ def codec_learner(config: CodecConfig, *, resumed: bool = False, dry_run: bool =
         log.info("%s features: %s", name, cache.plan().describe())
         if not dry_run:
             _fill(cache, name)
-    torch.manual_seed(config.seed)  # again: a detector that computes features may have drawn random numbers
+    torch.manual_seed(config.seed)  # again, because a detector may have drawn random numbers for features
     if not resumed:  # a resumed codec brings its calibration along
         count = _DRY_RUN_IMAGES if dry_run else config.training.calibration_images
         calibration = _calibrate(train, count)
@@ -55,7 +55,7 @@ def codec_learner(config: CodecConfig, *, resumed: bool = False, dry_run: bool =
 
 
 def _codec(config: CodecConfig, spec: PyramidSpec) -> Codec:
-    """The codec, once every setting that names levels or strides is known to fit the detector's."""
+    """The codec, after checking every setting that names levels or strides against the detector."""
     problems: list[str] = []
     torch.manual_seed(config.seed)
     with _collected(problems):
@@ -92,7 +92,7 @@ def detector_learner(config: DetectorConfig) -> DetectorLearner:
 
 
 def device_of(setting: str) -> torch.device:
-    """`auto` is CUDA, else MPS, else the CPU; raises `UserError` for one that is not there."""
+    """`auto` is CUDA, else MPS, else the CPU; raises `UserError` for a missing one."""
     there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if setting == "auto":
         return torch.device(next(name for name, available in there.items() if available))

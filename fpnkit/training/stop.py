@@ -1,4 +1,4 @@
-"""Being asked to stop, by a signal or by a file."""
+"""Requests to stop, by signal or by file."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from fpnkit.foundation.signals import StopSignals
 
 
 class StopRequest(StopSignals):
-    """A context in which a signal or a file asks for a stop after the step; a second signal ends at once."""
+    """A context in which a signal or a file requests a stop after the step; a second signal ends the process
+    immediately.
+    """
 
     def __init__(self, file_exists: Callable[[], bool]) -> None:
         super().__init__()
@@ -20,13 +22,13 @@ class StopRequest(StopSignals):
         self.reason: str | None = None
 
     def receive(self, number: int, frame: FrameType | None) -> None:
-        """Remember why; from here on signals do what they do by default."""
+        """Remember the reason and restore default signal handling."""
         self.reason = signal.Signals(number).name
         for each in self.previous:
             signal.signal(each, signal.SIG_DFL)
 
     def requested(self) -> bool:
-        """Looks for the file once a second at most: a look costs milliseconds on a network disk."""
+        """Checks for the file at most once a second, because that takes milliseconds on a network disk."""
         if self.reason is None and time.monotonic() >= self._next_look:
             self._next_look = time.monotonic() + 1.0
             if self._file_exists():

@@ -1,4 +1,4 @@
-"""Sums over steps or images, from which the numbers of a metrics line are made."""
+"""Sums over steps or images, the basis of a metrics line."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def _added(a: Mapping[str, float], b: Mapping[str, float]) -> dict[str, float]:
 
 @dataclass(frozen=True)
 class Values:
-    """What a line of metrics.jsonl says; what a task does not have is None."""
+    """The values of a metrics.jsonl line; None if a task does not have them."""
 
     loss: float
     bpp_estimated: float | None = None

@@ -17,7 +17,7 @@ data: {train: {kind: shapes, images: 4}, test: {kind: shapes, images: 3, seed: 5
 loss: {lambda: 2.5e-4}
 training: {epochs: 1}
 """
-INSTALL = 'HEVC: required PyAV, found none; pip install "fpnkit[hevc]" brings it'
+INSTALL = 'HEVC: required PyAV, found none; pip install "fpnkit[hevc]" installs it'
 WITHOUT_AV = (
     "import sys; sys.modules['av'] = None; from fpnkit.anchors.__main__ import main; sys.exit(main(sys.argv[1:]))"
 )

@@ -122,7 +122,7 @@ def test_an_override_without_key_or_value_is_refused(text: str) -> None:
         ("- a\n", "1: required sections such as `task:` and `data:`, found no key at all"),
         ("", "1: task: required, but missing; one of fpn_compression, detection"),
         ("task: detect\n", '1: task: unknown value "detect"; did you mean detection?'),
-        ("task: detection\ntask: detection\n", "2: task: stands twice, first on line 1"),
+        ("task: detection\ntask: detection\n", "2: task: appears twice, first on line 1"),
         (
             "seed: !!python/object/apply:os.system [ls]\n",
             "1: seed: a tag such as !!python/object/apply:os.system is not allowed, required plain values",

@@ -284,8 +284,8 @@ def test_two_starts_are_refused() -> None:
     with pytest.raises(WeightsError) as error:
         build_trainable_torchvision(settings(weights="DEFAULT", backbone_weights="IMAGENET1K_V1"), ANIMALS)
     assert str(error.value) == (
-        f"{SMALL}: required one start, found two: `weights: DEFAULT` and `backbone_weights: IMAGENET1K_V1`; "
-        "set one of them to null"
+        f"{SMALL}: required one source of initial weights, found two: `weights: DEFAULT` and "
+        "`backbone_weights: IMAGENET1K_V1`; set one of them to null"
     )
 
 

@@ -124,7 +124,7 @@ def test_a_request_is_the_command_that_a_person_would_type(tmp_path: Path) -> No
         several.command == f"python -m fpnkit.sweep --config {config} --lambdas 1e-3 2e-3 --base-dir '{tmp_path}/a b'"
     )
     assert several.lambdas == (1e-3, 2e-3)
-    for lambdas, told in ((["1", "1"], "--lambdas 1: stands twice, first as 1"), (["x"], "--lambda x: loss.lambda: ")):
+    for lambdas, told in ((["1", "1"], "--lambdas 1: appears twice, first as 1"), (["x"], "--lambda x: loss.lambda: ")):
         with pytest.raises(ConfigError) as error:
             make_request(config, lambdas, {}, [], None)
         assert str(error.value).startswith(told)

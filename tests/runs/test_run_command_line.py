@@ -260,4 +260,4 @@ def test_details_fit_a_terminal_and_come_as_json(base):
     sections = json.loads(command_line("--base-dir", base, "--show-details", NAME, "--json").stdout)
     assert sections["Settings"][0] == ["lambda", "2.5e-4"]
     done = command_line("--base-dir", base, "--show-details", NAME, "--csv")
-    assert (done.returncode, done.stderr) == (2, "--csv: is for the list; --show-details goes with --json\n")
+    assert (done.returncode, done.stderr) == (2, "--csv: applies to the list; use --json with --show-details\n")

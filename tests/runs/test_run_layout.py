@@ -91,7 +91,9 @@ def test_a_run_is_found_by_path_by_name_by_short_name_and_by_a_part(base, monkey
 def test_several_runs_that_fit_are_listed_newest_first(base):
     with pytest.raises(RunError) as error:
         layout.find_run("2.50e-04", base)
-    assert str(error.value) == (f"run '2.50e-04': 2 runs in {base} fit, name one of them:\n  {NAMES[1]}\n  {NAMES[0]}")
+    assert str(error.value) == (
+        f"run '2.50e-04': 2 runs in {base} match; name one of them:\n  {NAMES[1]}\n  {NAMES[0]}"
+    )
 
 
 def test_a_long_list_of_runs_that_fit_is_cut_and_says_so(tmp_path):
@@ -100,7 +102,7 @@ def test_a_long_list_of_runs_that_fit_is_cut_and_says_so(tmp_path):
     with pytest.raises(RunError) as error:
         layout.find_run("run_", tmp_path)
     shown = "".join(f"  run_{number:02}\n" for number in range(12, 2, -1))
-    assert str(error.value) == f"run 'run_': 13 runs in {tmp_path} fit, name one of them:\n{shown}  and 3 more"
+    assert str(error.value) == f"run 'run_': 13 runs in {tmp_path} match; name one of them:\n{shown}  and 3 more"
 
 
 def test_a_mistyped_name_gets_the_nearest(base):

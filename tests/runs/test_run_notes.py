@@ -55,7 +55,7 @@ def test_tags_spoilt_by_hand_are_not_written_over(base, content):
     path = write_run(base, "run_a")
     (path / "tags.json").write_text(content)
     assert message(set_tags, path, add=["paper"]) == (
-        f'{path}/tags.json: must hold a JSON list of texts such as ["paper"]; mend or remove the file'
+        f'{path}/tags.json: must hold a JSON list of texts such as ["paper"]; repair or remove the file'
     )
     assert (path / "tags.json").read_text() == content
 

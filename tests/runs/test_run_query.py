@@ -106,7 +106,7 @@ def test_everything_but_comparisons_is_refused_by_name(text, problem):
         ),
         ("lmbda < 'x'", "lmbda and 'x' cannot be compared, a number with text"),
         ("'x' in lmbda", "'x' and lmbda cannot be compared, text with a number"),
-        ("created > 'noon'", "'noon' is no time, write such as '2026-12-16' or '2026-12-16 14:30'"),
+        ("created > 'noon'", "'noon' is not a time; write it like '2026-12-16' or '2026-12-16 14:30'"),
         ("lambda < 1e-3", "invalid syntax; the column of lambda is called lmbda"),
         ("lmbda < @os.getcwd()", "invalid syntax; @ is not allowed"),
         ("status = 'a'", "invalid syntax; write such as \"status == 'finished'\""),
@@ -142,7 +142,7 @@ def test_the_command_line_lists_what_fulfils_the_query_and_runs_nothing(base, tm
         "--base-dir", base, "--csv", "--columns", "name", "--query", "epoch > 1 and status == 'crashed'"
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "name\nrun_b\n", "")
-    assert command_line("--base-dir", base, "--query", "epoch > 9").stdout == "none of 2 runs fulfils the query\n"
+    assert command_line("--base-dir", base, "--query", "epoch > 9").stdout == "none of 2 runs matches the query\n"
     for attack in (f"@os.system('touch {tmp_path}/pwned')", f"__import__('os').system('touch {tmp_path}/pwned')"):
         done = command_line("--base-dir", base, "--query", attack)
         assert (done.returncode, done.stdout) == (2, "")

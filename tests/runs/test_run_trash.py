@@ -39,7 +39,7 @@ def test_two_runs_of_one_name_are_both_kept_and_told_apart(base):
         trash(require_movable(str(good(base, "run_a", loss)), base), base)
     first, second = sorted(item.removed for item in list_trash(base))
     assert message(find_trashed, "run_a", base) == (
-        f"run 'run_a': 2 in the trash of {base} fit, name one of them:\n  {second}/run_a\n  {first}/run_a"
+        f"run 'run_a': 2 in the trash of {base} match; name one of them:\n  {second}/run_a\n  {first}/run_a"
     )
     restore(find_trashed(f"{first}/run_a", base), base)
     assert [row.best_loss for row in list_runs(base)] == [1.0]
@@ -170,7 +170,10 @@ def test_purge_shows_what_it_frees_and_asks(base):
         [newest.removed, "run_b", "1.0 MB"],
         [oldest.removed, "run_a", "1.0 MB"],
     ]
-    assert (done.returncode, done.stderr) == (2, "purge: asks first, and there is nobody to answer; required --yes\n")
+    assert (done.returncode, done.stderr) == (
+        2,
+        "purge: asks for confirmation, but there is no terminal; required --yes\n",
+    )
     lines = on_a_terminal(80, "--base-dir", base, "purge", answer="no\n")
     assert lines[-1] == "delete 2 runs for good, 2.0 MB? [y/N] nothing was removed"
     assert len(list_trash(base)) == 2
@@ -222,6 +225,6 @@ print([main(["--base-dir", ".", *action]) for action in ([], ["trash", "run_a"],
 def test_flags_of_the_list_are_refused_with_an_action(base):
     write_run(base, "run_a")
     done = command_line("--base-dir", base, "--json", "trash", "run_a")
-    assert (done.returncode, done.stderr) == (2, "--json: is for the list, not for trash\n")
+    assert (done.returncode, done.stderr) == (2, "--json: applies to the list, not to trash\n")
     assert [row.name for row in list_runs(base)] == ["run_a"]
     shutil.rmtree(base)

@@ -45,7 +45,7 @@ def make_store(folder: Path) -> None:
     finished = [_train(["--config", str(config), "--lambda", str(lmbda), *cache]) for lmbda in LAMBDAS]
     runs = [_at(run, START + timedelta(minutes=20 * number)) for number, run in enumerate(finished)]
     write_sweep(base_dir, new_sweep(config, load_config(config), LAMBDAS, [0]))
-    # None of these can be had from a short training without luck: copies, with the facts of run.json changed.
+    # A short training does not produce these reliably: copies, with the facts in run.json changed.
     _ended_otherwise(runs[1], -10, 8, {"exit_code": 130, "exit_reason": "SIGINT"})
     _ended_otherwise(runs[3], -20, 2, {"exit_code": 1, "exit_reason": "DivergedError: loss is NaN at step 31"})
     killed = {"exit_code": None, "exit_reason": None, "ended": None, "pid": 2**22 + 1}  # above every pid

@@ -56,7 +56,7 @@ def test_a_sweep_states_its_needs_goes_on_after_a_failure_and_says_so(done: Done
     assert lines[1] == f"plan: {done.base}/sweeps/{done.id}.yaml"
     assert lines[2].startswith("disk: about ")
     assert " (estimated from 105056 parameters), " in lines[2]
-    assert lines[3] == "time: 2 runs to go; how long is known once one with these settings has finished"
+    assert lines[3] == "time: 2 runs to go; the duration is known once a run with these settings has finished"
     assert [line for line in lines if line.startswith("[")] == [
         "[1/2] lambda 1e30, seed 3: training",
         "[2/2] lambda 1e-3, seed 3: training",
@@ -241,13 +241,13 @@ def test_a_disk_that_obviously_is_too_small_is_refused_before_anything(
     [
         (
             ["--lambdas", "1e-3", "0", "x", "0.001"],
-            "--lambdas 0.001: stands twice, first as 1e-3\n"
+            "--lambdas 0.001: appears twice, first as 1e-3\n"
             "--lambdas 0: loss.lambda: required a number greater than 0, found 0\n"
             '--lambdas x: loss.lambda: required a number, found "x"',
         ),
         (
             ["--lambdas", "-1", "--seeds", "1", "-1", "1"],
-            "--seeds 1: stands twice, first as 1\n"
+            "--seeds 1: appears twice, first as 1\n"
             "--lambdas -1: loss.lambda: required a number greater than 0, found -1\n"
             "--seeds -1: seed: required a number of at least 0, found -1",
         ),

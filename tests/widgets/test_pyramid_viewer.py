@@ -304,7 +304,7 @@ def test_a_deleted_run_is_said_in_place_and_others_can_be_shown(base: Path) -> N
     shutil.rmtree(gone)
     viewer.image.value = 2
     assert {key: str(error) for key, error in viewer.failures.items()} == {"show": f"{gone}: not a run directory"}
-    assert viewer.tabs.layout.display == "none"  # what was shown is not what is chosen
+    assert viewer.tabs.layout.display == "none"  # what was showing not what is chosen
     with pytest.raises(RunError, match=re.escape(f"{gone}: not a run directory")):
         _ = viewer.view
     viewer.lmbda.value = other

@@ -194,7 +194,7 @@ def test_what_was_typed_survives_a_refresh_and_is_not_saved_over_another_note(ba
     assert browser.notes.note.value == "mine"
     browser.notes.button.click()
     assert str(browser.failures["save note and tags"]) == (
-        f"{run / 'note.md'}: was changed elsewhere meanwhile; look at it again, then save"
+        f"{run / 'note.md'}: was changed elsewhere in the meantime; read it again, then save"
     )
     assert (run / "note.md").read_text() == "a colleague's\n"
 

@@ -186,12 +186,12 @@ def test_a_second_stop_ends_at_once_whoever_pressed_first(
     os.kill(pid, signal.SIGSTOP)  # in a step that takes long
     click(panel.live.stop_button)
     assert "sent SIGINT" in panel.live.said.value
-    assert panel.live.stop_button.description == "End at once"
+    assert panel.live.stop_button.description == "Stop now"
     click(other.live.stop_button)  # it has not looked since: what it says is what it does
     assert f"process {pid} was asked to stop before; it ends after its step" in other.live.said.value
     later = open_panel()  # as after a restart of the kernel
     later.live.watch(run)
-    assert later.live.stop_button.description == "End at once"
+    assert later.live.stop_button.description == "Stop now"
     click(later.live.stop_button)
     assert f"sent SIGTERM to process {pid}" in later.live.said.value
     os.kill(pid, signal.SIGCONT)
@@ -292,7 +292,7 @@ def test_runs_of_a_sweep_wait_while_its_process_lives_and_are_missing_once_it_ha
     clock.seconds += 5
     update_until(panel, lambda: "■ ended" in panel.live.head.value)
     assert "waiting" not in panel.live.strip.value
-    assert f"shown is {layout.short_name(done.name)}<" in panel.live.head.value
+    assert f"showing {layout.short_name(done.name)}<" in panel.live.head.value
     assert not panel.live.resume_button.disabled
     panel.raise_failures()
 

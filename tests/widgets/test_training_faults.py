@@ -54,7 +54,7 @@ def test_a_run_that_is_gone_while_shown_is_said_and_forgotten(
         trash(run_info(run), base)
     panel.update()
     panel.raise_failures()
-    assert f"{run.name} is not there any more: it was moved or deleted." in panel.live.head.value
+    assert f"{run.name} no longer exists: it was moved or deleted." in panel.live.head.value
     assert panel.live.stop_button.disabled
     panel.update()
     other = make_run(base, plan(config, [1e-3]).config(1e-3, 0), "killed")
@@ -88,7 +88,7 @@ def test_a_config_broken_a_moment_ago_starts_nothing(open_panel: Open, config: P
     panel = open_panel()
     config.write_text("task: nonsense\n")
     click(panel.start_button)  # the panel has not looked since
-    told = "nothing can be started: see what is wrong with the settings below them"
+    told = "cannot start: see the problems shown below the settings"
     assert str(panel.failures["start"]) == told
     assert "task: " in panel.setup.problems.value
     assert not base.exists()

@@ -1,4 +1,4 @@
-"""The same statistics of several codecs side by side, from the tables of each one's analysis."""
+"""The statistics of several codecs side by side, from the tables of their analyses."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from fpnkit.analysis.statistics.objects import SIZES, lost_shares
 
 @dataclass(frozen=True)
 class Entry:
-    """One codec's tables and what tells it from the others."""
+    """One codec's tables and the name that distinguishes it."""
 
     run: str
     codec: str  # kind
@@ -21,7 +21,7 @@ class Entry:
 
 
 def rates(entries: Sequence[Entry]) -> pd.DataFrame:
-    """A row for each codec and level: real payload in bpp, of the level and of all; SNR; share of dead latents."""
+    """A row per codec and level: real payload in bpp of the level and of all levels, SNR, share of dead latents."""
     parts = []
     for entry in entries:
         bits = entry.tables["image_bits"]
@@ -36,7 +36,7 @@ def rates(entries: Sequence[Entry]) -> pd.DataFrame:
 
 
 def losses(entries: Sequence[Entry]) -> pd.DataFrame:
-    """A row for each codec and size of objects: share lost, with its interval."""
+    """A row per codec and object size: the share lost, with its interval."""
     parts = []
     for entry in entries:
         objects = entry.tables["objects"]
@@ -47,7 +47,7 @@ def losses(entries: Sequence[Entry]) -> pd.DataFrame:
 
 
 def task(entries: Sequence[Entry]) -> pd.DataFrame:
-    """A row for each codec: mAP and self-mAP with its decoded features, and without any codec."""
+    """A row per codec: mAP and self-mAP on its decoded features, and without a codec."""
     parts = []
     for entry in entries:
         table = entry.tables["task"].set_index("features")

@@ -10,7 +10,7 @@ from fpnkit.runs.metrics import MetricsLine
 
 
 def epochs_table(lines: Sequence[MetricsLine]) -> pd.DataFrame:
-    """A row for each validation and level: epoch, level, bpp (estimated), snr_db."""
+    """A row per validation and level: epoch, level, bpp (estimated), snr_db."""
     rows = [
         (line.epoch, level, bpp, (line.snr_db or {}).get(level, float("nan")))
         for line in lines

@@ -1,4 +1,4 @@
-"""Histograms of standardised levels beside the densities that fit them best."""
+"""Histograms of standardised levels, and the densities that fit them best."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _BINS = 2 * _HALF + 1
 
 
 class LevelHistograms:
-    """Counts of (value − mean) / deviation; `mean` and `deviation` (level,) as the codec standardises by."""
+    """Counts of (value − mean) / deviation; `mean` and `deviation` (level,) are those the codec uses."""
 
     def __init__(self, spec: PyramidSpec, mean: torch.Tensor, deviation: torch.Tensor) -> None:
         self._scale = {
@@ -35,11 +35,11 @@ class LevelHistograms:
             self._counts[name] += counts.numpy()
 
     def table(self) -> pd.DataFrame:
-        """A row a bin up to the outermost one that is not empty: its centre in deviations, and densities there."""
+        """A row per bin, up to the outermost non-empty one: its centre in deviations and the densities there."""
         return pd.concat([_densities(name, counts) for name, counts in self._counts.items()], ignore_index=True)
 
     def fits(self) -> pd.DataFrame:
-        """The best Gaussian and Laplacian of each level, and how many bits a value each is away from the histogram."""
+        """The best Gaussian and Laplacian of each level, and how many bits per value each is off the histogram."""
         return pd.DataFrame([_fit(name, counts) for name, counts in self._counts.items()])
 
 
@@ -58,7 +58,7 @@ def _densities(name: str, counts: NDArray[np.float64]) -> pd.DataFrame:
 
 
 def _fit(name: str, counts: NDArray[np.float64]) -> dict[str, float | str]:
-    """By maximum likelihood on the values inside."""
+    """Fitted by maximum likelihood to the values inside the range."""
     centres, share = _shares(counts)
     inside = share / (share.sum() or 1.0)
     mean = float((inside * centres).sum())
@@ -81,7 +81,7 @@ def _shares(counts: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[n
 
 
 def _gaussian(centres: NDArray[np.float64], fit: dict[str, float | str]) -> NDArray[np.float64]:
-    """Mass of each bin, taken at its centre."""
+    """Mass of each bin, from the density at its centre."""
     deviation = float(fit["deviation"])
     distance = (centres - float(fit["mean"])) / deviation
     return np.asarray(np.exp(-(distance**2) / 2) / (deviation * math.sqrt(2 * math.pi)) * _WIDTH)
@@ -93,6 +93,6 @@ def _laplacian(centres: NDArray[np.float64], fit: dict[str, float | str]) -> NDA
 
 
 def _divergence(share: NDArray[np.float64], model: NDArray[np.float64]) -> float:
-    """Kullback and Leibler's, in bits a value: what coding with the model would cost above the histogram."""
+    """Kullback-Leibler divergence in bits per value: the extra cost of coding with the model."""
     used = share > 0
     return float((share[used] * np.log2(share[used] / np.maximum(model[used], 1e-300))).sum())

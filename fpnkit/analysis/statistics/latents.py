@@ -1,4 +1,4 @@
-"""Where a codec's bits go: which levels and latent channels, and how well the learned densities fit what is coded."""
+"""Which levels and latent channels take the bits, and how well the learned densities fit the coded symbols."""
 
 from __future__ import annotations
 
@@ -29,19 +29,19 @@ class LatentStatistics:
             self._levels[name].add(level)
 
     def channels(self) -> pd.DataFrame:
-        """One row a latent channel.
+        """One row per latent channel.
 
         `bits` of all images, `bits_per_symbol` by the learned density, `entropy` by the channel's own histogram: their
-        difference is what a better density would save at most. `dead`: one symbol only, so nothing is told.
+        difference is the most that a better density could save. `dead`: a single symbol, which carries no information.
         """
         table = pd.concat([level.channels(name) for name, level in self._levels.items()], ignore_index=True)
         table["bits_share"] = table["bits"] / (table["bits"].sum() or 1.0)
         return table
 
     def histogram(self, codec: InspectableCodec) -> pd.DataFrame:
-        """Per level, over all its channels: share of each symbol that occurs, and what the learned densities give it.
+        """Per level, over all its channels: the share of each symbol, and its probability under the learned densities.
 
-        `escaped`: share of all the level's symbols outside the coding tables, which are costlier than estimated.
+        `escaped`: the share of symbols outside the coding tables, which cost more than estimated.
         """
         return pd.concat([level.histogram(name, codec) for name, level in self._levels.items()], ignore_index=True)
 

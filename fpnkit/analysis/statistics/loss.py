@@ -28,7 +28,10 @@ class ErrorStatistics:
             self._levels[name].add(values.numpy(), errors.numpy())
 
     def channels(self) -> pd.DataFrame:
-        """`snr_db` against the channel's own variance: 0 dB is what decoding its mean gives; NaN for a constant one."""
+        """`snr_db` relative to the channel's own variance: decoding only its mean gives 0 dB;
+
+        NaN for a constant channel.
+        """
         return pd.concat([errors.channels(name) for name, errors in self._levels.items()], ignore_index=True)
 
     def levels(self, variance: Mapping[str, float]) -> pd.DataFrame:

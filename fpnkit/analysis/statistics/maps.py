@@ -1,4 +1,4 @@
-"""One image looked at closely: maps over it and its channels, as tables."""
+"""Details of one image as tables: maps over the image, and its channels."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _DIGITS = 5
 def bits_map(
     coded: Mapping[str, CodedLatents], spec: PyramidSpec, pyramid: Pyramid, geometry: ImageGeometry
 ) -> pd.DataFrame:
-    """A row for each position of the latents of each level: estimated bits of all its latent channels."""
+    """A row per level and latent position: the estimated bits of all latent channels."""
     parts = []
     for name, latents in coded.items():
         bits = latents.bits.sum(0)
@@ -32,9 +32,9 @@ def bits_map(
 
 
 def energy_map(original: Pyramid, decoded: Pyramid, spec: PyramidSpec, geometry: ImageGeometry) -> pd.DataFrame:
-    """A row for each cell of each level: mean squares over channels, about the channels' means over the image.
+    """A row per level and cell: mean squares over channels.
 
-    `original` and `decoded` are about the original's means; `error` is the mean squared difference.
+    `original` and `decoded` are taken around the original's channel means; `error` is the mean squared difference.
     """
     parts = []
     for name, level in original.items():
@@ -50,9 +50,9 @@ def energy_map(original: Pyramid, decoded: Pyramid, spec: PyramidSpec, geometry:
 
 
 def mosaic(original: Tensor, decoded: Tensor, most: int = 16) -> pd.DataFrame:
-    """The `most` channels of most energy, largest first, cell by cell; levels (channel, height, width).
+    """The `most` channels with the highest energy, strongest first, cell by cell; levels (channel, height, width).
 
-    A level with more than 48 cells on a side is averaged down to that.
+    A level with more than 48 cells on a side is averaged down to 48.
     """
     order = original.square().sum((1, 2)).argsort(descending=True, stable=True)[:most]
     height, width = (min(side, _LARGEST_TILE) for side in original.shape[-2:])
@@ -73,7 +73,7 @@ def mosaic(original: Tensor, decoded: Tensor, most: int = 16) -> pd.DataFrame:
 def channel_map(
     original: Pyramid, decoded: Pyramid, spec: PyramidSpec, geometry: ImageGeometry, level: str, channel: int | None
 ) -> pd.DataFrame:
-    """A row for each cell of a level: a channel, or with None the mean of all, before and after."""
+    """A row per cell of a level: one channel, or with None the mean of all channels, before and after."""
     values = {
         name: pyramid[level][0].mean(0) if channel is None else pyramid[level][0, channel]
         for name, pyramid in (("original", original), ("decoded", decoded))
@@ -83,7 +83,9 @@ def channel_map(
 
 
 def boxes(before: Detections, after: Detections, threshold: float, categories: Mapping[int, str]) -> pd.DataFrame:
-    """Detections of at least `threshold` in uncompressed and in decoded features, in pixels of the original."""
+    """Detections with a score of at least `threshold` on uncompressed and on decoded features, in pixels of the
+    original.
+    """
     rows = []
     for features, found in (("uncompressed", before), ("decoded", after)):
         sure = found.scores >= threshold
@@ -109,7 +111,7 @@ def _cells(level: str, shape: torch.Size, size: int, geometry: ImageGeometry) ->
 
 
 def _times(cells: tuple[int, int], latents: tuple[int, int]) -> int:
-    """The power of two that a level is larger than its latents, which cover whole multiples of it."""
+    """The power of two by which a level is larger than its latents."""
     times = 1
     while tuple(-(-side // times) for side in cells) != latents and times < max(cells):
         times *= 2
@@ -117,7 +119,7 @@ def _times(cells: tuple[int, int], latents: tuple[int, int]) -> int:
 
 
 def _flat(values: Tensor) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-    """In row order, rounded to what a figure can show."""
+    """Values in row order, rounded to what a figure can show."""
     flat = values.detach().flatten().double().numpy()
     with np.errstate(divide="ignore"):
         digits = _DIGITS - 1 - np.floor(np.log10(np.abs(flat).max(initial=1e-30) + 1e-30)).astype(int)

@@ -1,4 +1,4 @@
-"""Statistics of features, level by level and channel by channel, from sums that do not grow with the images."""
+"""Statistics of features by level and channel, from sums whose size does not depend on the number of images."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from fpnkit.pyramid import Pyramid, PyramidSpec
 
 
 class FeatureStatistics:
-    """Sums over the pyramids it was shown."""
+    """Sums over the pyramids seen so far."""
 
     def __init__(self, spec: PyramidSpec) -> None:
         for level in spec.levels:
@@ -31,16 +31,16 @@ class FeatureStatistics:
             self._sums[name].add(finite(level[0], name))
 
     def channels(self) -> pd.DataFrame:
-        """One row a channel, in the detector's units.
+        """One row per channel, in the detector's units.
 
-        `excess_kurtosis` is 0 for a Gaussian and NaN for a constant channel. `sparsity` is Hoyer's (2004, JMLR 5):
-        0 where all values are of one size, 1 where a single one is not 0; a zero-mean Gaussian has 0.2.
-        `energy_share` is the channel's part of the level's sum of squares.
+        `excess_kurtosis` is 0 for a Gaussian and NaN for a constant channel. `sparsity` is Hoyer's (2004, JMLR 5): 0 if
+        all values have the same magnitude, 1 if only one is not 0; a zero-mean Gaussian has 0.2. `energy_share` is the
+        channel's share of the level's sum of squares.
         """
         return pd.concat([sums.channels(name) for name, sums in self._sums.items()], ignore_index=True)
 
     def levels(self) -> pd.DataFrame:
-        """One row a level; `effective_components` is exp of the entropy of the eigenvalues' shares."""
+        """One row per level; `effective_components` is the exponential of the entropy of the eigenvalues' shares."""
         return pd.DataFrame([sums.level(name) for name, sums in self._sums.items()])
 
     def eigenvalues(self) -> pd.DataFrame:
@@ -51,7 +51,10 @@ class FeatureStatistics:
         return table
 
     def correlations(self, most: int = 64) -> pd.DataFrame:
-        """Pearson's correlation of the `most` channels of most energy, ordered by it; NaN with a constant one."""
+        """Pearson correlation of the `most` channels with the highest energy, in that order;
+
+        NaN for a constant channel.
+        """
         return pd.concat([sums.correlations(name, most) for name, sums in self._sums.items()], ignore_index=True)
 
 
@@ -67,7 +70,7 @@ def finite(level: Tensor, name: str) -> Tensor:
 
 
 class _Sums:
-    """Of one level: powers of the distance from `origin`, which keeps them small where a channel's mean is large."""
+    """Sums of one level: powers of the distance from `origin`, which keeps them small if a channel's mean is large."""
 
     def __init__(self, channels: int) -> None:
         self.count = 0

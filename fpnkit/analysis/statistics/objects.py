@@ -1,4 +1,4 @@
-"""Which objects a detector still finds once its features were coded."""
+"""Which objects a detector still finds after its features were coded."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ _BOUNDS = (32**2, 96**2)
 
 @dataclass(frozen=True)
 class DetectionMatch:
-    """For each object the detection that was matched to it; score and overlap 0 where there is none."""
+    """The detection matched to each object; score and overlap are 0 if there is none."""
 
     scores: Tensor  # (object,)
     overlaps: Tensor  # (object,) intersection over union
 
 
 def find(boxes: Tensor, labels: Tensor, detections: Detections) -> DetectionMatch:
-    """Match as COCO does: each detection, best score first, takes the free object of its class it overlaps most."""
+    """Match like COCO: each detection, best score first, takes the free object of its class that it overlaps most."""
     scores, overlaps = torch.zeros(len(boxes)), torch.zeros(len(boxes))
     if not len(boxes) or not len(detections.boxes):
         return DetectionMatch(scores, overlaps)
@@ -49,10 +49,10 @@ def find(boxes: Tensor, labels: Tensor, detections: Detections) -> DetectionMatc
 def object_rows(
     truth: GroundTruth, before: Detections, after: Detections, threshold: float, categories: Mapping[int, str]
 ) -> list[dict[str, object]]:
-    """One row an object of one image.
+    """One row per object of one image.
 
-    `truth` "detector": what is detected in uncompressed features with a score of at least `threshold`; "label": what
-    is labelled, crowds left out. An object counts as found by a detection of at least `threshold`.
+    `truth` is "detector" for detections on uncompressed features with a score of at least `threshold`, and "label" for
+    labelled objects without crowds. An object counts as found if a detection with at least `threshold` matches it.
     """
     sure = before.scores >= threshold
     kinds = {
@@ -89,15 +89,15 @@ OBJECT_COLUMNS = (
 
 
 def size_of(box: Sequence[float]) -> str:
-    """COCO's word for the size of a box (left, top, right, bottom)."""
+    """COCO's size class of a box (left, top, right, bottom)."""
     area = (box[2] - box[0]) * (box[3] - box[1])
     return SIZES[sum(area >= bound for bound in _BOUNDS)]
 
 
 def lost_shares(objects: pd.DataFrame, by: str) -> pd.DataFrame:
-    """Per group: how many objects were found before, how many of them are lost, the share with its 95 % interval.
+    """Per group: how many objects were found before, how many of them are lost, and the share with its 95 % interval.
 
-    `objects` are rows of one kind of truth. The interval is Wilson's (1927), which holds for few objects, too.
+    `objects` are rows of one kind of truth. The interval is Wilson's (1927), which also holds for few objects.
     """
     found = objects[objects["found"]]
     groups = found.groupby(by, sort=False, observed=True)["lost"].agg(["size", "sum"])

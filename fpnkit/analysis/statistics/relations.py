@@ -1,4 +1,4 @@
-"""What levels know of each other: do they respond in the same places, and can one be predicted from another?"""
+"""How levels relate: do they respond in the same places, and can one be predicted from another?"""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _RIDGE = 1e-2  # of the mean variance of the predicting channels
 
 
 class LevelRelations:
-    """Sums over pairs of levels, both averaged down to the coarser one's grid; images go alternately to two halves."""
+    """Sums over pairs of levels on the coarser level's grid; images alternate between two halves."""
 
     def __init__(self, spec: PyramidSpec) -> None:
         self._names = spec.names
@@ -33,11 +33,12 @@ class LevelRelations:
         self._images += 1
 
     def table(self) -> pd.DataFrame:
-        """A row for each ordered pair (`source`, `target`).
+        """A row per ordered pair (`source`, `target`).
 
-        `energy_correlation`: of the mean squares over channels, cell by cell. `predictable_share`: part of the
-        target's variance that a linear function of the source's channels in the same cell explains, fitted on one
-        half of the images and measured on the other, both ways; NaN from one image, negative where it only misleads.
+        `energy_correlation` correlates the mean squares over channels, cell by cell. `predictable_share` is the part of
+        the target's variance that a linear function of the source's channels in the same cell explains, fitted on one
+        half of the images and measured on the other, both ways; NaN for a single image, negative if the prediction is
+        worse than the mean.
         """
         rows = []
         for (a, b), (even, odd) in self._pairs.items():
@@ -102,7 +103,7 @@ class _Pair:
         self.energy.add(np.stack(squares))
 
     def predicts(self, other: _Pair, swap: bool) -> float:
-        """Share of the target's variance in `other` that the fit to this half explains."""
+        """Share of the target's variance in `other` explained by the fit to this half."""
         if not self.joint.count or not other.joint.count:
             return float("nan")
         mean = self.joint.sums / self.joint.count

@@ -31,9 +31,9 @@ def level_sensitivity(
     seed: int = 0,
     progress: Callable[[], None] = lambda: None,
 ) -> pd.DataFrame:
-    """Gaussian noise on one level of the features of each image: metric of each kind of `truth` at each SNR.
+    """The metric for each kind of `truth` at each SNR, with Gaussian noise on one level of every image's features.
 
-    The SNR is against `deviation`² of the level. An image gets the same noise at every SNR, scaled: the curve is
+    The SNR is relative to `deviation`² of the level. An image gets the same noise, scaled, at every SNR: the curve is
     smooth, and the same seed gives the same numbers.
     """
     found: dict[float, list[Detections]] = {snr: [] for snr in snrs_db}
@@ -49,7 +49,7 @@ def level_sensitivity(
 
 
 def metrics(truth: Mapping[str, Sequence[GroundTruth]], detections: Sequence[Detections]) -> dict[str, float]:
-    """Kind of truth → AP@[.50:.95]; NaN where nothing is labelled."""
+    """Kind of truth → AP@[.50:.95]; NaN if nothing is labelled."""
     scores = {kind: average_precision(objects, detections).map for kind, objects in truth.items()}
     return {kind: float("nan") if score is None else score for kind, score in scores.items()}
 
@@ -59,10 +59,10 @@ def suggested_weights(
 ) -> pd.DataFrame:
     """Weights of the levels in the distortion, summing to 1.
 
-    The drop of the metric is taken as a sum over levels of slope times standardised MSE (which is 10^(-SNR/10)); the
-    loss counts errors as the task does if weights are as the slopes are. Slopes are fitted through 0 on points of at
-    least `from_db`; one below `FLOOR` of the largest is set to that, for no level can be sent for nothing.
-    Raises `DataError` where noise on no level matters.
+    The drop of the metric is modelled as a sum over levels of slope times standardised MSE (10^(-SNR/10)), so weights
+    in proportion to the slopes make the loss count errors as the task does. Slopes are fitted through 0 on points of at
+    least `from_db`; slopes below `FLOOR` of the largest are raised to it, because no level can be left out. Raises
+    `DataError` if noise on no level matters.
     """
     used = table[table["snr_db"] >= from_db]
     rows = []
@@ -81,7 +81,7 @@ def suggested_weights(
 def weights_or_none(sensitivity: pd.DataFrame) -> pd.DataFrame | None:
     """`suggested_weights` of all levels, whose rows with an SNR of infinity are without noise.
 
-    None where noise does not matter, or nothing is detected that could be lost.
+    None if noise does not matter or nothing is detected that could be lost.
     """
     clean = sensitivity["snr_db"] == float("inf")
     try:
@@ -91,7 +91,7 @@ def weights_or_none(sensitivity: pd.DataFrame) -> pd.DataFrame | None:
 
 
 def weights_yaml(weights: pd.DataFrame) -> str:
-    """To be pasted into a config; the rounded numbers still sum to 1."""
+    """YAML to paste into a config; the rounded numbers still sum to 1."""
     rounded = weights["weight"].to_numpy(float).round(4)
     rounded[rounded.argmax()] += 1 - rounded.sum()
     pairs = ", ".join(f"{level}: {weight:.4f}" for level, weight in zip(weights["level"], rounded, strict=True))

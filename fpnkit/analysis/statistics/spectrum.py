@@ -21,7 +21,7 @@ class RadialSpectrum:
         self._count: dict[str, np.ndarray[tuple[int], np.dtype[np.float64]]] = {}
 
     def update(self, pyramid: Pyramid) -> None:
-        """Levels (1, channel, height, width); each channel's mean is taken out, edges are faded (Hann)."""
+        """Levels (1, channel, height, width); each channel's mean is removed and edges are faded with a Hann window."""
         for name, level in pyramid.items():
             values = finite(level[0], name).float()
             height, width = values.shape[-2:]
@@ -37,7 +37,7 @@ class RadialSpectrum:
             self._count[name] = self._count.get(name, np.zeros(_BINS)) + bins[kept].bincount(minlength=_BINS).numpy()
 
     def table(self) -> pd.DataFrame:
-        """Level, frequency in cycles per cell (middle of the bin), power; without bins that no size reaches."""
+        """Level, frequency in cycles per cell (middle of the bin), power; without empty bins."""
         centres = (np.arange(_BINS) + 0.5) * _TOP / _BINS
         parts = []
         for name, power in self._power.items():

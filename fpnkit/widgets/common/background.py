@@ -1,4 +1,4 @@
-"""Work that takes seconds, beside a panel that answers meanwhile."""
+"""Work that takes seconds, in the background of a panel that stays responsive."""
 
 import threading
 from collections.abc import Callable
@@ -8,7 +8,7 @@ T = TypeVar("T")
 
 
 class Background(Generic[T]):
-    """One job at a time in a thread of its own; of those asked for meanwhile only the last is done."""
+    """Runs one job at a time in a thread; of the jobs submitted meanwhile only the last one runs."""
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -18,7 +18,7 @@ class Background(Generic[T]):
         self._done: Callable[[], T] | None = None
 
     def ask(self, job: Callable[[], T]) -> None:
-        """Forget what was asked for before, also where it is under way, and do this."""
+        """Run this job and discard earlier ones, including one in progress."""
         with self._state:
             self._job, self._done = job, None
             if not self._running:
@@ -32,16 +32,19 @@ class Background(Generic[T]):
 
     @property
     def ready(self) -> bool:
-        """Whether `result` has one now."""
+        """Whether `result` is available now."""
         return self._done is not None
 
     def wait(self, seconds: float | None = None) -> bool:
-        """Until there is a result, so long at most; → whether there is one. At once where nothing was asked for."""
+        """Wait for a result up to a limit; return whether there is one.
+
+        Returns immediately if nothing was submitted.
+        """
         with self._state:
             return self._state.wait_for(lambda: self.ready or not self._running, seconds) and self.ready
 
     def result(self) -> T:
-        """Once, where `ready`: what the job gave; raises what it raised."""
+        """The job's result, once, if `ready`; raises what the job raised."""
         with self._state:
             done, self._done = self._done, None
         assert done is not None

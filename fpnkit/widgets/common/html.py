@@ -39,7 +39,7 @@ _OTHER_BADGE = ("•", "#5f6368")
 
 
 def icon(status: str) -> str:
-    """One character for a status word, never shown without the word."""
+    """One character for a status, always shown with the word."""
     return _BADGES.get(status, _OTHER_BADGE)[0]
 
 
@@ -51,7 +51,7 @@ def badge(status: str) -> Html:
 
 
 def badges(cells: Sequence[tuple[str, str, str]]) -> Html:
-    """(label, status, what is said behind it) beside each other, as many in a row as there is room for."""
+    """(label, status, extra text) badges in rows as wide as there is room."""
     look = (
         f"display:inline-block;color:{INK};border:1px solid {LINE};border-radius:4px;padding:2px 8px;margin:2px 4px 0 0"
     )
@@ -60,7 +60,7 @@ def badges(cells: Sequence[tuple[str, str, str]]) -> Html:
 
 
 def status_line(status: str, text: str) -> Html:
-    """A badge and what is said beside it."""
+    """A badge with text next to it."""
     return element("div", badge(status), f" {text}", style=f"color:{INK};line-height:1.7;overflow-wrap:anywhere")
 
 
@@ -70,7 +70,7 @@ def heading(text: str) -> Html:
 
 
 def bounded(content: Html) -> Html:
-    """HTML no wider than the panel: what is wider is scrolled or broken inside it, and does not push the panel."""
+    """HTML no wider than the panel: wider content scrolls or wraps inside it."""
     return element("div", content, style="width:0;min-width:100%")
 
 
@@ -81,7 +81,7 @@ def paragraph(text: str, *, pale: bool = False) -> Html:
 
 
 def code(text: str, *, broken: bool = False) -> Html:
-    """A command line or log: whole, scrolled or `broken` where it is too long, easy to copy either way."""
+    """A command line or log, scrolled or wrapped (`broken`) if too long; easy to copy either way."""
     look = f"color:{INK};border:1px solid {LINE};border-radius:3px;padding:4px 8px;margin:2px 0;overflow-x:auto"
     font = "font-family:var(--jp-code-font-family, monospace);font-size:12px;line-height:1.45"
     font += ";white-space:pre-wrap;overflow-wrap:anywhere" if broken else ";white-space:pre"
@@ -90,9 +90,9 @@ def code(text: str, *, broken: bool = False) -> Html:
 
 
 def table(rows: Sequence[Sequence[str]], header: Sequence[str] = (), *, caption: str = "", whole: bool = False) -> Html:
-    """Cells of plain text; the first of each row names it. As wide as it needs, scrolled where that is too wide.
+    """A table of plain text; the first cell names its row.
 
-    `whole`: no cell is broken but the last of a row, for numbers with a remark behind them.
+    It scrolls if it is too wide. `whole`: only the last cell of a row may wrap, for numbers with a remark at the end.
     """
     cell = f"padding:2px 14px 2px 0;text-align:left;vertical-align:top;border-bottom:1px solid {LINE}"
     label = f"{cell};color:{PALE};font-weight:normal;white-space:nowrap"
@@ -109,7 +109,7 @@ def table(rows: Sequence[Sequence[str]], header: Sequence[str] = (), *, caption:
 
 
 def numbers(rows: Sequence[Sequence[str]], header: Sequence[str], *, caption: str = "") -> Html:
-    """As `table`, for many short cells: none is broken into lines but the last of a row, and cells weigh little."""
+    """Like `table`, for many short cells with little markup; only the last cell of a row may wrap."""
     lines = []
     for name, *values, last in rows:
         remark = element("td", last, style="white-space:normal;min-width:14em" if len(last) > _LONG else "")
@@ -131,18 +131,18 @@ def _wide(content: Html) -> Html:
 
 
 def image(png: bytes, words: str, width: int) -> Html:
-    """A picture inside the page, with words for those who cannot see it."""
+    """An inline picture with alternative text."""
     data = base64.b64encode(png).decode()
     return element("img", alt=words, src=f"data:image/png;base64,{data}", style=f"width:{width}px;max-width:100%")
 
 
 def scrolled(content: Html) -> Html:
-    """HTML that is long, in a place that is not."""
+    """Long HTML in a scrolling box."""
     return element("div", content, style="max-height:420px;overflow-y:auto", tabindex="0")
 
 
 def folded(title: str, content: Html, *, opened: bool = False) -> Html:
-    """HTML that opens, or closes, on a click or a key."""
+    """HTML that opens and closes on a click or key."""
     summary = element("summary", title)
     return element("details", summary, content, open=opened, style=f"color:{INK};margin:4px 0")
 
@@ -160,7 +160,7 @@ def bullets(lines: Sequence[str]) -> Html:
 
 
 def failure(action: str, error: BaseException) -> Html:
-    """What failed, why, and for an error that is not the user's where in the code."""
+    """What failed and why, and for internal errors where in the code."""
     title = element("b", f"✖ {action} failed", style=f"color:{ALARM}")
     if isinstance(error, FpnkitError):
         told = join((printable(line) for line in str(error).splitlines()), element("br"))
@@ -173,7 +173,7 @@ def failure(action: str, error: BaseException) -> Html:
 
 
 def problem(text: str) -> Html:
-    """What is wrong with an input while it is typed: nothing failed yet."""
+    """A problem with an input while it is being typed; nothing has failed yet."""
     lines = "\n".join(printable(line) for line in text.splitlines())
     look = f"{_ALARMING};white-space:pre-wrap;overflow-wrap:anywhere"
     return element("div", f"✖ {lines}", role="status", style=look)

@@ -1,8 +1,8 @@
-"""What every panel has: a title, a place where failures are shown, polling that ends with the panel, figures.
+"""Common parts of panels: a title, a place for failures, polling that ends with the panel, figures.
 
-A handler takes no arguments and reads the controls. Made into a callback by `Panel.button` or `Panel.on` it never
-fails unseen: what it raises stands in the panel and in `failures` until the same action succeeds or it is dismissed.
-Called by its name, from a cell or a test, it raises as any function does.
+A handler takes no arguments and reads the controls. As a callback of `Panel.button` or `Panel.on` it never fails
+silently: its error is shown in the panel and kept in `failures` until the same action succeeds or it is dismissed.
+Called directly, from a cell or a test, it raises like any function.
 """
 
 import io
@@ -30,13 +30,13 @@ _SHARPNESS = 2  # pixels of the picture for one on the screen
 
 
 class Panel(widgets.VBox):
-    """Base of all panels. A subclass makes its controls, then calls `show`."""
+    """Base class of panels. A subclass creates its controls, then calls `show`."""
 
-    dark_figures: ClassVar[bool] = False  # what was ticked last, in any panel: how the next one begins
+    dark_figures: ClassVar[bool] = False  # last choice in any panel, with which the next one begins
 
     def __init__(self, title: str, *, dark: bool | None = None) -> None:
         self.failures: dict[str, Exception] = {}  # by action
-        self._acting = threading.RLock()  # a poll and a click never work at the same time
+        self._acting = threading.RLock()  # a poll and a click never run at the same time
         self._closing = threading.Event()
         self.title = widgets.HTML(html.heading(title), layout={"flex": "0 1 auto", "min_width": "0"})
         begin = Panel.dark_figures if dark is None else dark
@@ -55,10 +55,13 @@ class Panel(widgets.VBox):
         self.children = (head, self._alarms, *children)
 
     def redraw(self) -> None:
-        """Draw the figures again; for panels that have some."""
+        """Redraw the figures, if the panel has any."""
 
     def attempt(self, action: str, handler: Callable[[], None]) -> bool:
-        """Run it; → whether it succeeded. What it raises is shown under the action's name and kept in `failures`."""
+        """Run the handler and return whether it succeeded.
+
+        Its error is shown under the action's name and kept in `failures`.
+        """
         with self._acting:
             try:
                 handler()
@@ -70,7 +73,7 @@ class Panel(widgets.VBox):
             return action not in self.failures
 
     def raise_failures(self) -> None:
-        """Raise what is shown as failed, if anything; for cells and tests that must not go on."""
+        """Raise the failure that is shown, if any; for cells and tests that must not continue."""
         if self.failures:
             raise ExceptionGroup(", ".join(self.failures), list(self.failures.values()))
 
@@ -88,9 +91,10 @@ class Panel(widgets.VBox):
         control.observe(lambda _: self.attempt(action, handler), names=trait)
 
     def poll(self, action: str, handler: Callable[[], None], seconds: float) -> None:
-        """Run the handler again and again in a thread until the panel is closed. It must only set traits.
+        """Run the handler repeatedly in a thread until the panel is closed.
 
-        A thread, for it goes on while a cell runs; `print` and `display` in it would end up in any cell.
+        It must only set traits: the thread keeps running while cells run, and its `print` and `display` would end up in
+        any of them.
         """
 
         def run() -> None:
@@ -100,12 +104,12 @@ class Panel(widgets.VBox):
         threading.Thread(target=run, name=f"fpnkit {action}", daemon=True).start()
 
     def close(self) -> None:
-        """Take the panel off the page and end its polling."""
+        """Remove the panel from the page and end its polling."""
         self._closing.set()
         super().close()
 
     def draw(self, picture: "Picture", plot: Callable[[], Axes | Figure], words: str) -> None:
-        """Put a figure into the picture; `words` say what it shows to those who cannot see it."""
+        """Put a figure into the picture; `words` is its alternative text."""
         buffer = io.BytesIO()
         with style(dark=self.dark.value):
             drawn = plot()
@@ -115,7 +119,7 @@ class Panel(widgets.VBox):
         picture.show(buffer.getvalue(), words, round(figure.get_figwidth() * _SHOWN_DPI))
 
     def __repr__(self) -> str:
-        """Stands in the place of the panel until its cell is run; ipywidgets cuts it after 110 characters."""
+        """Shown in place of the panel until its cell is run; ipywidgets cuts it after 110 characters."""
         remedy = "run this cell to see it; if this stays: pip install 'fpnkit[notebooks]', reload the page"
         return f"<{type(self).__name__}: {remedy}>"
 
@@ -134,10 +138,11 @@ class Panel(widgets.VBox):
 
 
 class Choices:
-    """The options of a Dropdown, Select or SelectMultiple, which can be replaced while something is chosen.
+    """The options of a Dropdown, Select or SelectMultiple, which can be replaced while something is selected.
+    ipywidgets selects the first option whenever options are set, and notifies every observer.
 
-    ipywidgets chooses the first option whenever options are set, and says so to every observer. Here what is chosen
-    stays chosen; where it is gone nothing is chosen, for an action must not hit another one unseen.
+    Here the selection is kept; if it is gone, nothing is selected, because an action must not hit another item
+    unnoticed.
     """
 
     def __init__(self, panel: Panel, control: widgets.Widget, action: str, chosen: Callable[[], None]) -> None:
@@ -147,9 +152,9 @@ class Choices:
         control.observe(lambda _: None if self._replacing else panel.attempt(action, chosen), names="value")
 
     def replace(self, options: Sequence[tuple[str, Any]], *, otherwise: Any = None) -> bool:
-        """Set (label, value) pairs; → whether another value is chosen now. The handler is not told.
+        """Set (label, value) pairs and return whether the selection changed; the handler is not called.
 
-        `otherwise` is chosen where nothing was, or what was is gone.
+        `otherwise` is selected if there is no selection or it is gone.
         """
         if tuple(options) == self._options:
             return False
@@ -171,7 +176,7 @@ class Choices:
 
 
 class Confirmation(widgets.HBox):
-    """A question that stands in the panel until it is answered; nothing happens before."""
+    """A question shown in the panel until it is answered; nothing happens before that."""
 
     def __init__(self, panel: Panel) -> None:
         self._action = ""
@@ -193,7 +198,7 @@ class Confirmation(widgets.HBox):
         self.layout.display = None
 
     def withdraw(self) -> None:
-        """Take the question back, because what it is about is no longer chosen."""
+        """Withdraw the question, because its subject is no longer selected."""
         self.layout.display = "none"
 
     @property
@@ -217,7 +222,7 @@ class Picture(widgets.VBox):
         super().__init__([self._image], layout={"display": "none"})
 
     def show(self, png: bytes, words: str, width: int) -> None:
-        """Replace what is shown; `width` in pixels of the screen, less where there is no room."""
+        """Replace the picture; `width` in screen pixels, less if there is no room."""
         self.value, self.words = png, words
         self._image.value = html.image(png, words, width)
         self.layout.display = None

@@ -39,13 +39,13 @@ def label(run: RunInfo) -> str:
 
 
 def short_label(run: RunInfo) -> str:
-    """For a legend or the head of a column."""
+    """A label for legends and column headers."""
     name = text.printable(layout.short_name(run.name))
     return name if run.lmbda is None else f"{name} · λ {text.rate(run.lmbda)}"
 
 
 def choose(runs: Sequence[RunInfo], words: str, status: str, query: str, order: str) -> list[RunInfo]:
-    """Those that have all words somewhere, the status, and fulfil the query, in order. Raises RunError: the query."""
+    """Runs that contain all words, have the status and match the query, in order. Raises RunError for a bad query."""
     needles = words.casefold().split()
     found = [
         run
@@ -63,5 +63,5 @@ def _haystack(run: RunInfo) -> str:
 
 
 def _known(value: float | None) -> float:
-    """What is not known, or not a number, comes last."""
+    """Unknown values and NaN come last."""
     return math.inf if value is None or math.isnan(value) else value

@@ -1,6 +1,6 @@
-"""One image on its way through one codec, for people to look at. What was needed last stays loaded.
+"""One image coded by one codec, for display.
 
-Imports torch: a panel imports it when something is to be loaded.
+Recently used objects stay loaded. Imports torch, so a panel imports this only when something is to be loaded.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ Value = TypeVar("Value")
 
 @dataclass(frozen=True)
 class View:
-    """What there is to see of one image and one codec. Every payload is real: written as a file and decoded again."""
+    """Everything shown about one image and one codec, from a real file that was decoded again."""
 
     run: Path
     epoch: int  # of the best model
@@ -60,11 +60,11 @@ class View:
     categories: Mapping[int, str]
 
     def boxes(self, threshold: float) -> pd.DataFrame:
-        """Detections of at least this score before and after, in pixels of the image."""
+        """Detections with at least this score before and after, in pixels of the image."""
         return shown.boxes(self.before, self.after, threshold, self.categories)
 
     def cells(self, level: str, channel: int | None) -> pd.DataFrame:
-        """A channel of a level, or with None the mean of all, before and after: `analysis.shown.channel_map`."""
+        """A channel of a level, or the mean of all channels if None, before and after: `analysis.shown.channel_map`."""
         return shown.channel_map(self.original, self.decoded, self.spec, self.geometry, level, channel)
 
 
@@ -80,16 +80,16 @@ class _Image:
 
 @dataclass
 class Loader:
-    """Loads what a view needs, and keeps some of it."""
+    """Loads what a view needs, and caches some of it."""
 
     _benches: dict[Hashable, CachedBench] = field(default_factory=dict)
     _subjects: dict[Hashable, Subject] = field(default_factory=dict)
     _images: dict[Hashable, _Image] = field(default_factory=dict)
 
     def view(self, run: Path, split: str, index: int) -> View:
-        """The newest best model of a run; an index beyond the last image is the last.
+        """A view with the newest best model of a run; an index beyond the last image means the last.
 
-        Raises FpnkitError: no such run, no model yet, data or weights that are missing or others than before.
+        Raises FpnkitError if the run or its model is missing, or data or weights are missing or changed.
         """
         if not layout.is_run_directory(run):
             raise RunError(f"{run}: not a run directory")
@@ -105,7 +105,7 @@ class Loader:
 
 
 def _kept(kept: dict[Hashable, Value], most: int, key: Hashable, make: Callable[[], Value]) -> Value:
-    """What was made for the key, now the last to be given up."""
+    """The cached value for the key, created if missing, and now the most recent."""
     value = kept.pop(key) if key in kept else make()
     kept[key] = value
     while len(kept) > most:

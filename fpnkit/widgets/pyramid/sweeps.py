@@ -1,4 +1,4 @@
-"""Trained codecs put together as sweeps, so that one slider goes through their lambdas."""
+"""Trained codecs grouped into sweeps, so that one slider goes through their lambdas."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from fpnkit.widgets.common.html import icon
 
 @dataclass(frozen=True)
 class RunSet:
-    """Runs that differ in lambda alone, or belong to one sweep."""
+    """Runs that differ only in lambda, or belong to one sweep."""
 
     key: Hashable
     runs: tuple[RunInfo, ...]  # by lambda
@@ -34,7 +34,7 @@ class RunSet:
 
     @property
     def newest(self) -> RunInfo:
-        """The one that was created last."""
+        """The latest run."""
         return max(self.runs, key=_age)
 
     def options(self, most: int) -> list[tuple[str, Path]]:
@@ -44,7 +44,7 @@ class RunSet:
 
 
 def run_sets(runs: Iterable[RunInfo]) -> list[RunSet]:
-    """All codecs of a base directory, the newest set first; what has no lambda is no codec, or cannot be read."""
+    """All codecs of a base directory, newest set first; runs without a lambda are not codecs or cannot be read."""
     sets: dict[Hashable, list[RunInfo]] = {}
     for run in runs:
         if run.lmbda is not None and math.isfinite(run.lmbda):
@@ -67,7 +67,7 @@ def _age(run: RunInfo) -> tuple[float, str]:
 
 
 def _label(run: RunInfo) -> str:
-    """What one place of the slider says: it has room for little, and the run is named below."""
+    """The short label of a slider position; the run is named below."""
     sign = "λ" if run.status == "finished" else icon(run.status)
     bpp, about = (run.bpp, "") if run.bpp is not None else (run.bpp_estimated, "≈")
     return f"{sign} {text.rate(run.lmbda)}" + (f" · {about}{bpp:.3f} bpp" if bpp is not None else "")

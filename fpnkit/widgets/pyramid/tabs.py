@@ -1,4 +1,4 @@
-"""What the tabs of the viewer show of one image and one codec: channels, bits, objects. Each draws when it is open."""
+"""The viewer's tabs for one image and one codec: channels, bits, objects. A tab draws only while it is open."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class ChannelsView(widgets.VBox):
         super().__init__([self.level, row, self.picture, self.words])
 
     def show(self, view: View) -> None:
-        """Level and channel stay where the codec has them."""
+        """Keep level and channel if the codec has them."""
         self._view = view
         names = view.spec.names
         self.level.layout.display = None
@@ -53,7 +53,7 @@ class ChannelsView(widgets.VBox):
         self.show_level()
 
     def show_level(self) -> None:
-        """As far as it has so many channels, the channel stays."""
+        """Keep the channel if the level has that many."""
         if self._view is not None:
             self._quiet = True
             self.channel.max = self._view.spec[self.level.value].channels - 1
@@ -61,7 +61,7 @@ class ChannelsView(widgets.VBox):
             self.draw()
 
     def draw(self) -> None:
-        """The figure and what it says in words."""
+        """Draw the figure and describe it."""
         view, level = self._view, self.level.value
         if view is None:
             return
@@ -82,7 +82,7 @@ class ChannelsView(widgets.VBox):
 
 
 class BitsView(widgets.VBox):
-    """Where in the image the bits went, by the entropy model's estimate, and the payload of each level."""
+    """Where in the image the bits went, as estimated by the entropy model, and the payload of each level."""
 
     def __init__(self, panel: Panel) -> None:
         self._panel = panel
@@ -94,7 +94,7 @@ class BitsView(widgets.VBox):
         super().__init__([self.level, self.picture, self.words])
 
     def show(self, view: View) -> None:
-        """The level stays where the codec has it."""
+        """Keep the level if the codec has it."""
         self._view = view
         names = (ALL_LEVELS, *view.spec.names)
         self.level.layout.display = None
@@ -102,7 +102,7 @@ class BitsView(widgets.VBox):
         self.draw()
 
     def draw(self) -> None:
-        """The figure and what it says in numbers."""
+        """Draw the figure and its numbers."""
         view, level = self._view, self.level.value
         if view is None:
             return
@@ -121,7 +121,7 @@ class BitsView(widgets.VBox):
 
 
 class ObjectsView(widgets.VBox):
-    """What the detector finds before and after."""
+    """Detections before and after."""
 
     def __init__(self, panel: Panel) -> None:
         self._panel = panel
@@ -136,12 +136,12 @@ class ObjectsView(widgets.VBox):
         super().__init__([self.threshold, self.picture, self.words])
 
     def show(self, view: View) -> None:
-        """The threshold stays."""
+        """Keep the threshold."""
         self._view = view
         self.draw()
 
     def draw(self) -> None:
-        """The figure and what it says in words."""
+        """Draw the figure and describe it."""
         view = self._view
         if view is None:
             return
@@ -197,7 +197,7 @@ def _object_words(boxes: pd.DataFrame) -> str:
     lost, new = before[without_counterpart(before, after)], after[without_counterpart(after, before)]
     parts = [f"{_count(len(before), 'object')} before, {len(after)} after: {len(lost)} lost, {len(new)} new."]
     if len(before) - len(lost) != len(after) - len(new):
-        parts.append("Boxes that lie on each other may have one counterpart.")
+        parts.append("Overlapping boxes may share one counterpart.")
     parts += [f"{name}: {_names(found)}." for name, found in (("Lost", lost), ("New", new)) if len(found)]
     return " ".join(parts)
 

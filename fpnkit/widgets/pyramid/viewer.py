@@ -1,4 +1,4 @@
-"""Looking into the pyramid: what a codec makes of each channel, where its bits go, which objects are lost.
+"""Look inside the pyramid: what a codec does to each channel, where its bits go, which objects are lost.
 
 from fpnkit.widgets import PyramidViewer
 
@@ -36,11 +36,11 @@ MOST_SHOWN = 200  # sets in the list, runs on the slider
 _TABS = ("Channels", "Bits", "Objects")
 _SPLITS = {"val": "validation", "test": "test"}
 _PHOTO_INCHES = 2.2
-_NOTHING = Path()  # a slider cannot be empty, nor its value None
+_NOTHING = Path()  # a slider cannot be empty or have the value None
 
 
 class PyramidViewer(Panel):
-    """The codecs in `base_dir`, by default the usual one. The first is loaded in a thread while the page is shown."""
+    """Shows the codecs in `base_dir` (default: the usual one). The first is loaded in a thread."""
 
     def __init__(self, base_dir: Path | str | None = None, *, dark: bool | None = None) -> None:
         self.base_dir = layout.default_base_dir("fpn_compression") if base_dir is None else Path(base_dir)
@@ -62,7 +62,7 @@ class PyramidViewer(Panel):
 
     @property
     def view(self) -> View:
-        """What is shown; waits until it is loaded. Raises what failed, or RunError where there is nothing to show."""
+        """The current view; waits until it is loaded. Raises the failure, or RunError if there is nothing to show."""
         self._opening.join()
         if self._view is None:
             nothing = "no codec is shown" if self._runs else "there are no runs yet"
@@ -70,7 +70,7 @@ class PyramidViewer(Panel):
         return self._view
 
     def refresh(self) -> None:
-        """Read the base directory again, and the best model of what is chosen. Raises RunError."""
+        """Reread the base directory and the selected run's best model. Raises RunError."""
         before = self.lmbda.value
         try:
             self._read()
@@ -80,7 +80,7 @@ class PyramidViewer(Panel):
                 self.said.value = html.paragraph(f"{text.printable(before.name)} is gone.") + self.said.value
 
     def show_chosen(self) -> None:
-        """Load what is chosen and show it; on failure nothing is shown. Raises FpnkitError."""
+        """Load and show the selection; on failure nothing is shown. Raises FpnkitError."""
         self._view = None
         try:
             run = self.lmbda.value
@@ -97,22 +97,22 @@ class PyramidViewer(Panel):
             self._show_view()
 
     def redraw(self) -> None:
-        """Draw the open figure again, in the other colours."""
+        """Redraw the open figure in the other colours."""
         self._drawn = None
         self._draw_photo()
         self._show_tab()
 
     def _make_controls(self) -> None:
         half = {"width": "auto", "flex": "1 1 260px"}
-        # Half a word would load a codec that nobody looks for: it is looked at when it is complete.
+        # A partial word would load a codec that nobody is looking for, so the search waits for the whole text.
         self.search = widgets.Text(description="Search", continuous_update=False, style=LABEL, layout=half)
-        self.search.placeholder = "parts of name, note, tags …"
+        self.search.placeholder = "search in name, note, tags …"
         self.on(self.search, "search", self._list)
         self.reload = self.button("Refresh", "refresh", self.refresh, tip="Read the directory and the best model again")
         self.choice = widgets.Dropdown(description="Runs", style=LABEL, layout=WIDE)
         self._choice = Choices(self, self.choice, "show", self._choose)
-        # Without continuous updates this kind of slider says nothing when it is moved by keys. While it is dragged
-        # ipywidgets sends no more than the kernel has done with.
+        # Without continuous updates this slider sends nothing when moved by keys. While it is dragged,
+        # ipywidgets sends no more updates than the kernel has processed.
         self.lmbda = widgets.SelectionSlider(options=[("no codec", _NOTHING)], description="Lambda", style=LABEL)
         self.lmbda.layout = {**WIDE, "margin": "2px 8px 2px 2px"}  # its label stands out of it
         self._lmbda = Choices(self, self.lmbda, "show", self.show_chosen)
@@ -142,7 +142,7 @@ class PyramidViewer(Panel):
             self._list()
 
     def _list(self) -> None:
-        """Offer the sets that the search finds; another one is shown only if what was chosen is gone."""
+        """List the sets that match the search; the selection changes only if it is gone."""
         sets = run_sets(choose(self._runs, self.search.value, ANY_STATUS, "", "newest first"))
         self._sets = {each.key: each for each in sets[:MOST_SHOWN]}
         options = [(each.label, each.key) for each in self._sets.values()]
@@ -155,7 +155,7 @@ class PyramidViewer(Panel):
         self.show_chosen()
 
     def _offer_runs(self) -> bool:
-        """On the slider those of the chosen set; → whether another one is chosen now."""
+        """Put the selected set on the slider; return whether the selection changed."""
         chosen = self._sets.get(self.choice.value)
         options = chosen.options(MOST_SHOWN) if chosen else [("no codec", _NOTHING)]
         changed = self._lmbda.replace(options, otherwise=chosen.newest.path if chosen else _NOTHING)
@@ -197,7 +197,7 @@ class PyramidViewer(Panel):
         self._show_tab()
 
     def _draw_photo(self) -> None:
-        """Unless it is there already."""
+        """Unless it already exists."""
         view = self._view
         if view is None or view.photo is self._drawn:
             return

@@ -1,4 +1,4 @@
-"""How an R-D figure looks: its axes and what is drawn beside the curves."""
+"""Controls of an R-D figure: its axes and what is drawn with the curves."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -16,7 +16,7 @@ _INTERVALS = [("where there is room", ""), ("all", True), ("none", False)]
 
 
 class AxesView(widgets.HBox):
-    """Controls; `plot` draws as they say."""
+    """Controls; `plot` draws accordingly."""
 
     def __init__(self, panel: Panel, changed: Callable[[], None]) -> None:
         look = {"style": LABEL, "layout": {"width": "auto"}}
@@ -34,12 +34,12 @@ class AxesView(widgets.HBox):
         super().__init__([self.x, self.y, self.intervals, self.logarithmic, self.ceiling], layout=row)
 
     def offer(self, points: RdPoints, metrics: Sequence[str]) -> None:
-        """What the points have."""
+        """Offer the metrics of the points."""
         self._metrics.replace([(axis_name(key), key) for key in metrics], otherwise=points.accuracy)
 
     @property
     def options(self) -> dict[str, Any]:
-        """As `plot_rd` takes them."""
+        """The arguments for `plot_rd`."""
         shown = {
             "log": self.logarithmic.value,
             "ceiling": self.ceiling.value,
@@ -49,7 +49,7 @@ class AxesView(widgets.HBox):
 
     @property
     def state(self) -> tuple[Any, ...]:
-        """Differs where the figure would."""
+        """Changes when the figure would."""
         return tuple(self.options.values())
 
     def plot(self, points: RdPoints) -> Axes:
@@ -57,10 +57,10 @@ class AxesView(widgets.HBox):
         return plot_rd(points, ax=new_axes(_INCHES, 0.55 + 0.012 * len(points.curves)), **self.options)
 
     def words(self, points: RdPoints) -> str:
-        """What the figure shows, for those who cannot see it: each curve from end to end."""
+        """Alternative text: each curve from end to end."""
         x, y = self.x.value, self.y.value
         ends = [_ends(curve, x, y) for curve in points.curves]
-        return f"{axis_name(y)} over {rate_name(x)}. {' '.join(ends)} All points stand in the table below."
+        return f"{axis_name(y)} over {rate_name(x)}. {' '.join(ends)} All points are in the table below."
 
 
 def _ends(curve: Curve, x: str, y: str) -> str:

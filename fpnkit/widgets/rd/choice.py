@@ -20,7 +20,7 @@ _ROWS = 6
 
 
 class ChoiceView(widgets.VBox):
-    """`wanted` is what the controls say. A list is there only while something is chosen in it."""
+    """`wanted` is the selection. A list is visible only while something is chosen in it."""
 
     def __init__(self, panel: Panel, reader: PointReader, changed: Callable[[], None], reload: widgets.Button) -> None:
         self._reader, self._changed = reader, changed
@@ -49,14 +49,14 @@ class ChoiceView(widgets.VBox):
         )
 
     def list_again(self) -> bool:
-        """What can be chosen on disk; → whether something that was chosen is gone."""
+        """Update the choices from disk; return whether part of the selection is gone."""
         before = self.wanted
         self._list_sweeps(otherwise=())
         self._list_runs(otherwise=())
         return self.wanted != before
 
     def offer(self, read: Reading) -> None:
-        """What can be chosen beside what was read; what is chosen stays so."""
+        """Update the choices after reading; the selection is kept."""
         self._drawn = {point.path for curve in read.points.curves for point in curve.points if point.path is not None}
         most = _MOST if read.common is None else (f"{text.printable(read.common)} (most runs)", _MOST[1])
         self._datasets.replace([most, *((text.printable(name), name) for name in read.datasets)], otherwise="")
@@ -74,7 +74,7 @@ class ChoiceView(widgets.VBox):
         self.runs = several(description="These runs", style=LABEL, layout=WIDE, rows=_ROWS)
         self.anchors = several(description="These anchors", style=LABEL, layout=WIDE, rows=_ROWS)
         self.search = widgets.Text(description="Search runs", continuous_update=False, style=LABEL, layout=WIDE)
-        self.search.placeholder = "parts of name, note, tags … then Enter; what is found is marked"
+        self.search.placeholder = "search in name, note, tags …, then Enter; matches are marked"
         self.hint = widgets.HTML()
         self._datasets = Choices(panel, self.dataset, "choose a data set", self._changed)
         self._sweeps = Choices(panel, self.sweeps, "choose sweeps", self._changed)
@@ -85,7 +85,7 @@ class ChoiceView(widgets.VBox):
         panel.on(self.search, "search", self._search)
 
     def _choose_runs(self) -> None:
-        """What is drawn is marked at first, so that the figure changes only with the marks."""
+        """Mark what is drawn at first, so that the figure changes only with the marks."""
         self._sweeps.replace([])
         self._runs.replace([])
         self._list_sweeps(otherwise=self._reader.sweeps)
@@ -111,7 +111,7 @@ class ChoiceView(widgets.VBox):
             self.hint.value = "" if options else html.paragraph("There is no sweep in this directory.", pale=True)
 
     def _list_runs(self, otherwise: Any) -> bool:
-        """→ whether others are marked; `otherwise` is marked where nothing is left, None for all."""
+        """Return whether the marks changed; `otherwise` is marked if none is left, None for all."""
         if self.which.value != _THESE:
             return False
         found = choose(self._reader.runs, self.search.value, ANY_STATUS, "", _ORDER)
@@ -120,7 +120,7 @@ class ChoiceView(widgets.VBox):
         changed = self._runs.replace([(label(run), run.path) for run in shown], otherwise=marked)
         few = len(shown) == len(self._reader.runs)
         said = "" if few else f"{len(shown)} of {len(self._reader.runs):,} runs listed; search to see others. "
-        self.hint.value = html.paragraph(said + "Mark several with Ctrl or Shift held.", pale=True)
+        self.hint.value = html.paragraph(said + "Hold Ctrl or Shift to mark several.", pale=True)
         return changed
 
     def _list_anchors(self, otherwise: Sequence[str] = ()) -> None:

@@ -1,4 +1,4 @@
-"""Rate against accuracy of runs and anchors, while they train and afterwards.
+"""Rate and accuracy of runs and anchors, during training and after it.
 
 from fpnkit.widgets import RDExplorer
 
@@ -40,14 +40,14 @@ if TYPE_CHECKING:
 
 LOOK_SECONDS = 10.0  # between looks at the disk
 _MOST_ROWS = 300  # of points; all are in `frame`
-_BUSY = 0.02  # of the time is spent on looking and drawing, where that takes long
-_AT_ONCE_SECONDS = 0.1  # so long a reading is waited for, so that few runs are there without a flicker
+_BUSY = 0.02  # share of the time spent on looking and drawing, if that takes long
+_AT_ONCE_SECONDS = 0.1  # wait this long for reading, so that a few runs appear without flicker
 
 
 class RDExplorer(Panel):
-    """The runs of `base_dir`, by default the codecs', with their anchors; says what `python -m fpnkit.rd` says.
+    """Shows the runs of `base_dir` (default: codecs) with their anchors, and the same text as `python -m fpnkit.rd`.
 
-    Reading and resampling go on beside the panel; `update`, which is polled, shows what has come of them.
+    Reading and resampling run in the background; `update`, which is polled, shows the results.
     """
 
     def __init__(
@@ -83,7 +83,7 @@ class RDExplorer(Panel):
 
     @property
     def points(self) -> RdPoints:
-        """Those of the figure; waits while they are read. Raises RunError or UserError: there are none."""
+        """The points of the figure; waits while they are read. Raises RunError or UserError if there are none."""
         with self._acting:
             if self._reading.wait():
                 self._take()
@@ -94,43 +94,43 @@ class RDExplorer(Panel):
 
     @property
     def frame(self) -> "pd.DataFrame":
-        """Their table, a row a point; see `fpnkit.ratedist.table.frame`."""
+        """Their table, a row per point; see `fpnkit.ratedist.table.frame`."""
         return frame(self.points)
 
     def figure(self) -> Figure:
-        """The one that is shown, to keep or change."""
+        """The figure that is shown, to save or change."""
         points = self.points
         with style(dark=self.dark.value):
             return figure_of(self.axes.plot(points))
 
     def refresh(self) -> None:
-        """Read everything again; what is chosen stays chosen. Raises RunError: no base directory."""
+        """Reread everything and keep the selection. Raises RunError if there is no base directory."""
         self._look()
         self.choice.list_again()
         self.read()
 
     def read(self) -> None:
-        """What is chosen, beside the panel; few runs are there at once."""
+        """Read the selection in the background; a few runs appear immediately."""
         self._ask()
         self._reading.wait(_AT_ONCE_SECONDS)
         self._show_read()
 
     def update(self) -> None:
-        """Show what was read and computed since, and now and then look for changes on disk."""
+        """Show new results, and occasionally look for changes on disk."""
         self._show_read()
         self.attempt("compare", self.comparison.update)
         if self._now() - self._looked >= max(LOOK_SECONDS, self._spent / _BUSY):
             self.attempt("refresh", self._look_again)
 
     def finish(self) -> None:
-        """Wait for everything that is read or computed, and show it; for cells and tests that need it."""
+        """Wait for everything being read or computed and show it; for cells and tests."""
         with self._acting:
             self._reading.wait()
             self._show_read()
             self.comparison.finish()
 
     def show_points(self) -> None:
-        """Draw what was read, and say what goes with it."""
+        """Draw what was read, with its text."""
         if self._read is None:
             return
         points, began = self._read.points, time.perf_counter()
@@ -173,7 +173,7 @@ class RDExplorer(Panel):
             self.attempt("read", self._take)
 
     def _take(self) -> None:
-        """Show what was read. Raises what that raised; what was shown then stays."""
+        """Show what was read. Raises what reading raised; the display then stays."""
         self._read = self._reading.result()
         self.choice.offer(self._read)
         self.show_points()
@@ -193,7 +193,7 @@ class RDExplorer(Panel):
         return save_rd(self.points, path, **self.axes.options)
 
     def _say(self, words: str) -> None:
-        """In place of a figure."""
+        """Shown instead of a figure."""
         self._drawn = None
         self.about.value = html.paragraph("\n".join(text.printable(line) for line in words.splitlines()), pale=True)
         self.picture.layout.display = "none"

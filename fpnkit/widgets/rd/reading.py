@@ -1,4 +1,4 @@
-"""What an R-D panel reads: runs and anchors, again only where a file changed."""
+"""What an R-D panel reads: runs and anchors, reread only if a file changed."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from fpnkit.runs.store import RunIndex, RunInfo
 
 @dataclass(frozen=True)
 class Selection:
-    """What is to be shown. None: all."""
+    """The selection to show; None means all."""
 
     sweeps: tuple[str, ...] | None = None
     runs: tuple[Path, ...] | None = None
@@ -27,7 +27,7 @@ class Selection:
 
 @dataclass(frozen=True)
 class Reading:
-    """What was found of it, and what else could be chosen."""
+    """The points found, and what else could be selected."""
 
     points: RdPoints
     missing: tuple[str, ...]  # what sweeps lack
@@ -48,7 +48,10 @@ class PointReader:
         self._found: dict[Path, tuple[object, RunPoints]] = {}
 
     def look(self) -> bool:
-        """List runs and sweeps; → whether anything changed on disk. Raises RunError: no base directory."""
+        """List runs and sweeps; return whether anything changed on disk.
+
+        Raises RunError if there is no base directory.
+        """
         before = self._state
         self.runs, self.sweeps, self._state = [], [], {}
         if layout.is_usual(self.base_dir) and not self.base_dir.exists():
@@ -62,7 +65,7 @@ class PointReader:
         return self._state != before
 
     def read(self, wanted: Selection) -> Reading:
-        """Raises RunError or UserError: what is wanted cannot be read."""
+        """Raises RunError or UserError if the selection cannot be read."""
         runs, missing = self._wanted_runs(wanted)
         names = self._datasets(runs)
         dataset = wanted.dataset if wanted.dataset in names else None
@@ -108,14 +111,14 @@ class PointReader:
             return known[1]
         try:
             found = read_run(path)
-        except RunError as error:  # gone since the last look, or broken: the others are there all the same
+        except RunError as error:  # gone since the last look, or broken; the others are still shown
             found = RunPoints(left_out=f"run {layout.short_name(path.name)}: left out: {error}")
         self._found[path] = (state, found)
         return found
 
 
 def _anchors_like(points: RdPoints) -> list[str]:
-    """Names of those on the same images with the same detector; without any run of the set that most are on."""
+    """Names of anchors on the same images with the same detector; without runs, of the most common set."""
     stored = read_anchors(layout.home())
     groups = [(curve.data_id, curve.detector_id) for curve in points.curves if curve.data_id is not None]
     most = None if points.curves else most_common([found for _, found in stored])

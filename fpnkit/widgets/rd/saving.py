@@ -1,4 +1,4 @@
-"""Keeping an R-D figure: the figure, its points and its origin as three files."""
+"""Save an R-D figure: the figure, its points and its origin as three files."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +12,7 @@ from fpnkit.widgets.common.panel import LABEL, Confirmation, Panel
 
 
 class SaveView(widgets.VBox):
-    """A file name and a button. `save` writes to a path and says what it wrote."""
+    """A file name and a button. `save` writes to a path and reports what it wrote."""
 
     def __init__(self, panel: Panel, save: Callable[[Path], list[Path]]) -> None:
         self._save = save
@@ -36,7 +36,7 @@ class SaveView(widgets.VBox):
         return path
 
     def ask_save(self) -> None:
-        """Write the files, or ask first where there are some. Raises UserError or StorageError."""
+        """Write the files, or ask first if some exist. Raises UserError or StorageError."""
         self.said.value = ""
         path = self.path
         there = [each for each in (path, path.with_suffix(".csv"), path.with_suffix(".json")) if each.exists()]

@@ -1,4 +1,4 @@
-"""What is said below an R-D figure: rates at shares of the ceiling, bits saved, doubts, what to train next."""
+"""The tables below an R-D figure: rates at shares of the ceiling, bits saved, doubts, what to train next."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -23,11 +23,11 @@ from fpnkit.widgets.common.panel import LABEL, Choices, Panel
 
 _NOTHING = "(nothing)", ""  # not None, which is no choice at all
 _MOST_WARNINGS = 6  # that are not folded
-_COMPUTING = "computing intervals over resamples of the images … (seconds)"
+_COMPUTING = "computing intervals from resampled images … (takes seconds)"
 
 
 class ComparisonView(widgets.VBox):
-    """Computed beside the panel; `update` shows what has come of it."""
+    """Computed in the background; `update` shows the results."""
 
     def __init__(self, panel: Panel) -> None:
         self._panel = panel
@@ -43,7 +43,7 @@ class ComparisonView(widgets.VBox):
         super().__init__([self.said, self.shares, self.against, self.savings])
 
     def show(self, points: RdPoints, x: str, y: str) -> None:
-        """Of these points, as soon as it is computed."""
+        """Compute the tables of these points."""
         self._points = points
         names = [curve.name for curve in points.curves if curve.steps(x, y)]
         self._curves.replace([_NOTHING, *((text.printable(name), name) for name in names)], otherwise="")
@@ -53,18 +53,18 @@ class ComparisonView(widgets.VBox):
         self._ask()
 
     def update(self) -> None:
-        """Show what was computed, if anything was since. Raises what that raised."""
+        """Show new results, if any. Raises what computing raised."""
         if self._work.ready:
             self.said.value = ""
             self._fill(self._work.result())
 
     def finish(self) -> None:
-        """Wait for what is computed, and show it."""
+        """Wait for the results and show them."""
         self._work.wait()
         self.update()
 
     def _evaluated_again(self, points: RdPoints) -> bool:
-        """Whether something that was resampled is there anew."""
+        """Whether a resampled evaluation was replaced."""
         directories = [point.directory for curve in points.curves for point in curve.points if point.directory]
         now = {directory: file_stamp(directory / layout.SUMMARY) for directory in directories}
         changed = any(self._sampled.get(directory, time) != time for directory, time in now.items())
@@ -85,7 +85,7 @@ class ComparisonView(widgets.VBox):
 
     def _fill(self, compared: Comparison) -> None:
         x, y, against = self._sampler.x, self._sampler.y, self.against.value or None
-        shares = html.paragraph(f"No curve has a share of a ceiling in {y}.", pale=True)
+        shares = html.paragraph(f"There is no ceiling for {y}.", pale=True)
         if compared.shares:
             shares = _table(share_rows(compared.shares, x, y), share_title(x))
         self.shares.value = shares
@@ -94,7 +94,7 @@ class ComparisonView(widgets.VBox):
 
 def _savings(compared: Comparison, y: str, against: str | None) -> Html:
     if against is None:
-        return html.paragraph("Choose a curve to see how many bits the others save against it.", pale=True)
+        return html.paragraph("Choose a curve to see how many bits the others save compared with it.", pale=True)
     if not compared.savings:
         return html.paragraph("no other curve is measured", pale=True)
     return _table(bd_rows(compared.savings, y), bd_title(against))
@@ -118,7 +118,7 @@ def judged_html(judged: Remarks, points: RdPoints, base_dir: Path) -> Html:
 
 
 def _next(found: NextLambda, points: RdPoints, base_dir: Path) -> Html:
-    """With the config of a run of the curve, as no other file is sure to be as it was."""
+    """Uses the config of a run of the curve, since the original file may have changed."""
     config = next(point.path for point in points.curve(found.curve).points if point.path) / layout.CONFIG_USED
     place = None if base_dir == layout.default_base_dir("fpn_compression") else base_dir
     try:

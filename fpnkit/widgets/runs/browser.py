@@ -1,4 +1,4 @@
-"""Finding, looking at, comparing and tidying runs.
+"""Find, inspect, compare and tidy runs.
 
 from fpnkit.widgets import RunBrowser
 
@@ -29,7 +29,7 @@ _TABS = ("Details", "Compare", "Notes", "Archive")  # short: a narrow page cuts 
 
 
 class RunBrowser(Panel):
-    """The runs of `base_dir`, by default the codecs'. A directory that is missing or unreadable is said in place."""
+    """Shows the runs of `base_dir` (default: codecs). A missing or unreadable directory is reported in the panel."""
 
     def __init__(self, base_dir: Path | str | None = None, *, dark: bool | None = None) -> None:
         self.base_dir = layout.default_base_dir("fpn_compression") if base_dir is None else Path(base_dir)
@@ -53,13 +53,13 @@ class RunBrowser(Panel):
 
     @property
     def run(self) -> Run:
-        """The chosen one. Raises RunError if there is none."""
+        """The selected run. Raises RunError if there is none."""
         if self.choice.value is None:
             raise RunError("no run is chosen")
         return Run(self.choice.value)
 
     def refresh(self) -> None:
-        """Read the base directory again; what is chosen stays chosen. Raises RunError."""
+        """Reread the base directory and keep the selection. Raises RunError."""
         try:
             missing = layout.is_usual(self.base_dir) and not self.base_dir.exists()
             self.runs = [] if missing else self._index.read()
@@ -71,7 +71,10 @@ class RunBrowser(Panel):
             self.attempt("show", self.show_chosen)
 
     def filter(self) -> None:
-        """List what fulfils search, status and query. Raises RunError: the query; the list is then as it was."""
+        """List runs that match search, status and query.
+
+        Raises RunError for a bad query and leaves the list unchanged.
+        """
         found = choose(self.runs, self.search.value, self.status.value, self.query.value, self.order.value)
         self.matches, shown = found, found[:MOST_SHOWN]
         if self._choice.replace([(label(run), run.path) for run in shown]):
@@ -79,7 +82,7 @@ class RunBrowser(Panel):
         self.count.value = html.paragraph(self._count(len(shown)), pale=True)
 
     def show_chosen(self) -> None:
-        """Fill the open tab. Raises RunError: the run is gone or unreadable."""
+        """Fill the open tab. Raises RunError if the run is gone or unreadable."""
         path, shown = self.choice.value, self.matches[:MOST_SHOWN]
         match self.tabs.selected_index:
             case 0:
@@ -94,13 +97,13 @@ class RunBrowser(Panel):
                 self.moves.show(path, self.runs)
 
     def redraw(self) -> None:
-        """Draw the curves again, in the other colours."""
+        """Redraw the curves in the other colours."""
         if self.tabs.selected_index == 1:
             self.compare.draw()
 
     def _make_filters(self) -> None:
         half = {"width": "auto", "flex": "1 1 260px"}
-        self.search = widgets.Text(description="Search", placeholder="parts of name, note, tags …", style=LABEL)
+        self.search = widgets.Text(description="Search", placeholder="search in name, note, tags …", style=LABEL)
         self.search.layout = half
         self.status = widgets.Dropdown(options=_STATUSES, description="Status", style=LABEL, layout={"width": "auto"})
         self.order = widgets.Dropdown(options=list(ORDERS), description="Order", style=LABEL, layout={"width": "auto"})

@@ -1,4 +1,4 @@
-"""Several runs beside each other: curves of one number, and what differs."""
+"""Several runs side by side: curves of one value, and what differs."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,7 +22,7 @@ _INCHES, _ASPECT = 7.5, 0.55  # of the figure
 
 
 class CompareView(widgets.VBox):
-    """The chosen run and those marked in the list."""
+    """The selected run and those marked in the list."""
 
     def __init__(self, panel: Panel) -> None:
         self._panel = panel
@@ -37,13 +37,13 @@ class CompareView(widgets.VBox):
         super().__init__([self.others, self.key, self.picture, self.table])
 
     def show(self, run: Path | None, runs: Sequence[RunInfo]) -> None:
-        """For this run; `runs` are offered for comparison."""
+        """Show this run; `runs` are offered for comparison."""
         self._run, self._runs = run, {info.path: info for info in runs}
         self._others.replace([(label(info), info.path) for info in runs])
         self.draw()
 
     def draw(self) -> None:
-        """Read the runs that are chosen and show them. Raises RunError: one is gone."""
+        """Read and show the selected runs. Raises RunError if one is gone."""
         chosen = [path for path in (self._run, *self.others.value) if path is not None]
         runs = [self._runs[path] for path in dict.fromkeys(chosen) if path in self._runs]
         if not runs:
@@ -67,13 +67,13 @@ class CompareView(widgets.VBox):
 
 
 def _labels(runs: Sequence[RunInfo]) -> list[str]:
-    """Short, or whole where two would be the same."""
+    """Short names, or full ones if two would be equal."""
     short = [short_label(info) for info in runs]
     return short if len(set(short)) == len(short) else [text.printable(info.name) for info in runs]
 
 
 def _last_values(frames: dict[str, pd.DataFrame], key: str) -> Html:
-    """The ends of the curves in numbers."""
+    """The last values of the curves."""
     rows = []
     for name, frame in frames.items():
         measured = frame.dropna(subset=[key]) if key in frame else frame.iloc[:0]

@@ -11,7 +11,7 @@ _FOLDED = ("Files", "Source", "Environment")  # seldom asked for
 
 
 def details_html(run_dir: Path) -> Html:
-    """Everything that `--show-details` prints. Raises RunError if it is no run any more."""
+    """Everything that `--show-details` prints. Raises RunError if it is not a run any more."""
     about, *others = run_details(run_dir)
     status = run_info(run_dir).status
     parts = [element("div", html.badge(status), style="margin:4px 0"), html.table(about.rows, caption=about.title)]

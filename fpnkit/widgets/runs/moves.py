@@ -1,4 +1,4 @@
-"""Taking a run away, and getting it back."""
+"""Remove a run, and restore it."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -14,7 +14,7 @@ from fpnkit.widgets.common.panel import LABEL, WIDE, WRAPPED, Choices, Confirmat
 
 
 class MovesView(widgets.VBox):
-    """Archive and trash, each after a question; out of the trash without one. `moved` runs after any of them."""
+    """Archive and trash, each after a question; restoring asks none. `moved` is called after each."""
 
     def __init__(self, panel: Panel, base_dir: Path, moved: Callable[[], None]) -> None:
         self._base_dir, self._moved = base_dir, moved
@@ -33,7 +33,7 @@ class MovesView(widgets.VBox):
         self._enable()
 
     def show(self, run: Path | None, runs: Sequence[RunInfo]) -> None:
-        """For this run of these; a question about another one is taken back. Raises RunError: unreadable trash."""
+        """Show this run; a question about another one is withdrawn. Raises RunError if the trash is unreadable."""
         if run != self._run:
             self.said.value = ""
         self._run, self._runs = run, runs
@@ -43,7 +43,7 @@ class MovesView(widgets.VBox):
         self._enable()
 
     def ask_trash(self) -> None:
-        """Put the question. Raises RunError if the run cannot be moved."""
+        """Ask. Raises RunError if the run cannot be moved."""
         info = self._movable()
         self.confirmation.ask(
             f"Move {text.printable(info.name)} to the trash?{self._warnings(info)}",
@@ -53,7 +53,7 @@ class MovesView(widgets.VBox):
         )
 
     def ask_archive(self) -> None:
-        """Put the question. Raises RunError if the run cannot be moved."""
+        """Ask. Raises RunError if the run cannot be moved."""
         info = self._movable()
         self.confirmation.ask(
             f"Pack {text.printable(info.name)}, {text.size(info.size_bytes)}, into one file and remove the directory?"
@@ -74,7 +74,7 @@ class MovesView(widgets.VBox):
         self._done(f"archived: {archive.archive(self._movable(), self._base_dir)}")
 
     def restore(self) -> None:
-        """Put what is chosen in the trash back. Raises RunError or StorageError."""
+        """Restore the selected run from the trash. Raises RunError or StorageError."""
         items = [item for item in trash.list_trash(self._base_dir) if item.path == self.trashed.value]
         if not items:
             raise RunError("nothing is chosen in the trash")

@@ -1,4 +1,4 @@
-"""Note and tags of a run, to be read and changed in place."""
+"""Note and tags of a run, editable in place."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from fpnkit.widgets.common.panel import LABEL, WIDE, Panel
 
 
 class NotesView(widgets.VBox):
-    """Two fields and a button. Saving is refused where the note was changed by someone else meanwhile."""
+    """Two fields and a button. Saving is refused if someone else changed the note meanwhile."""
 
     def __init__(self, panel: Panel) -> None:
         self.tags = widgets.Text(description="Tags, commas between", style=LABEL, layout=WIDE)
@@ -38,7 +38,7 @@ class NotesView(widgets.VBox):
             self.button.disabled = False
 
     def save(self) -> None:
-        """Write what the fields hold. Raises RunError or StorageError."""
+        """Save the fields. Raises RunError or StorageError."""
         if self._run is None:
             raise RunError("no run is chosen")
         wanted = [tag.strip() for tag in self.tags.value.split(",") if tag.strip()]

@@ -32,7 +32,7 @@ this page is closed."""
 
 
 class ExampleSweep(Panel):
-    """Says how many runs there are in `base_dir`, by default the codecs'; where there are none, offers to make some."""
+    """Shows how many runs `base_dir` has (default: codecs), and offers to make some if there are none."""
 
     def __init__(
         self,
@@ -57,14 +57,14 @@ class ExampleSweep(Panel):
             self.poll("update", self.update, poll_seconds)
 
     def update(self) -> None:
-        """Show how far it is; the poll thread does it once a second."""
+        """Show progress; called once a second by the poll thread."""
         before = self.live.seen
         self.live.update()
         if self.live.seen is not None and (before is None or before.running != self.live.seen.running):
             self.look()
 
     def look(self) -> None:
-        """Count the runs, and watch what is being made. Raises RunError: the directory cannot be read."""
+        """Count the runs and watch the example sweep. Raises RunError if the directory cannot be read."""
         under_way = [each for each in running(self.base_dir) if self._made(each.path)]
         count = len(list_runs(self.base_dir)) if self.base_dir.exists() else 0
         self.make_button.disabled = bool(under_way or count)
@@ -73,18 +73,18 @@ class ExampleSweep(Panel):
             self.live.watch(under_way[0].path)
         self.live.layout.display = None if self.live.watched else "none"
         if under_way:
-            self.said.value = html.paragraph("It is being made; the cells below have all of it once it has ended.")
+            self.said.value = html.paragraph("It is running; run the cells below when it has finished.")
         elif count:
             self.said.value = html.paragraph(f"{count:,} {'run' if count == 1 else 'runs'} {place}", pale=True)
         else:
             self.said.value = html.paragraph(_OFFER)
 
     def _made(self, path: Path) -> bool:
-        """Whether it is an example sweep and not another training, which has its own panel."""
+        """Whether it is an example sweep, and not another training with its own panel."""
         return path.parent.name == FOLDER and str(self._config) in load(path).argv
 
     def make(self) -> None:
-        """Start it, unless something runs or was made meanwhile. Raises ConfigError, RunError or StorageError."""
+        """Start it, unless something is running or was made meanwhile. Raises ConfigError, RunError or StorageError."""
         self.look()
         if not self.make_button.disabled:
             request = make_request(self._config, LAMBDAS, {}, [], self.base_dir)

@@ -1,4 +1,4 @@
-"""One training as it goes: status, progress, curves, log; stopping it and going on."""
+"""One training live: status, progress, curves and log; stop it and resume it."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -35,7 +35,7 @@ _SWEEP_SECONDS = 5.0  # a sweep is looked up among all runs of its directory
 
 
 class LiveView(widgets.VBox):
-    """Shows what `watched` names: a run directory or what a start wrote. It has no other state of a training."""
+    """Shows the run directory or launch in `watched`, and holds no other training state."""
 
     def __init__(self, panel: Panel, now: Callable[[], float] = time.monotonic) -> None:
         self._panel, self._now = panel, now
@@ -53,17 +53,17 @@ class LiveView(widgets.VBox):
 
     @property
     def running(self) -> bool:
-        """Whether what is shown did run at the last look."""
+        """Whether the training shown was running at the last look."""
         return self.seen is not None and self.seen.running
 
     @property
     def shown(self) -> tuple[object, ...]:
-        """Differs where another training is shown, or one of those shown has begun or ended."""
+        """Changes when another training is shown, or one has begun or ended."""
         seen = self.seen
         return (self.watched, *((seen.status, seen.run, *(each.status for each in seen.sweep)) if seen else ()))
 
     def watch(self, path: Path | None) -> None:
-        """Show this one from now on. Raises RunError if it is gone."""
+        """Show this training. Raises RunError if it is gone."""
         self.watched, self.seen, self._tail = path, None, None
         self._began = self._now()
         self._drawn = self._logged = self._looked = float("-inf")
@@ -73,7 +73,7 @@ class LiveView(widgets.VBox):
         self.update()
 
     def update(self) -> None:
-        """Look again and show what has changed. Raises RunError if it cannot be read."""
+        """Update the display. Raises RunError if the training cannot be read."""
         if self.watched is None or not self._due():
             return
         if not self.watched.exists():
@@ -93,23 +93,23 @@ class LiveView(widgets.VBox):
         self._draw(seen)
 
     def stop(self) -> None:
-        """As the button says: gracefully, or at once what was asked before. Raises RunError if it has ended."""
+        """Stop gracefully, or immediately if already asked. Raises RunError if it has ended."""
         self._end("now" if self._require().asked else "graceful")
         self._look_at_once()
 
     def ask_kill(self) -> None:
         """Put the question."""
         name = text.printable(self._require().name)
-        question = f"Kill {name}? What it learned since it last saved is lost."
+        question = f"Kill {name}? Progress since its last save is lost."
         self.confirmation.ask(question, "Yes, kill it", "kill", self.kill)
 
     def kill(self) -> None:
-        """At once, with all that it started. Raises RunError if it has ended."""
+        """Kill it immediately, with all its children. Raises RunError if it has ended."""
         self._end("kill")
         self._look_at_once()
 
     def resume(self) -> None:
-        """Go on with a run, or with the missing runs of a sweep. Raises RunError if it runs or cannot go on."""
+        """Resume a run, or the missing runs of a sweep. Raises RunError if it is running or cannot be resumed."""
         seen = self._require()
         assert self.watched is not None
         if self.watched.parent.name == FOLDER:
@@ -119,7 +119,7 @@ class LiveView(widgets.VBox):
             self.watch(submit(["--resume", str(seen.run)], seen.run.parent).file)
 
     def redraw(self) -> None:
-        """In other colours."""
+        """Redraw in the other colours."""
         if self.seen is not None and self._tail is not None:
             self._fresh, self._drawn = True, float("-inf")
             self._draw(self.seen)
@@ -146,9 +146,9 @@ class LiveView(widgets.VBox):
         self.said.value = html.paragraph(stop(target, how), pale=True)
 
     def _forget(self, path: Path) -> None:
-        """Somebody moved or deleted it; the panel goes on without."""
+        """The run was moved or deleted; the panel continues without it."""
         self.watch(None)
-        self.head.value = html.paragraph(f"{text.printable(path.name)} is not there any more: it was moved or deleted.")
+        self.head.value = html.paragraph(f"{text.printable(path.name)} no longer exists: it was moved or deleted.")
 
     def _look_at_once(self) -> None:
         self._looked = float("-inf")
@@ -185,7 +185,7 @@ class LiveView(widgets.VBox):
         self.strip.value = _strip(seen.sweep, speed.share if speed else None) if seen.sweep else ""
         self.failure.value = html.bounded(html.code(seen.failure)) if seen.failure else ""
         self.stop_button.disabled = self.kill_button.disabled = not seen.running
-        self.stop_button.description = "End at once" if seen.running and seen.asked else "Stop"
+        self.stop_button.description = "Stop now" if seen.running and seen.asked else "Stop"
         self.resume_button.disabled = not _can_resume(seen)
         if not seen.running:
             self.confirmation.withdraw()
@@ -208,13 +208,13 @@ class LiveView(widgets.VBox):
         if seen.running and len(train) < _FEWEST_LINES and not val:
             return
         self._fresh, self._drawn = False, now
-        words = "Loss, rate and SNR over training steps; the last values stand in the table below"
+        words = "Loss, rate and SNR over training steps; the last values are in the table below"
         self._panel.draw(self.picture, lambda: plot_training(train, val), words)
         self.numbers.value = _numbers(train[-1:], val[-1:])
 
 
 def _facts(seen: TrainingState, speed: Pace | None) -> list[str]:
-    """What stands behind the badge."""
+    """Text after the badge."""
     facts = [text.printable(seen.name)]
     if seen.sweep:
         facts.append(f"{_finished(seen.sweep)} of {len(seen.sweep)} finished")
@@ -222,7 +222,7 @@ def _facts(seen: TrainingState, speed: Pace | None) -> list[str]:
         running = any(point.run and point.run.path == seen.run and point.status == "running" for point in seen.sweep)
         if not running:
             facts += ["evaluating" if seen.phase == "evaluating" else "preparing the next"] if seen.running else []
-            return [*facts, f"shown is {text.printable(layout.short_name(seen.run.name))}"]
+            return [*facts, f"showing {text.printable(layout.short_name(seen.run.name))}"]
         facts.append(text.printable(layout.short_name(seen.run.name)))
     facts += ["preparing data and detector"] if seen.phase == "preparing" else []
     facts += _progress(seen.record, speed)
@@ -265,7 +265,7 @@ def _can_resume(seen: TrainingState) -> bool:
 
 
 def _strip(points: Sequence[SweepPoint], share: float | None) -> str:
-    """A badge for each run; the one that runs says how far it is."""
+    """A badge per run; the running one shows its progress."""
     cells = []
     for point in points:
         running = point.status == "running" and share is not None
@@ -276,7 +276,7 @@ def _strip(points: Sequence[SweepPoint], share: float | None) -> str:
 
 
 def _numbers(train: Sequence[MetricsLine], val: Sequence[MetricsLine]) -> str:
-    """The ends of the curves."""
+    """The last values of the curves."""
     ends = [each[0].to_dict() if each else {} for each in (train, val)]
     numbers = [flatten({key: value for key, value in end.items() if key not in _NO_NUMBER}) for end in ends]
     keys = dict.fromkeys(key for each in numbers for key in each)

@@ -1,4 +1,4 @@
-"""Starting trainings from a notebook, and watching them: each is a process of its own that outlives the kernel.
+"""Start and watch trainings from a notebook; each is a process of its own that outlives the kernel.
 
 from fpnkit.widgets import TrainingPanel
 
@@ -31,7 +31,7 @@ _LIST_SECONDS, _LIST_SHARE = 10.0, 0.01
 
 
 class TrainingPanel(Panel):
-    """`configs` is a folder, by default configs/ of the project; runs go to `base_dir`, by default that of the task."""
+    """`configs` is a folder (default: the project's configs/); runs go to `base_dir` (default: the task's)."""
 
     def __init__(
         self,
@@ -69,13 +69,13 @@ class TrainingPanel(Panel):
 
     @property
     def run(self) -> Run:
-        """The run that is shown. Raises RunError if there is none, or it has no directory yet."""
+        """The run shown. Raises RunError if there is none or it has no directory yet."""
         if self.live.seen is None or self.live.seen.run is None:
             raise RunError("no run is shown yet")
         return Run(self.live.seen.run)
 
     def update(self) -> None:
-        """Show what has changed since the last time; the poll thread does it once a second."""
+        """Update the display; called once a second by the poll thread."""
         self.setup.update()
         before = self.live.shown
         self.live.update()
@@ -83,7 +83,7 @@ class TrainingPanel(Panel):
             self.list_running()
 
     def list_running(self) -> None:
-        """Offer what runs in the base directories, but for what is shown already."""
+        """Offer running trainings of the base directories, except the one shown."""
         began = self._now()
         found = [each for runs in self._places for each in running(runs.base_dir, _read(runs))]
         shown = self.live.watched, self.live.seen.run if self.live.seen else None
@@ -94,14 +94,14 @@ class TrainingPanel(Panel):
         self._offer()
 
     def attach(self) -> None:
-        """Show what is chosen among what runs. Raises RunError."""
+        """Show the selected running training. Raises RunError."""
         if self.running.value is None:
-            raise RunError("nothing runs that could be attached to")
+            raise RunError("nothing is running that could be attached to")
         self.live.watch(self.running.value)
         self.list_running()
 
     def ask_start(self) -> None:
-        """Start, or ask first where the same runs already. Raises ConfigError."""
+        """Start, or ask first if the same is already running. Raises ConfigError."""
         self.setup.read()  # the file may have changed since
         same = twins(self._request())
         if same:
@@ -110,7 +110,7 @@ class TrainingPanel(Panel):
             self.start()
 
     def start(self) -> None:
-        """Start what the settings say, and show it. Raises ConfigError, RunError or StorageError."""
+        """Start the requested training and show it. Raises ConfigError, RunError or StorageError."""
         request = self._request()
         self.setup.checked.value = ""
         launched = submit(request.arguments, request.base_dir, request.module)
@@ -118,22 +118,22 @@ class TrainingPanel(Panel):
         self.list_running()
 
     def redraw(self) -> None:
-        """Draw the curves again, in the other colours."""
+        """Redraw the curves in the other colours."""
         self.live.redraw()
 
     def close(self) -> None:
-        """Take the panel off the page; what it started goes on."""
+        """Remove the panel from the page; what it started keeps running."""
         self._preflight.cancel()
         super().close()
 
     def _request(self) -> Request:
         if self.setup.request is None:
-            raise ConfigError(["nothing can be started: see what is wrong with the settings below them"])
+            raise ConfigError(["cannot start: see the problems shown below the settings"])
         return self.setup.request
 
     def _ask_twice(self, same: list[Choice]) -> None:
         names = ", ".join(candidate.label for candidate in same)
-        question = f"The same is running already: {names}. Start it once more?"
+        question = f"The same training is already running: {names}. Start another one?"
         self.confirmation.ask(question, "Yes, start another", "start", self.start, look="warning")
 
     def _settings_changed(self) -> None:
@@ -141,7 +141,7 @@ class TrainingPanel(Panel):
         self.confirmation.withdraw()  # it was about others
 
     def _offer(self) -> None:
-        """What can be done with what is chosen."""
+        """Enable the buttons that apply to the selection."""
         count = len(self.running.options)
         self.attach_button.disabled = self.running.value is None
         self._attaching.layout.display = None if count else "none"
@@ -151,7 +151,7 @@ class TrainingPanel(Panel):
 
 
 def _read(runs: RunIndex) -> list[RunInfo]:
-    """Nothing where the directory is not there yet, or cannot be read: a start says why."""
+    """Nothing if the directory is missing or unreadable; starting reports why."""
     try:
         return runs.read()
     except RunError:

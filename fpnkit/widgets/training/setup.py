@@ -1,4 +1,4 @@
-"""What to train: a config, the settings that differ from it, and the command line that comes of them."""
+"""What to train: a config, settings that override it, and the resulting command line."""
 
 import os
 import re
@@ -28,7 +28,7 @@ _LABELS = {"--lr": "Learning rate", "--batch-size": "Batch size", "--epochs": "E
 
 
 class SetupView(widgets.VBox):
-    """`request` is what the controls say; None while something in them is wrong, which stands below them."""
+    """`request` is the request in the controls; None while something is wrong, which is shown below them."""
 
     def __init__(
         self, panel: Panel, preflight: "Preflight", folder: Path, base_dir: Path | None, changed: Callable[[], None]
@@ -45,7 +45,7 @@ class SetupView(widgets.VBox):
         super().__init__([choice, fields, self.more, self.problems, self.command])
 
     def list_configs(self) -> None:
-        """Look for configs again; what is chosen stays chosen. Raises ConfigError if there is none."""
+        """Look for configs again and keep the selection. Raises ConfigError if there are none."""
         files = sorted(self._folder.rglob("*.yaml"), key=lambda file: (len(file.parts), str(file)))
         options = [(text.printable(file.relative_to(self._folder)), file) for file in files]
         self._files.replace(options, otherwise=files[0] if files else None)
@@ -54,7 +54,7 @@ class SetupView(widgets.VBox):
             raise ConfigError([f"{self._folder}: required a folder with configs (*.yaml), found none"])
 
     def read(self) -> None:
-        """Take what the controls say, or say what is wrong with it."""
+        """Read the controls, or report what is wrong."""
         self.request, told = None, ""
         self._read_stamp = _stamp(self.config.value)
         lambdas = re.findall(r"[^,;\s]+", self.lambdas.value)
@@ -75,14 +75,14 @@ class SetupView(widgets.VBox):
         self._changed()
 
     def start_check(self) -> None:
-        """Have the command say, without starting anything, what it would do."""
+        """Run the command as a dry run and show its output."""
         if self.request is None:
-            raise ConfigError(["there is nothing to check: the settings are not complete"])
+            raise ConfigError(["cannot check: the settings are incomplete"])
         self._preflight.start(self.request)
         self.checked.value = html.paragraph("checking data, detector and disk …", pale=True)
 
     def update(self) -> None:
-        """Read a config again that was changed or deleted meanwhile; show what a check found, once it has ended."""
+        """Reread a config that changed or disappeared; show the result of a check that has ended."""
         if _stamp(self.config.value) != self._read_stamp:
             self.read()
         done = self._preflight.result()
@@ -90,7 +90,7 @@ class SetupView(widgets.VBox):
             return
         request, code, said, record = done
         lines = [said.rstrip(), *_demand(request, record.parameters)] if code == 0 else [said.rstrip()]
-        title = "✔ everything is in order" if code == 0 else "✖ it would not start"
+        title = "✔ everything is in order" if code == 0 else "✖ it would fail to start"
         if code == 0 and record.warnings:
             count = len(record.warnings)
             title = f"⚠ it would start, with {count} warning{'' if count == 1 else 's'}"
@@ -103,7 +103,7 @@ class SetupView(widgets.VBox):
         self.lambdas = self._field("Lambda, or several")
         self.flags = {flag: self._field(label) for flag, label in _LABELS.items()}
         self.more = widgets.Textarea(description="Other settings", style=LABEL, layout=WIDE, rows=2)
-        self.more.placeholder = "key.path=value, one a line, such as training.crop=128"
+        self.more.placeholder = "key.path=value, one per line, such as training.crop=128"
         for control in (self.lambdas, *self.flags.values(), self.more):
             self._panel.on(control, "read the settings", self.read)
         self.problems = widgets.HTML()
@@ -114,11 +114,11 @@ class SetupView(widgets.VBox):
         return widgets.Text(description=label, style=LABEL, layout={"width": "auto", "flex": "1 1 180px"})
 
     def _show_command(self) -> None:
-        """Also when somebody typed into it: it is for copying; settings have fields."""
+        """Show the command; edits in this field are undone, because it is only for copying."""
         self.command.value = "" if self.request is None else self.request.command
 
     def _hint(self, config: Config) -> None:
-        """What holds for a field that is left empty."""
+        """The value used if the field is empty."""
         codec = isinstance(config, CodecConfig)
         self.lambdas.disabled = not codec
         self.lambdas.placeholder = f"{config.loss.lmbda:g}" if isinstance(config, CodecConfig) else "codecs only"
@@ -127,7 +127,7 @@ class SetupView(widgets.VBox):
 
 
 def _stamp(file: Path | None) -> tuple[int, int] | None:
-    """Differs where the file has changed; None where there is none."""
+    """Changes when the file changes; None if there is none."""
     try:
         stat = os.stat(file) if file is not None else None
     except OSError:
@@ -136,7 +136,7 @@ def _stamp(file: Path | None) -> tuple[int, int] | None:
 
 
 def _demand(request: Request, parameters: int | None) -> list[str]:
-    """Disk and time of one run; a sweep says them itself."""
+    """Disk and time of one run; a sweep reports them itself."""
     if request.module == SWEEP or not isinstance(request.config, CodecConfig):
         return []
     lmbda, seed = request.config.loss.lmbda, request.config.seed
@@ -147,7 +147,7 @@ def _demand(request: Request, parameters: int | None) -> list[str]:
 
 
 class Preflight:
-    """One dry run at a time, in a process of its own that ends with this one."""
+    """One dry run at a time, in a child process that ends with this one."""
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
@@ -155,7 +155,7 @@ class Preflight:
         self._request: Request | None = None
 
     def start(self, request: Request) -> None:
-        """Begin, in place of one that is under way."""
+        """Start, replacing one in progress."""
         self.cancel()
         self._request, self._folder = request, tempfile.TemporaryDirectory(prefix="fpnkit-")
         folder = Path(self._folder.name)
@@ -178,7 +178,7 @@ class Preflight:
         return request, code, said, record
 
     def cancel(self) -> None:
-        """End it, if it is under way."""
+        """End it, if it is in progress."""
         if self._process is not None:
             self._process.kill()
             self._process.wait()
