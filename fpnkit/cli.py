@@ -1,4 +1,4 @@
-"""What all commands have in common: parser, signals, log lines, messages, exit codes, and the record of the process.
+"""Common parts of all commands: parser, signals, logging, messages, exit codes, and the process record.
 
 Exit codes: 0 done, 1 failed, 2 the input is wrong, 130 stopped on request.
 """
@@ -30,19 +30,19 @@ _OUTCOMES: dict[int, Outcome] = {0: "finished", UserError.exit_code: "refused", 
 
 
 def command_parser(module: str, doc: str | None, *, keep_lines: bool = False) -> argparse.ArgumentParser:
-    """Described by the docstring of its module: the first line above the options, the rest below them."""
+    """A parser described by its module's docstring: the first line above the options, the rest below."""
     description, _, epilog = (doc or "").partition("\n\n")
     form = argparse.RawDescriptionHelpFormatter if keep_lines else argparse.HelpFormatter
     return argparse.ArgumentParser(f"python -m {module}", None, description, epilog, formatter_class=form)
 
 
 def add_base_dir(parser: argparse.ArgumentParser) -> None:
-    """`--base-dir`."""
+    """Add `--base-dir`."""
     parser.add_argument("--base-dir", metavar="DIR", type=_directory, help="folder that directly holds the runs")
 
 
 def add_settings(parser: argparse.ArgumentParser, flags: Iterable[str] = (), text: str = "sets any other key") -> None:
-    """`--set`, and flags that set a key of the config by themselves."""
+    """Add `--set`, and flags that each set one config key."""
     from fpnkit.config.flags import FLAGS
 
     for flag in flags:
@@ -51,12 +51,12 @@ def add_settings(parser: argparse.ArgumentParser, flags: Iterable[str] = (), tex
 
 
 def given_flags(options: argparse.Namespace) -> dict[str, str]:
-    """The flags of `add_settings` that were typed, with their values."""
+    """The typed flags of `add_settings` with their values."""
     return {name: value for name, value in vars(options).items() if name.startswith("--") and value is not None}
 
 
 def overrides(options: argparse.Namespace) -> list[Override]:
-    """What `--set` and the flags set. Raises ConfigError."""
+    """Overrides from `--set` and the flags. Raises ConfigError."""
     from fpnkit.config.flags import flag_overrides
     from fpnkit.config.load import parse_override
 
@@ -64,19 +64,19 @@ def overrides(options: argparse.Namespace) -> list[Override]:
 
 
 def base_dir(options: argparse.Namespace) -> Path:
-    """The folder that directly holds the runs: that of the codecs, unless `--base-dir` names another."""
+    """The folder that directly holds the runs (default: the codecs')."""
     given: Path | None = options.base_dir
     return layout.default_base_dir("fpn_compression") if given is None else given
 
 
 def log_to_terminal() -> None:
-    """Log messages go to stderr, each as it is."""
+    """Send log messages to stderr without a prefix."""
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
 
 
 @dataclass(frozen=True)
 class Session:
-    """What the work of a command is given beside its options."""
+    """What a command's work gets besides its options."""
 
     early: EarlyStop
     report: Reporter
@@ -90,11 +90,11 @@ def run(
     prefix: str | None = None,
     interrupted: str = "interrupted",
 ) -> int:
-    """Do the work of a command; → exit code.
+    """Do the work of a command and return its exit code.
 
-    `work` returns a code where it has another than 0. An error that is raised on purpose becomes one message, with its
-    notes below; any other passes. `prefix` stands before messages (default: the name of the module).
-    A parser's default `only_prints` says that nothing is lost when stdout is closed before the end, as by `head`.
+    `work` returns None for 0. An FpnkitError becomes one message followed by its notes; other errors propagate.
+    `prefix` precedes messages (default: the module's name). The parser default `only_prints` says that nothing is lost
+    if stdout is closed early, for example by `head`.
     """
     prefix = f"{parser.prog.removeprefix('python -m ')}: " if prefix is None else prefix
     report = Reporter()
@@ -135,7 +135,7 @@ def run(
 
 @contextmanager
 def _warnings_in(report: Reporter) -> Iterator[None]:
-    """Warnings that are logged go into the record too; `extra={"kind": …}` is their kind."""
+    """Copy logged warnings to the record; `extra={"kind": …}` is their kind."""
     handler = _Cautions(report)
     logger = logging.getLogger("fpnkit")
     logger.addHandler(handler)

@@ -75,7 +75,7 @@ Bits = TypeVar("Bits", int, float)
 
 @dataclass(frozen=True)
 class FilePayload:
-    """A part of the stream, and which levels need it."""
+    """A part of the stream, and the levels that need it."""
 
     data: bytes
     levels: tuple[int, ...]  # positions, ascending
@@ -83,7 +83,7 @@ class FilePayload:
 
 
 def of_each_level(*payloads: bytes) -> tuple[FilePayload, ...]:
-    """One for each level, in their order: all that version 1 knows."""
+    """One payload per level in order, which is all that version 1 supports."""
     return tuple(FilePayload(data, (position,)) for position, data in enumerate(payloads))
 
 
@@ -163,8 +163,7 @@ def read(data: bytes) -> StreamFile:
 def attributed(payloads: Iterable[tuple[Sequence[str], Bits]]) -> dict[str, Bits]:
     """(levels that a payload serves, its bits) → bits by level.
 
-    A level has the bits of the payloads that serve it alone. Which level those of the others belong to cannot be said:
-    they are `shared`.
+    A level gets the bits of payloads that serve it alone. Bits of payloads that serve several levels are `shared`.
     """
     bits: dict[str, Bits] = {}
     for levels, count in payloads:
@@ -201,14 +200,14 @@ def exponent(canvas: Size, size: Size) -> int | None:
 
 
 def _version(stream: StreamFile) -> int:
-    """The lowest that can hold it."""
+    """The lowest version that can represent the stream."""
     plain = stream.payloads == of_each_level(*(payload.data for payload in stream.payloads))
     one_each = plain and len(stream.payloads) == len(stream.sizes)
     return 1 if one_each and stream.quality is None and stream.codec in _VERSION_1_CODECS else 2
 
 
 def _check_whole(data: bytes) -> int:
-    """The version of a stream with every bit in its place."""
+    """The version of an intact stream."""
     _require(len(data) > 0, "stream: required a coded pyramid, found an empty file")
     start = data[: len(MAGIC)]
     _require(MAGIC.startswith(start), f"start: required the bytes {MAGIC!r} of a coded pyramid, found {start!r}")

@@ -27,7 +27,7 @@ class ImageGeometry:
         return rows * columns * scale
 
     def window(self, top: int, left: int, height: int, width: int) -> ImageGeometry:
-        """The same of a window of the canvas; its original is rounded to whole pixels, and may be empty."""
+        """The geometry of a window of the canvas; its original size is rounded to whole pixels and may be empty."""
         (rows, columns), (y, x) = self.content, self.offset
         content = _overlap(top, top + height, y, y + rows), _overlap(left, left + width, x, x + columns)
         original = round(content[0] * self.original[0] / rows), round(content[1] * self.original[1] / columns)

@@ -103,7 +103,7 @@ def _run(options: argparse.Namespace, session: cli.Session) -> int:
 
 @dataclass(frozen=True)
 class _Work:
-    """A sweep being worked on."""
+    """A sweep in progress."""
 
     sweep: Sweep
     base_dir: Path
@@ -220,7 +220,7 @@ def _told(point: SweepPoint, action: str) -> str:
 
 
 def _conclude(work: _Work, code: int, options: argparse.Namespace) -> int:
-    """The table of the whole sweep, what is left to do, what comes after the training, and the exit code."""
+    """Print the table of the sweep and what is left to do, run what follows training, and return the exit code."""
     front, report = work.front, work.report
     state = sweep_state(work.base_dir, work.sweep.id)
     print_rows(["lambda", "seed", "run", "status", "loss", "bpp est."], [_row(point) for point in state])

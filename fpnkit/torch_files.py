@@ -56,7 +56,7 @@ def save_checkpoint(path: Path, content: Mapping[str, Any]) -> None:
 
 
 def checkpoint_bytes(content: Mapping[str, Any]) -> bytes:
-    """What a checkpoint's file holds."""
+    """The bytes of a checkpoint file."""
     buffer = io.BytesIO()
     torch.save({"schema_version": SCHEMA_VERSION, **content}, buffer)
     return buffer.getvalue()

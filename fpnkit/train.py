@@ -223,7 +223,7 @@ def _outcome(
 
 
 def _settings_hash(config: Config) -> str:
-    """As `config_used.yaml` gives it, which has no secrets."""
+    """Computed from settings without secrets, as in `config_used.yaml`."""
     return settings_hash(loss_settings(shown_settings(config)))
 
 

@@ -93,7 +93,7 @@ def codec_tables(subject: Subject) -> Tables:
 
 
 def _latent_tables(codec: Codec, latents: LatentStatistics) -> Tables:
-    """Of a codec that shows its latents; none of another one."""
+    """Tables of latents, if the codec exposes them."""
     if not isinstance(codec, InspectableCodec):
         log.info("the codec does not show its latents: no tables and figures of them")
         return {}

@@ -1,4 +1,4 @@
-"""The figures of a report, in the order of its page. A plot of `fpnkit.plots` joins it with one line here."""
+"""The figures of a report, in the order of its page. A plot from `fpnkit.plots` is added with one line here."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ def report_figures(tables: Tables, epochs: pd.DataFrame, photos: Sequence[Photo]
 def sensitivity_figures(
     sensitivity: pd.DataFrame, weights: pd.DataFrame | None, used: Mapping[str, float]
 ) -> list[Drawing]:
-    """`weights` that the sensitivity suggests, beside those that were `used`."""
+    """`weights` suggested by the sensitivity are shown next to those `used`."""
     suggested = [] if weights is None else [task.plot_weights.of(weights, used)]
     return [task.plot_sensitivities.of(sensitivity), *suggested]
 
 
 def comparison_figures(rates: pd.DataFrame, losses: pd.DataFrame, scores: pd.DataFrame) -> list[Drawing]:
-    """Of several codecs, from the tables of `analysis.statistics.across`."""
+    """Figures of several codecs, from the tables of `analysis.statistics.across`."""
     return [
         across.plot_bits_by_lambda.of(rates),
         across.plot_snr_by_rate.of(rates),

@@ -36,7 +36,7 @@ SPLITS = ("val", "test")
 
 @dataclass(frozen=True)
 class CachedBench(Bench):
-    """A bench whose features are cached as training's are."""
+    """A bench with the feature cache of training."""
 
     indices: tuple[int, ...]  # of the images looked at, spread over the set
     cache: FeatureCache
@@ -44,7 +44,7 @@ class CachedBench(Bench):
     images_id: str  # 16 hex: of the images looked at and their labels
 
     def cached(self, index: int) -> Features:
-        """Of one image, uncompressed, in the precision of float16."""
+        """Uncompressed features of one image, in float16 precision."""
         return self.cache.load(index)
 
     def each(self, what: str) -> Iterator[tuple[int, Features]]:
@@ -62,7 +62,7 @@ class Subject:
     bench: CachedBench
 
     def send(self, image: Tensor, features: Features) -> Transmission:
-        """Code one image as a file and decode it."""
+        """Encode one image to a file and decode it."""
         source = CoderInput(image, features.pyramid, features.geometry)
         return self.bench.send(LearnedCoder(self.trained), source)
 

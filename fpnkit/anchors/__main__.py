@@ -2,7 +2,7 @@
 
 Codes the test images of a training config as JPEG, WebP, AVIF and HEVC, and their features with Zstandard and HEVC, at
 several qualities each, and measures them the same way as learned codecs. Results go to
-checkpoints/anchors/<dataset>_<detector>/<key>/<codec>/<quality>/, where the key is that of data, detector and encoder;
+checkpoints/anchors/<dataset>_<detector>/<key>/<codec>/<quality>/, where the key identifies data, detector and encoder;
 existing results are not measured again, and an interrupted measurement continues. Exit codes: 0 done, 1 failed, 2 the
 input is wrong, 130 interrupted.
 """

@@ -1,4 +1,4 @@
-"""The list of anchors: names, scales of quality, and how the coder of each is built. Without torch until one is built.
+"""The list of anchors: names, scales of quality, and how each coder is built. Needs no torch until one is built.
 
 A new anchor is a file with its coder and a row in `ANCHORS`.
 """

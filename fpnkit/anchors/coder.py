@@ -1,4 +1,4 @@
-"""What an anchor's coder says beyond what every coder does."""
+"""What anchor coders offer beyond other coders."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from fpnkit.codecs.coder import Coder
 
 
 class AnchorCoder(Coder, Protocol):
-    """A coder that is not learned: another version of its libraries gives other bytes."""
+    """A coder that is not learned; another version of its libraries may give other bytes."""
 
     @property
     def encoder(self) -> str:
-        """Everything but the quality that the bytes depend on: libraries with their versions, settings."""
+        """Everything except quality that the bytes depend on: libraries with versions, and settings."""
         ...

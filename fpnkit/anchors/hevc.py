@@ -37,7 +37,7 @@ def has_av() -> bool:
 
 
 def encoder_of(more: str = "") -> str:
-    """Libraries and settings that `encode_frame` uses. PyAV brings x265 along, so its version stands for x265's.
+    """Libraries and settings that `encode_frame` uses. PyAV ships x265, so its version stands for x265's.
 
     Raises `UserError` without PyAV.
     """

@@ -43,7 +43,7 @@ class _Header:
 
 
 class ZstdFeatures:
-    """Implements `AnchorCoder`: `quality` bits a value, one byte each, levels compressed apart by Zstandard.
+    """Implements `AnchorCoder`: `quality` bits per value, one byte each, levels compressed separately by Zstandard.
 
     The number of bits is the file's first byte.
     """
@@ -56,7 +56,7 @@ class ZstdFeatures:
 
     @property
     def encoder(self) -> str:
-        """Zstandard and its level."""
+        """Zstandard's version and level."""
         version = ".".join(map(str, zstandard.ZSTD_VERSION))
         return f"zstandard {zstandard.__version__}, Zstandard {version}, level {_ZSTD_LEVEL}"
 
@@ -85,9 +85,9 @@ class ZstdFeatures:
 
 
 class HevcFeatures:
-    """Implements `AnchorCoder`: 10 bits a value, channels tiled into one grey frame, coded as HEVC.
+    """Implements `AnchorCoder`: 10 bits per value, channels tiled into one grey frame, coded as HEVC.
 
-    Quality is the quantiser. The frame holds all levels in one stream, so bits cannot be told apart by level.
+    Quality is the quantiser. The frame holds all levels in one stream, so bits cannot be attributed to levels.
     """
 
     name = "features_hevc"

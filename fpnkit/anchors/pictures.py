@@ -136,7 +136,7 @@ class ImageAnchor:
 
     @property
     def encoder(self) -> str:
-        """That of the picture."""
+        """Name of the picture format."""
         return self._picture.encoder
 
     def encode(self, source: CoderInput) -> CodedImage:

@@ -29,7 +29,7 @@ class CodecOutput:
 
 @dataclass(frozen=True)
 class Payload:
-    """A part of a stream as the entropy coder wrote it."""
+    """A part of a stream, as written by the entropy coder."""
 
     data: bytes
     levels: tuple[str, ...]  # that it serves, finest first
@@ -51,14 +51,14 @@ class Streams:
         return attributed((each.levels, 8 * len(each.data)) for each in self.payloads.values())
 
     def bits_level_estimated(self) -> dict[str, float]:
-        """The same of the estimates."""
+        """Estimated bits by level, or `shared`."""
         return attributed((self.payloads[name].levels, bits) for name, bits in self.bits_estimated.items())
 
 
 def symbols_crc(symbols: Tensor, before: int = 0) -> int:
     """CRC-32 of a payload's symbols as int32, lowest byte first, in the order channel, row, column.
 
-    `before` is that of the payloads in front of it.
+    `before` is the CRC of the payloads before it.
     """
     return zlib.crc32(np.ascontiguousarray(symbols.cpu().numpy(), "<i4").data, before)
 
@@ -81,7 +81,7 @@ class LatentDensity:
 
 @dataclass(frozen=True)
 class ParameterGroup:
-    """A part of a codec that learns at a rate of its own."""
+    """A part of a codec with its own learning rate."""
 
     name: str
     parameters: tuple[nn.Parameter, ...]
@@ -89,7 +89,7 @@ class ParameterGroup:
 
 
 def is_quantile(parameter: str) -> bool:
-    """Whether a parameter of this name is one of the entropy models' quantiles, which have a loss of their own."""
+    """Whether the name is that of an entropy model's quantiles, which have their own loss."""
     return parameter.endswith("quantiles")
 
 
@@ -99,8 +99,8 @@ class Codec(nn.Module, ABC):
     In training mode the latents carry uniform noise in place of rounding (Ballé et al. 2017, arXiv:1611.01704); in
     evaluation mode they are rounded, and `forward` gives exactly the reconstruction of `decode(encode(pyramid))`.
 
-    The geometry says which part of the canvas is picture and not padding; the sender and the receiver know it. The
-    quality is a number on the curve of a codec of several rates.
+    The geometry says which part of the canvas is picture rather than padding; sender and receiver both know it. The
+    quality is a number on the curve of a variable-rate codec.
     """
 
     qualities: tuple[float, float] | None = None  # lowest and highest; None: one rate, and no quality is taken
@@ -116,7 +116,7 @@ class Codec(nn.Module, ABC):
     ) -> CodecOutput:
         """Levels (batch, channel, height, width) of any height and width.
 
-        `geometry`: of each image or crop; None: all of it is picture. `quality`: (batch,).
+        `geometry` is that of each image or crop (None: all picture); `quality` has shape (batch,).
         """
 
     @abstractmethod
@@ -125,11 +125,11 @@ class Codec(nn.Module, ABC):
 
     @abstractmethod
     def update_quantiles(self) -> None:
-        """Set the quantiles from the learned densities: evaluation mode rounds around the medians among them."""
+        """Set the quantiles from the learned densities; evaluation mode rounds around their medians."""
 
     @abstractmethod
     def make_tables(self) -> None:
-        """Set the coding tables from the learned densities and from quantiles that are up to date."""
+        """Set the coding tables from the learned densities and up-to-date quantiles."""
 
     def update_tables(self) -> None:
         """Set quantiles and coding tables from the learned densities: once, on a copy, before coding."""
@@ -140,8 +140,8 @@ class Codec(nn.Module, ABC):
     def encode(self, pyramid: Pyramid, geometry: ImageGeometry, quality: float | None = None) -> Streams:
         """Code one image (batch 1) in evaluation mode.
 
-        Raises `PyramidError` for features that cannot be coded: NaN, infinite, beyond all proportion; `UserError`
-        before `update_tables`, and for a quality that the codec does not have.
+        Raises `PyramidError` for features that cannot be coded (NaN, infinite, far too large), and `UserError` before
+        `update_tables` and for a quality that the codec does not have.
         """
 
     @abstractmethod
@@ -149,12 +149,12 @@ class Codec(nn.Module, ABC):
         """The inverse up to quantisation; raises `StreamError` for anything `encode` did not produce."""
 
     def parameter_groups(self) -> tuple[ParameterGroup, ...]:
-        """All parameters but the quantiles; one group unless the codec has parts that learn at other rates."""
+        """All parameters except the quantiles; one group unless parts of the codec have their own learning rates."""
         parameters = (value for name, value in self.named_parameters() if not is_quantile(name))
         return (ParameterGroup("network", tuple(parameters)),)
 
     def require_quality(self, quality: float | None) -> None:
-        """Raise `UserError` unless it lies on the codec's curve, or there is none where the codec has one rate."""
+        """Raise `UserError` unless the quality lies on the codec's curve, or is None for a codec with one rate."""
         if self.qualities is None:
             if quality is not None:
                 raise UserError(f"quality: required none, the codec has one rate; found {quality:g}")
@@ -167,7 +167,7 @@ class Codec(nn.Module, ABC):
 
 @runtime_checkable
 class InspectableCodec(Protocol):
-    """What a codec may offer beyond coding: a look at its latents and at what its entropy model expects of them."""
+    """An optional protocol for codecs that expose their latents and the densities of their entropy model."""
 
     def coded_latents(
         self, pyramid: Pyramid, geometry: ImageGeometry, quality: float | None = None

@@ -19,12 +19,12 @@ class LearnedCoder:
     suffix = container.SUFFIX
 
     def __init__(self, trained: TrainedCodec, quality: float | None = None) -> None:
-        """`quality`: of what is encoded, for a codec of several rates; a stream to decode says its own."""
+        """`quality` applies to encoding with a variable-rate codec; a stream carries its own."""
         self.name: str = trained.config.codec.kind
         self._codec, self._hash, self._quality = trained.codec, trained.hash, quality
 
     def encode(self, source: CoderInput) -> CodedImage:
-        """Raises `PyramidError`, `StreamError`, `UserError`: features, sizes or a quality that cannot be coded."""
+        """Raises `PyramidError`, `StreamError` or `UserError` for features, sizes or a quality that cannot be coded."""
         streams = self._codec.encode(source.pyramid, source.geometry, self._quality)
         names = self._codec.spec.names
         payloads = [

@@ -18,7 +18,7 @@ SHARED_FLAGS = ("--lr", "--batch-size", "--epochs")  # the same for all runs of 
 
 
 def override(flag: str, key: tuple[str, ...], text: str) -> Override:
-    """The key as `--set` would set it, named in messages as the flag that was typed."""
+    """The override of a flag, named in messages as typed."""
     return Override(key, parse_override(f"{'.'.join(key)}={text}").value, f"{flag} {text}")
 
 

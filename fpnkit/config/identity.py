@@ -1,4 +1,4 @@
-"""What makes runs the same: which settings decide what is learned, and which decide what its loss means.
+"""What makes runs the same: the settings that decide what is learned, and those that decide what a loss means.
 
 Settings are nested or flat (`section.key`), with every default spelled out. A list names a key or a whole section.
 """
@@ -42,16 +42,16 @@ def learned(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def shared(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """`section.key` → value of the settings that all runs of a sweep, and all points of a curve, have in common."""
+    """`section.key` → value of the settings shared by all runs of a sweep and all points of a curve."""
     return without(settings, (*OUTPUT_ONLY, *VARIED))
 
 
 def loss_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
     """`section.key` → value of the settings that two runs must share for their validation losses to be comparable.
 
-    For a codec these are data, detector, the loss with its lambda, and how many images the features are standardized
-    by. For a detector they are the data. The seed is one of them where it draws the validation images. Codec, learning
-    rate and epochs are not: the loss is there to compare them.
+    For a codec these are data, detector, the loss with its lambda, and the number of calibration images. For a detector
+    they are the data. The seed is included if it draws the validation images. Codec, learning rate and epochs are not,
+    because the loss is there to compare them.
     """
     flat = flatten(settings)
     kept = _LOSS[flat["task"]]
@@ -61,22 +61,22 @@ def loss_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def settings_hash(settings: Mapping[str, Any]) -> str:
-    """16 hex digits, equal for equal settings in every process and whatever their order."""
+    """16 hex digits, equal for equal settings in every process and any order."""
     return hashlib.sha256(json.dumps(flatten(settings), sort_keys=True).encode()).hexdigest()[:_DIGITS]
 
 
 def without(settings: Mapping[str, Any], keys: Sequence[str]) -> dict[str, Any]:
-    """`section.key` → value of all but these keys and sections."""
+    """`section.key` → value, without these keys and sections."""
     return {key: value for key, value in flatten(settings).items() if not within(key, keys)}
 
 
 def within(key: str, keys: Sequence[str]) -> bool:
-    """Whether `section.key` is one of the keys, or stands in one of the sections."""
+    """Whether `section.key` is one of the keys or lies in one of the sections."""
     return any(key == each or key.startswith(f"{each}.") for each in keys)
 
 
 def detector_name(detector: DetectorSettings) -> str:
-    """What people call it: the model, or the name that a plugin is registered by."""
+    """The detector's name for people: the model, or a plugin's registered name."""
     match detector:
         case TorchvisionDetector():
             return detector.model

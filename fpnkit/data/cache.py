@@ -70,12 +70,12 @@ def _size(count: int) -> str:
 class FeatureCache:
     """Features of images by index: read from disk, or computed and saved while the budget has room.
 
-    `compute` gives the features of image `index`; `identities` tell images, and views of one, apart and `fingerprint`
-    detectors. `heads` names the outputs of the detector's heads that are kept beside the levels. `budget_bytes` bounds
-    everything below `root`; `read_only` plans and reads and leaves the disk as it is. Values are always rounded to
-    float16, so results do not depend on the budget. Several processes may share one `root`. An unreadable file is
-    written again; if the disk refuses a file, a warning is logged and no more are saved. Raises `PyramidError` if
-    features do not fit `spec`, and `FpnkitError` if float16 cannot hold a value.
+    `compute` gives the features of image `index`; `identities` identify images and their views, and `fingerprint` the
+    detector. `heads` names outputs of the detector's heads to keep with the levels. `budget_bytes` bounds everything
+    below `root`; `read_only` plans and reads but does not write. Values are always rounded to float16, so results do
+    not depend on the budget. Several processes may share one `root`. An unreadable file is written again; if the disk
+    refuses a file, a warning is logged and no more are saved. Raises `PyramidError` if features do not fit `spec`, and
+    `FpnkitError` if float16 cannot hold a value.
     """
 
     def __init__(

@@ -1,6 +1,6 @@
-"""One file of features: float16 levels, outputs of heads where they are wanted, and the image's geometry.
+"""One file of features: float16 levels, optional outputs of heads, and the image's geometry.
 
-In safetensors; `p3` is a level, `p3/scores` an output of the heads.
+The format is safetensors; `p3` is a level, `p3/scores` an output of the heads.
 """
 
 from __future__ import annotations
@@ -44,10 +44,10 @@ def write_features(path: Path, features: Features) -> int:
 def read_features(
     path: Path, spec: PyramidSpec, choose: ChooseWindow | None = None, heads: Sequence[str] = ()
 ) -> Features:
-    """Features in float32, or only the window that `choose` takes: the rest of the file is not read.
+    """Features in float32, or only the window that `choose` picks, without reading the rest of the file.
 
-    Of the heads' outputs those named in `heads`, which have to be there. Raises `UnreadableFile`, and `PyramidError`
-    where the window is not aligned.
+    `heads` names the outputs of heads to read, which must exist. Raises `UnreadableFile`, and `PyramidError` if the
+    window is not aligned.
     """
     try:
         with safe_open(path, "pt") as file:

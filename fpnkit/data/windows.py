@@ -42,7 +42,7 @@ class Features:
 
     @property
     def pyramid_bytes(self) -> int:
-        """Size of the levels and outputs of heads in memory."""
+        """Size in memory of the levels and head outputs."""
         return sum(level.nbytes for level in (*self.pyramid.values(), *self.heads.values()))
 
 
@@ -98,7 +98,10 @@ def crop(features: Features, window: Window, spec: PyramidSpec) -> Features:
 
 
 def as_float16(features: Features, owner: str) -> Features:
-    """All rounded to float16, on the CPU. Raises `FpnkitError` that names `owner` where float16 cannot hold a value."""
+    """Round everything to float16, on the CPU.
+
+    Raises `FpnkitError` that names `owner` if float16 cannot hold a value.
+    """
     rounded = {}
     for name, level in {**features.pyramid, **features.heads}.items():
         rounded[name] = level.detach().to("cpu", torch.float16)
@@ -112,7 +115,7 @@ def as_float16(features: Features, owner: str) -> Features:
 
 
 def as_float32(features: Features) -> Features:
-    """All as float32."""
+    """Convert everything to float32."""
     pyramid = Pyramid({name: level.float() for name, level in features.pyramid.items()})
     return replace(features, pyramid=pyramid, heads={name: values.float() for name, values in features.heads.items()})
 

@@ -43,7 +43,7 @@ class Detector(Protocol):
 
     @property
     def name(self) -> str:
-        """What people call it: in logs, tables and folder names."""
+        """Name in logs, tables and folder names."""
         ...
 
     @property
@@ -53,20 +53,20 @@ class Detector(Protocol):
 
     @property
     def class_names(self) -> Mapping[int, str]:
-        """Category id → name; empty where the detector does not know them."""
+        """Category id → name; empty if unknown."""
         ...
 
     @property
     def trainable(self) -> nn.Module | None:
         """The module that holds the detector's weights; None for a detector that cannot be trained.
 
-        In training mode it takes what torchvision's detectors take and returns what they return: images in [0, 1] and
-        targets, named losses. In evaluation mode `detect` sees the trained weights.
+        In training mode it works like torchvision's detectors: it takes images in [0, 1] and targets, and returns named
+        losses. In evaluation mode `detect` sees the trained weights.
         """
         ...
 
     def to(self, device: torch.device) -> None:
-        """Move the weights. `prepare` puts images there; pyramids are expected and returned there."""
+        """Move the weights; images and pyramids are then on this device."""
         ...
 
     def prepare(self, images: Sequence[Tensor]) -> ImageBatch:

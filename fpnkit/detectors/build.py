@@ -1,4 +1,4 @@
-"""From the detector's settings to a detector, ready to use or ready to be trained."""
+"""Build a detector from its settings, for use or for training."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def build_detector(settings: DetectorSettings) -> Detector:
 
 
 def build_trainable(settings: TrainableDetectorSettings, categories: tuple[Category, ...]) -> Detector:
-    """A detector whose `trainable` module starts from the settings' weights, in evaluation mode, on the CPU.
+    """A detector with a `trainable` module that starts from the settings' weights, in evaluation mode, on the CPU.
 
     Label k of a target means `categories[k - 1]`.
     """

@@ -19,7 +19,7 @@ from fpnkit.errors import UserError
 
 @dataclass(frozen=True)
 class View:
-    """A deterministic change of an image, such as a flip, whose features are kept under a key of their own."""
+    """A deterministic transform of an image, such as a flip, whose features are cached under their own key."""
 
     name: str  # part of the key; none: the image as it is
     transform: Callable[[Tensor], Tensor]  # of uint8 RGB (3, height, width)

@@ -1,4 +1,4 @@
-"""One image at a time: both halves of a detector, as everything but training uses them."""
+"""Both halves of a detector, one image at a time, for everything except training."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from fpnkit.pyramid import Pyramid
 
 @torch.no_grad()
 def features_of(detector: Detector, image: Tensor) -> Features:
-    """The sender's half: a uint8 RGB image (3, height, width) → what has to be transmitted."""
+    """The sender's half: a uint8 RGB image (3, height, width) → features to transmit."""
     batch = detector.prepare([image])
     return Features(detector.pyramid(batch), batch.geometry[0])
 
 
 @torch.no_grad()
 def detections_in(detector: Detector, pyramid: Pyramid, geometry: ImageGeometry) -> Detections:
-    """The receiver's half: a transmitted pyramid → what the heads find in it."""
+    """The receiver's half: a transmitted pyramid → detections."""
     (found,) = detector.detect(detector.complete(pyramid), [geometry])
     return found

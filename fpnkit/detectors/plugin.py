@@ -1,4 +1,4 @@
-"""Detectors of other packages, which register them as entry points."""
+"""Detectors of other packages, registered as entry points."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ TRAINABLE_GROUP = "fpnkit.trainable_detectors"  # name → callable (options, ca
 
 
 def build_plugin(settings: PluginDetector) -> Detector:
-    """Raises `UserError`: not installed, or its code failed."""
+    """Raises `UserError` if it is not installed or its code fails."""
     return _build(settings, GROUP)
 
 
 def build_trainable_plugin(settings: PluginDetector, categories: tuple[Category, ...]) -> Detector:
-    """Raises `UserError`: not installed, its code failed, or there is nothing to train."""
+    """Raises `UserError` if it is not installed, its code fails, or it has nothing to train."""
     detector = _build(settings, TRAINABLE_GROUP, categories)
     if detector.trainable is None:
         code = _entry_point(settings.name, TRAINABLE_GROUP).value
@@ -38,9 +38,8 @@ def build_trainable_plugin(settings: PluginDetector, categories: tuple[Category,
 class PluginAdapter:
     """Implements `Detector` for a plugin.
 
-    It must have `spec`, `prepare`, `pyramid`, `complete`, `detect` and `fingerprint`; the rest is filled in. Its name
-    is the one it is registered under, because configs and tables of runs know it by that. A plugin without `to` has
-    its `module` moved; without either, nothing moves.
+    It must have `spec`, `prepare`, `pyramid`, `complete`, `detect` and `fingerprint`; the rest has defaults. Its name
+    is the registered one, as in configs and tables of runs. Without `to`, its `module` is moved if there is one.
     """
 
     def __init__(self, plugin: Any, name: str) -> None:

@@ -128,7 +128,7 @@ def _find(weights: str, model: str) -> Path:
 
 
 def _published(settings: TorchvisionDetector) -> tuple[Category, ...]:
-    """What torchvision says its own weights find; nothing for other files. Label and category id are the same."""
+    """Class names of torchvision's own weights; none for other files. Label and category id are the same."""
     if settings.weights not in named_weights(settings.model):
         return ()
     names = get_model_weights(settings.model)[settings.weights].meta["categories"]

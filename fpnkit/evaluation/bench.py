@@ -1,4 +1,4 @@
-"""The one way to code an image and to judge what arrives: for evaluation, analysis and panels alike."""
+"""The one way to code an image and judge the result, for evaluation, analysis and panels."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from fpnkit.foundation.files import write_bytes
 
 @dataclass(frozen=True)
 class Transmission:
-    """One image as it was sent and received."""
+    """One image, as sent and as received."""
 
     coded: CodedImage
     features: ReceivedFeatures  # of a received image, the detector's
@@ -38,20 +38,20 @@ class Bench:
 
     @property
     def categories(self) -> Mapping[int, str]:
-        """Names by id: the images' own, where nothing is labelled the detector's."""
+        """Category names by id: the data set's, or the detector's if nothing is labelled."""
         return {**self.detector.class_names, **{category.id: category.name for category in self.images.categories}}
 
     def features(self, sample: Sample) -> Features:
-        """Of one image, uncompressed."""
+        """Uncompressed features of one image."""
         return features_of(self.detector, sample.image)
 
     def detect(self, features: Features) -> Detections:
-        """What the heads find in uncompressed features."""
+        """Detections on uncompressed features."""
         return detections_in(self.detector, features.pyramid, features.geometry)
 
     @torch.no_grad()
     def send(self, coder: Coder, source: CoderInput, path: Path | None = None) -> Transmission:
-        """To bytes, through the file `path` if there is one, back, and through the heads."""
+        """Encode to bytes, through the file `path` if given, decode, and run the heads."""
         start = time.perf_counter()
         coded = coder.encode(source)
         encode_seconds = time.perf_counter() - start

@@ -53,7 +53,7 @@ class Job:
     variance: Mapping[str, float] | None = None  # the model's reference for SNR; None: that of the images
 
     def reference_variance(self, task: Task) -> Mapping[str, float]:
-        """What SNR is by."""
+        """The reference variance for SNR."""
         return task.reference.variance if self.variance is None else self.variance
 
 

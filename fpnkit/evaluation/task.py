@@ -55,14 +55,14 @@ class Reference:
 
 @dataclass(frozen=True)
 class Task(Bench):
-    """A bench on which the ceiling is known."""
+    """A bench with a known ceiling."""
 
     reference: Reference
     key: str  # of detector and files, for directories
 
     @property
     def detector_id(self) -> str:
-        """The start of the detector's fingerprint, as results have it."""
+        """The start of the detector's fingerprint, as written in results."""
         return self.fingerprint[:_ID_DIGITS]
 
     @property

@@ -83,7 +83,7 @@ def directory_size(path: Path) -> int:
 
 
 def file_stamp(path: str | os.PathLike[str]) -> tuple[int, int, int] | None:
-    """Another one when the file was changed or replaced; None where there is none."""
+    """Changes when the file is changed or replaced; None if there is none."""
     try:
         stat = os.stat(path)
     except OSError:

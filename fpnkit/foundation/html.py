@@ -1,4 +1,4 @@
-"""HTML that is escaped once: text is escaped where it goes into an element, and what is `Html` already is not."""
+"""HTML that is escaped exactly once: plain text is escaped, `Html` is not."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ _WITHOUT_END = ("br", "img", "meta")
 
 
 class Html(str):
-    """Markup that was made here. A plain string is text, which may come from anywhere."""
+    """Trusted markup. A plain string is text and will be escaped."""
 
     __slots__ = ()
 
 
 def element(tag: str, *content: str, **attributes: str | bool) -> Html:
-    """A tag around text and `Html`. An attribute that is True stands there without a value, an empty one does not."""
+    """An element around text and `Html`. True attributes have no value; empty ones are left out."""
     shown = "".join(
         f" {name.rstrip('_')}" + ("" if value is True else f'="{escape(str(value))}"')
         for name, value in attributes.items()
@@ -26,19 +26,19 @@ def element(tag: str, *content: str, **attributes: str | bool) -> Html:
 
 
 def join(parts: Iterable[str], between: str = "") -> Html:
-    """Text and `Html`, one after the other."""
+    """Join text and `Html`."""
     return Html(between.join(part if isinstance(part, Html) else escape(part) for part in parts))
 
 
 def pairs(rows: Iterable[tuple[str, str]], label: str = "th") -> Html:
-    """Rows of a table, a name and a value each; `label` is the tag of the name."""
+    """Table rows with a name and a value each; `label` is the tag of the name."""
     return join((element("tr", element(label, name), element("td", value)) for name, value in rows), "\n")
 
 
 def table(
     rows: Iterable[Html], header: Iterable[Html] = (), caption: Html | None = None, **attributes: str | bool
 ) -> Html:
-    """A table around its rows; `header` are the cells of its first line."""
+    """A table with these rows; `header` has the cells of the first line."""
     cells = list(header)
     head = element("thead", element("tr", *cells)) if cells else ""
     return element("table", caption or "", head, element("tbody", *rows), **attributes)

@@ -1,6 +1,6 @@
-"""The facts that a process leaves for whoever started it, in a file whose path the environment names.
+"""Facts that a process records for whoever started it, in a file named by an environment variable.
 
-What it prints is for people. A process that was given no such path keeps its facts to itself.
+Printed text is for people only. Without the variable nothing is recorded.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Caution:
 
 @dataclass(frozen=True)
 class ProcessRecord:
-    """What is known of a process; None: not yet, or never."""
+    """Facts about a process; None if not known (yet)."""
 
     phase: Phase = "starting"
     pid: int | None = None
@@ -52,7 +52,7 @@ class ProcessRecord:
 
 
 def read_process_record(path: Path) -> ProcessRecord:
-    """What a process has told so far: nothing, where there is no such file or a newer fpnkit wrote it."""
+    """What a process has recorded so far; empty if there is no file or a newer fpnkit wrote it."""
     try:
         data = json.loads(path.read_bytes())
         if data["schema_version"] <= SCHEMA_VERSION:
@@ -70,7 +70,7 @@ def _adapter() -> TypeAdapter[ProcessRecord]:
 
 
 def record_environment(path: Path) -> dict[str, str]:
-    """The environment of a process that is to write its record there."""
+    """The environment for a process that should write its record there."""
     return {**os.environ, VARIABLE: str(path)}
 
 
@@ -78,7 +78,7 @@ class Reporter:
     """Writes the record of this process."""
 
     def __init__(self) -> None:
-        """Takes the path out of the environment: what this process starts has a record of its own, or none."""
+        """Removes the path from the environment, so that child processes do not write to this record."""
         path = os.environ.pop(VARIABLE, None)
         self._path = None if path is None else Path(path)
         self._redactor = Redactor(os.environ, sys.orig_argv)
@@ -87,7 +87,7 @@ class Reporter:
         self.tell()
 
     def tell(self, **facts: Any) -> None:
-        """Set fields of the record. Where the disk is full the file stays as it was, and the process goes on."""
+        """Set fields of the record. On a full disk the file stays unchanged and the process continues."""
         with self._writing:
             self.record = replace(self.record, **facts)
             if self._path is not None:
@@ -95,12 +95,12 @@ class Reporter:
                     write_json(self._path, {"schema_version": SCHEMA_VERSION, **asdict(self.record)})
 
     def end(self, outcome: Outcome, reason: str | None) -> None:
-        """How the process ends, unless that has been told before."""
+        """Record how the process ends, unless already recorded."""
         if self.record.outcome is None:
             self.tell(outcome=outcome, reason=self.record.reason if reason is None else self._redactor.text(reason))
 
     def warn(self, kind: str, text: str) -> None:
-        """Add a warning, once however often it is repeated."""
+        """Add a warning, only once."""
         caution = Caution(kind, self._redactor.text(text))
         with self._writing:
             if caution not in self.record.warnings:

@@ -1,6 +1,7 @@
-"""Records: JSON files with a schema, read as the dataclass that is their schema.
+"""Records:
 
-Unknown keys are ignored. NaN and infinities stand in a file as `files.to_json` writes them.
+JSON files read as the dataclass that defines their schema. Unknown keys are ignored. NaN and infinities are written as
+in `files.to_json`.
 """
 
 from __future__ import annotations
@@ -24,9 +25,10 @@ class _Version:
 
 
 def read_record(path: str | PathLike[str], kind: type[_T], newest: int) -> _T:
-    """The record in a file, a dataclass.
+    """The record in a file, as a dataclass.
 
-    Raises RunError: missing, unreadable, empty, not JSON, of a schema version above `newest`, of another shape.
+    Raises RunError if it is missing, unreadable, empty, not JSON, newer than schema version `newest`, or of another
+    shape.
     """
     try:
         with open(path, "rb") as file:
@@ -45,7 +47,7 @@ def read_record(path: str | PathLike[str], kind: type[_T], newest: int) -> _T:
 
 
 def parse_record(data: bytes, kind: type[_T]) -> _T:
-    """The record in a line or a file. Raises ValueError where there is none."""
+    """The record in a line or file. Raises ValueError if there is none."""
     try:
         if b"_repr" not in data and b"\\ud" not in data:
             return msgspec.json.decode(data, type=kind)

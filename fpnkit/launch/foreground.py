@@ -26,7 +26,7 @@ class Foreground(StopSignals):
         self._process: subprocess.Popen[bytes] | None = None
 
     def run(self, argv: Sequence[str]) -> tuple[int, ProcessRecord]:
-        """Its exit code, negative for the signal that ended it, and its facts. Its output goes where ours goes."""
+        """Run it and return its exit code (negative for a signal) and its facts. It shares our output."""
         with tempfile.TemporaryDirectory(prefix="fpnkit-") as folder:
             path = Path(folder) / "record.json"
             self._process = subprocess.Popen(

@@ -1,4 +1,4 @@
-"""The places that trainings can run in, and one way to submit to them, find again what they run, and look at it."""
+"""The places where trainings can run, and one way to submit, find and inspect them."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ _KEPT = 20  # outputs of ended processes that may have failed
 
 
 def submit(arguments: Sequence[str], base_dir: Path, module: str = TRAIN, on: str = LocalLaunch.launcher) -> Launch:
-    """Have `python -m fpnkit.train ARGUMENTS` run, independent of this process.
+    """Run `python -m fpnkit.train ARGUMENTS` independently of this process.
 
-    `base_dir` is where its arguments say that runs go. Raises RunError or StorageError, with nothing left behind and
-    nothing running.
+    `base_dir` is where its arguments put runs. Raises RunError or StorageError, and then leaves nothing behind or
+    running.
     """
     base_dir = base_dir.absolute()
     require_base_directory(base_dir)
@@ -55,12 +55,12 @@ def submit(arguments: Sequence[str], base_dir: Path, module: str = TRAIN, on: st
 
 
 def find(base_dir: Path) -> list[Launch]:
-    """All that were submitted for this base directory, newest first."""
+    """All submissions for this base directory, newest first."""
     return sorted(_read(base_dir.absolute() / FOLDER), key=lambda item: (item.started, item.file.name), reverse=True)
 
 
 def load(file: Path) -> Launch:
-    """What `Launch.write` wrote. Raises RunError if it is not there any more, or of another version."""
+    """Read what `Launch.write` wrote. Raises RunError if it is gone or of another version."""
     try:
         data = json.loads(file.read_bytes())
         kind = LAUNCHERS[data.get("launcher", LocalLaunch.launcher)]
@@ -78,7 +78,7 @@ def load(file: Path) -> Launch:
 
 
 def look(launch: Launch, lines: int = 20) -> ProcessState:
-    """What the command does, by its facts."""
+    """The state of the command, from facts."""
     running = launch.lives()  # checked first, so that what it does at its very end is not missed
     record = facts(launch)
     run = run_of(launch, record)
@@ -89,20 +89,23 @@ def look(launch: Launch, lines: int = 20) -> ProcessState:
 
 
 def facts(launch: Launch) -> ProcessRecord:
-    """What the command has told of itself so far."""
+    """The facts the command has recorded so far."""
     if isinstance(launch, LocalLaunch) and launch.schema_version == 1:
         return record_of_old(launch)
     return read_process_record(launch.record)
 
 
 def run_of(launch: Launch, record: ProcessRecord | None = None) -> Path | None:
-    """The run directory that the command made or resumed; None: not yet, never, it is gone, or it is a sweep."""
+    """The run directory that the command created or resumed;
+
+    None if there is none (yet), it is gone, or it is a sweep.
+    """
     run = (record or facts(launch)).run
     return Path(run) if run is not None and layout.is_run_directory(Path(run)) else None
 
 
 def _failure(launch: Launch, record: ProcessRecord) -> str | None:
-    """Of what ended without a run. A sweep that was killed has runs, which tell more than its last lines."""
+    """The failure of a command that ended without a run. For a killed sweep its runs tell more than its last lines."""
     if record.outcome == "refused":
         return record.reason or last_words(launch.log)
     if record.outcome == "failed" or (record.outcome is None and record.sweep is None):

@@ -41,7 +41,7 @@ def command(arguments: Sequence[str], module: str = TRAIN) -> list[str]:
 
 @dataclass(frozen=True, kw_only=True)
 class LocalLaunch(Launch):
-    """A process with a session of its own: no end of the process that started it ends it."""
+    """A process in its own session, so that it outlives whoever started it."""
 
     launcher = "local"
 
@@ -76,12 +76,12 @@ class LocalLaunch(Launch):
 
     @property
     def label(self) -> str:
-        """By its pid."""
+        """`process <pid>`."""
         return f"process {self.pid}"
 
     @property
     def here(self) -> bool:
-        """Only on the machine that it was started on."""
+        """Whether this is the machine that started it."""
         return self.host == host_name()
 
     def lives(self) -> bool:
@@ -89,7 +89,7 @@ class LocalLaunch(Launch):
         return self.here and process_lives(self.pid, self.pid_created, self.pid_start)
 
     def end(self, how: How) -> str:
-        """By a signal."""
+        """End it with a signal."""
         return end_process(self.pid, how)
 
 
@@ -114,7 +114,7 @@ def _popen(argv: Sequence[str], log: Path) -> subprocess.Popen[bytes]:
 
 
 def end_process(pid: int, how: How) -> str:
-    """Signal this process alone: its workers, were they to end first, would look like an accident. Raises RunError."""
+    """Signal this process alone; workers that end first would look like a crash. Raises RunError."""
     try:
         started = psutil.Process(pid).children(recursive=True) if how == "kill" else []
         os.kill(pid, _SIGNALS[how])

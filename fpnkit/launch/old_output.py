@@ -1,4 +1,4 @@
-"""The facts about commands that were submitted before commands kept a record: what their output says of them."""
+"""Facts about commands submitted before commands kept a record, read from their output."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _SWEEP_LINE = re.compile(r"sweep (\S+): ")
 
 
 def record_of_old(launch: LocalLaunch) -> ProcessRecord:
-    """Its run directory or its sweep: how it ended is not known."""
+    """Its run directory or sweep; how it ended is unknown."""
     first = first_lines(launch.log)
     if launch.module == SWEEP:
         sweeps = (match[1] for line in first if (match := _SWEEP_LINE.match(line)))

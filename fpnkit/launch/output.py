@@ -1,4 +1,4 @@
-"""The output of a process, for people: its last lines, and what it said as it failed. Nothing is decided by it."""
+"""The output of a process for display: its last lines and its failure message. No code depends on it."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def _lines(data: bytes) -> list[str]:
 
 
 def last_words(path: Path, reason: str | None = None) -> str:
-    """What a command that failed said last: its traceback, else the reason that it gave, else its last lines."""
+    """The last words of a failed command: its traceback, else its reason, else its last lines."""
     lines = [line for line in last_lines(path, 1000) if line.strip()]
     trace = last_traceback(path)
     if trace and lines[-1] == trace.splitlines()[-1]:

@@ -1,9 +1,9 @@
-"""What every place that trainings run in has in common.
+"""The protocol of places where trainings can run.
 
-Such a place is a subclass of `Launch` and one line in `launchers`: it submits a command, tells whether it lives, and
-ends it. Finding, looking and waiting are the same for all, and follow from files: `<base_dir>/.launch/<stamp>_<n>.log`
-takes a command's output from its first moment, before it has a run directory; `<stamp>_<n>.record` its facts, see
-`process_record`; `<stamp>_<n>.json` says what was submitted where.
+A new place is a subclass of `Launch` and one line in `launchers`: it submits a command, knows whether it is alive, and
+ends it. Finding, inspecting and waiting work from files and are shared: `<base_dir>/.launch/<stamp>_<n>.log` receives
+the command's output from the start, `<stamp>_<n>.record` its facts (see `process_record`), and `<stamp>_<n>.json` says
+what was submitted where.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ How = Literal["graceful", "now", "kill"]
 
 @dataclass(frozen=True, kw_only=True)
 class Launch(ABC):
-    """A command that was submitted, perhaps long ago and from elsewhere."""
+    """A submitted command, perhaps from long ago and elsewhere."""
 
     launcher: ClassVar[str]  # its name among the launchers
 
@@ -42,37 +42,37 @@ class Launch(ABC):
     @classmethod
     @abstractmethod
     def submit(cls, argv: Sequence[str], log: Path) -> Self:
-        """Have the command run, its output appended to `log`, its facts kept in the record beside it.
+        """Run the command, append its output to `log`, and keep its facts in the record next to it.
 
-        Writes itself, see `write`. Raises FpnkitError, and then nothing runs.
+        Also calls `write`. Raises FpnkitError, and then nothing runs.
         """
 
     @property
     @abstractmethod
     def label(self) -> str:
-        """What people know it by, such as `process 77`."""
+        """Name for people, such as `process 77`."""
 
     @property
     @abstractmethod
     def here(self) -> bool:
-        """Whether this machine can tell whether it lives."""
+        """Whether this machine can tell if it is alive."""
 
     @abstractmethod
     def lives(self) -> bool:
-        """Whether this very command runs; False where this machine cannot tell."""
+        """Whether this very command is running; False if this machine cannot tell."""
 
     @abstractmethod
     def end(self, how: How) -> str:
-        """Have it end; → what was done, in a sentence. Raises RunError if it is gone."""
+        """End it and return a sentence about what was done. Raises RunError if it is gone."""
 
     @property
     def log(self) -> Path:
-        """Its output."""
+        """Path of its output."""
         return self.file.with_suffix(".log")
 
     @property
     def record(self) -> Path:
-        """Its facts."""
+        """Path of its facts."""
         return self.file.with_suffix(".record")
 
     @property
@@ -86,14 +86,14 @@ class Launch(ABC):
         return self.argv[self.argv.index("-m") + 1]
 
     def write(self) -> None:
-        """What `launchers.load` reads. Raises StorageError."""
+        """Write what `launchers.load` reads. Raises StorageError."""
         facts = {key: value for key, value in asdict(self).items() if key != "file"}
         write_json(self.file, {"launcher": self.launcher, **facts})
 
 
 @dataclass(frozen=True)
 class ProcessState:
-    """What there is to see of a command that was submitted."""
+    """The state of a submitted command."""
 
     running: bool
     record: ProcessRecord

@@ -21,12 +21,11 @@ from fpnkit.runs.status import run_status
 
 
 def stop(target: Launch | Path, how: How = "graceful") -> str:
-    """Ask a command, or the process of a run directory, to end; → what was done, in a sentence.
+    """Ask a command, or the process of a run directory, to end; return a sentence that says what was done.
 
-    `graceful`: it ends the step, saves its state, and can be resumed; asking again changes nothing, from wherever.
-    `now`: the same for one that was not asked before, else it ends at once with what it saved last. `kill`: at once,
-    with all that it started. Raises RunError if there is nothing to end: a process that is gone, even if another has
-    its pid by now.
+    `graceful`: it finishes the step, saves its state and can be resumed; asking again changes nothing. `now`: the same
+    the first time, then it ends immediately with its last saved state. `kill`: immediately, with all its children.
+    Raises RunError if the process is gone, even if another one has its pid now.
     """
     if isinstance(target, Launch):
         if target.lives():

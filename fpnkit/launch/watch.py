@@ -1,4 +1,4 @@
-"""What there is to see of a training, by the path of its run directory or of what `launchers.submit` wrote."""
+"""The state of a training, by the path of its run directory or of its launch record."""
 
 from __future__ import annotations
 
@@ -138,7 +138,7 @@ def _see_launched(launched: Launch) -> TrainingState:
 
 
 def _stopped_early(launched: Launch, seen: ProcessState) -> bool:
-    """Whether it ended on request before it had made anything: it may be gone before it can tell."""
+    """Whether it ended on request before creating anything; it may end before it can record that."""
     if seen.running or seen.record.run or seen.record.sweep:
         return False
     return seen.record.outcome == "interrupted" or (seen.record.outcome is None and asked(launched))

@@ -43,7 +43,7 @@ def interval(values: NDArray[np.float64], estimate: float | None = None) -> tupl
 
 
 def map_interval(matches: Matches, count: int = COUNT) -> tuple[float, float] | None:
-    """95 % interval of AP@[.50:.95], within [0, 1]; None of fewer than 20 images, or where nothing is labelled."""
+    """95 % interval of AP@[.50:.95], within [0, 1]; None for fewer than 20 images or without labels."""
     if len(matches.objects) < FEWEST_IMAGES:
         return None
     values, _ = average_precisions(matches, resamples(len(matches.objects), count))

@@ -1,7 +1,7 @@
 """COCO's average precision (Lin et al. 2014, arXiv:1405.0312): one for ceilings, points, validation and analysis.
 
-It is our own and not a library's because an interval counts the same matches for a thousand resamples, which no library
-offers, and because a ceiling and the points below it must not come from two implementations. The tests compare it with
+This is our own implementation because intervals reuse the same matches for hundreds of resamples, which no library
+offers, and because a ceiling and the points below it must come from one implementation. The tests compare it with
 pycocotools and faster-coco-eval.
 """
 
@@ -28,7 +28,7 @@ def average_precision(truth: Sequence[GroundTruth], detections: Sequence[Detecti
 
 
 def self_truth(truth: Sequence[GroundTruth], detections: Sequence[Detections]) -> list[GroundTruth]:
-    """The detector's own confident detections on uncompressed features, taken as labels; none is a crowd."""
+    """The detector's own confident detections on uncompressed features, used as labels without crowds."""
     return [
         GroundTruth(image.image_id, found.boxes[sure], found.labels[sure], torch.zeros(int(sure.sum())).bool())
         for image, found in zip(truth, detections, strict=True)

@@ -23,7 +23,7 @@ _RATE = "rate of all levels (bpp)"
     "Left in bpp of payload, right as shares: a colour that grows with lambda is where more bits go.",
 )
 def plot_bits_by_lambda(rates: pd.DataFrame) -> Figure:
-    """`plot_stacked_bits` in bpp and as shares."""
+    """Stacked bits in bpp and as shares."""
     axes = new_panels(2, aspect=1.15)
     for ax, share in zip(axes, (False, True), strict=True):
         plot_stacked_bits(rates, share=share, ax=ax)
@@ -64,7 +64,7 @@ def plot_stacked_bits(rates: pd.DataFrame, *, share: bool = False, ax: Axes | No
     "The steeper a curve, the more its level gains from more bits; a flat one has enough bits, or is starved.",
 )
 def plot_snr_by_rate(rates: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
-    """SNR of each level over the rate of all."""
+    """SNR of each level over the total rate."""
     return plot_by_rate(rates, "snr_db", "SNR (dB)", ax=ax)
 
 
@@ -75,7 +75,7 @@ def plot_snr_by_rate(rates: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     "Share of latent channels that never change: where it is high, a narrower codec would do.",
 )
 def plot_dead_by_rate(rates: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
-    """Share of dead latent channels of each level over the rate of all."""
+    """Share of dead latent channels of each level over the total rate."""
     ax = plot_by_rate(rates, "dead_share", "dead latent channels", ax=ax)
     ax.set_ylim(-0.02, 1.02)
     percent_ticks(ax)

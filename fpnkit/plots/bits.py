@@ -112,7 +112,7 @@ def plot_density_gap(latent_channels: pd.DataFrame, *, ax: Axes | None = None) -
     "Bars above the line are symbols that the learned density did not expect, each of which costs extra bits.",
 )
 def plot_latent_histograms(latent_histogram: pd.DataFrame) -> Figure:
-    """`plot_latent_histogram` of each level."""
+    """Latent histograms of each level."""
     names = levels_of(latent_histogram)
     axes = new_panels(len(names), aspect=0.9)
     for ax, level in zip(axes, names, strict=True):
@@ -201,7 +201,7 @@ EPOCH_COLUMNS = {"bpp": ("estimated rate", "bpp"), "snr_db": ("SNR", "dB")}
     "Rate and SNR of each level in validation: where curves cross, training moved bits between levels.",
 )
 def plot_rate_and_snr(epochs: pd.DataFrame) -> Figure:
-    """`plot_epochs` of both columns."""
+    """Rate and SNR over epochs."""
     axes = new_panels(2, aspect=1.0)
     for ax, column in zip(axes, EPOCH_COLUMNS, strict=True):
         plot_epochs(epochs, column, ax=ax, legend=False)

@@ -1,4 +1,4 @@
-"""What a figure is called and how it is read stands with the function that plots it."""
+"""Titles and reading instructions that belong to the plot functions."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Plot(Generic[P, Plotted]):
         return self._function(*args, **kwargs)
 
     def of(self, *args: P.args, **kwargs: P.kwargs) -> Drawing:
-        """The figure of these arguments; the first table among them is kept beside it."""
+        """The figure for these arguments; the first table among them is saved with it."""
         values = self._signature.bind(*args, **kwargs).arguments
         name, title, reading = (text.format(**values) for text in (self.name, self.title, self.reading))
         points = next(value for value in values.values() if isinstance(value, pd.DataFrame))
@@ -62,5 +62,5 @@ class Plot(Generic[P, Plotted]):
 def figure(
     name: str, section: Section, title: str, reading: str, *, wide: bool = False
 ) -> Callable[[Callable[P, Plotted]], Plot[P, Plotted]]:
-    """Give a plot function the texts of its figure; they may hold its arguments in braces, as in `boxes_{number}`."""
+    """Attach texts to a plot function; they may contain its arguments in braces, as in `boxes_{number}`."""
     return lambda function: Plot(function, name, section, title, reading, wide)

@@ -31,7 +31,7 @@ _DIVERGING = "PuOr"  # stays apart for the colour-blind, white in the middle
     "long boxes that channels do.",
 )
 def plot_channel_statistics(channels: pd.DataFrame) -> Figure:
-    """`plot_channel_statistic` of all that describe uncompressed features."""
+    """All channel statistics of uncompressed features."""
     axes = new_panels(4, aspect=0.85)
     for ax, column in zip(axes, ("mean", "deviation", "excess_kurtosis", "sparsity"), strict=True):
         plot_channel_statistic(channels, column, ax=ax)
@@ -118,7 +118,7 @@ def plot_eigenvalues(eigenvalues: pd.DataFrame, *, ax: Axes | None = None) -> Ax
     "the wrong model would cost.",
 )
 def plot_histograms(histogram: pd.DataFrame, fits: pd.DataFrame) -> Figure:
-    """`plot_histogram` of each level."""
+    """Histograms of each level."""
     names = levels_of(fits)
     axes = new_panels(len(names), aspect=0.9)
     for ax, level in zip(axes, names, strict=True):
@@ -152,7 +152,7 @@ def plot_histogram(histogram: pd.DataFrame, fits: pd.DataFrame, level: str, *, a
     "Strong colours off the diagonal are channels with redundant (or opposite) content.",
 )
 def plot_correlations(correlations: pd.DataFrame) -> Figure:
-    """`plot_correlation` of each level."""
+    """Channel correlations of each level."""
     names = levels_of(correlations)
     axes = new_panels(len(names), aspect=1.05)
     for ax, level in zip(axes, names, strict=True):
@@ -192,7 +192,7 @@ _RELATIONS = {
     "function of the source explains on other images, which a codec that joins levels could save.",
 )
 def plot_all_level_relations(relations: pd.DataFrame) -> Figure:
-    """`plot_level_relations` of both columns."""
+    """Both relations between levels."""
     axes = new_panels(2, aspect=1.25)
     for ax, column in zip(axes, _RELATIONS, strict=True):
         plot_level_relations(relations, column, ax=ax)
@@ -242,7 +242,7 @@ def plot_spectrum(spectrum: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     "Where a curve meets the dashed line, nothing of that spatial frequency is left.",
 )
 def plot_snr_by_frequency(spectra: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
-    """SNR of each frequency, `power` over `power_error`; at 0 dB, dashed, nothing of it is left."""
+    """SNR of each frequency, `power` over `power_error`; at 0 dB (dashed) nothing of it is left."""
     ax = ax or new_axes()
     for level, frequencies in by_level(spectra):
         rows = frequencies[(frequencies["power_error"] > 0) & (frequencies["power"] > 0)]

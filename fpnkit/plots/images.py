@@ -31,7 +31,7 @@ _WITHIN = (0.002, 0.998)  # quantiles: a single outlier must not take all the co
     wide=True,
 )
 def plot_detections(photo: Photo, boxes: pd.DataFrame) -> Figure:
-    """Detections before and after; `boxes` as `analysis.statistics.maps.boxes` has them."""
+    """Detections before and after; `boxes` as in `analysis.statistics.maps.boxes`."""
     axes = new_panels(2, 2, photo.size[0] / photo.size[1], PAGE_INCHES, 0.3)
     before, after = (boxes[boxes["features"] == features] for features in ("uncompressed", "decoded"))
     for ax, title, own, other in zip(axes, ("uncompressed", "decoded"), (before, after), (after, before), strict=True):
@@ -49,7 +49,7 @@ def plot_detections(photo: Photo, boxes: pd.DataFrame) -> Figure:
     wide=True,
 )
 def plot_bits_maps(photo: Photo, bits: pd.DataFrame) -> Figure:
-    """Where the bits went, for all levels together and for each; `bits` as `analysis.statistics.maps.bits_map`."""
+    """Where the bits went, for all levels together and for each; `bits` as in `analysis.statistics.maps.bits_map`."""
     names = levels_of(bits)
     columns = len(names) + 1 if len(names) < 4 else 3
     axes = new_panels(len(names) + 1, columns, photo.size[0] / photo.size[1], PAGE_INCHES, 0.75)
@@ -75,7 +75,7 @@ def plot_bits_maps(photo: Photo, bits: pd.DataFrame) -> Figure:
     wide=True,
 )
 def plot_energy_maps(photo: Photo, energy: pd.DataFrame) -> Figure:
-    """A row a level; `energy` as `analysis.statistics.maps.energy_map` has it."""
+    """One row per level; `energy` as in `analysis.statistics.maps.energy_map`."""
     names, kinds = levels_of(energy), ("original", "decoded", "error")
     axes = new_panels(3 * len(names), 3, 0.87 * photo.size[0] / photo.size[1], PAGE_INCHES, 0.15)
     for row, level in enumerate(names):
@@ -97,7 +97,7 @@ def plot_energy_maps(photo: Photo, energy: pd.DataFrame) -> Figure:
     wide=True,
 )
 def plot_mosaics(mosaic: pd.DataFrame, level: str, image: int) -> Figure:
-    """Channels of one level of one image; `mosaic` as `analysis.statistics.maps.mosaic` has it."""
+    """Channels of one level of one image; `mosaic` as in `analysis.statistics.maps.mosaic`."""
     aspect = (mosaic["row"].max() + 1) / (mosaic["column"].max() + 1)
     axes = new_panels(3, 3, 0.87 * aspect, PAGE_INCHES, 0.3)
     mosaic = mosaic.assign(difference=mosaic["decoded"] - mosaic["original"])
@@ -110,7 +110,7 @@ def plot_mosaics(mosaic: pd.DataFrame, level: str, image: int) -> Figure:
 
 
 def plot_channel(size: tuple[int, int], cells: pd.DataFrame, name: str) -> Figure:
-    """`cells` as `analysis.statistics.maps.channel_map` has them, cut to the image of `size` (height, width).
+    """`cells` as in `analysis.statistics.maps.channel_map`, cut to the image of `size` (height, width).
 
     Both panels share one scale that spans nearly all original values; the difference has a scale of the same width
     around 0.

@@ -1,4 +1,4 @@
-"""What is drawn over an image: maps, mosaics of channels, boxes."""
+"""Drawings over an image: maps, channel mosaics, boxes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _HEAT = "inferno"
 
 @dataclass(frozen=True)
 class Photo:
-    """An image to be shown, with the size of the original that maps and boxes refer to."""
+    """An image to show, with the original size that maps and boxes refer to."""
 
     number: int
     image: int
@@ -65,10 +65,10 @@ def plot_map(
     *,
     ax: Axes | None = None,
 ) -> AxesImage:
-    """Values as heat over the image; dark is little. → what a colour bar is made of.
+    """Values as a heat map over the image; dark means low.
 
-    `extent` left, right, bottom, top in pixels of the image; default: all of it. Colours go from 0 to `largest`, or
-    from the least value to the most.
+    Returns the mappable for a colour bar. `extent` is left, right, bottom, top in pixels of the image (default: all of
+    it). Colours go from 0 to `largest`, or from the smallest value to the largest.
     """
     ax = ax or new_axes()
     height, width = photo.size
@@ -143,7 +143,7 @@ def mosaic_limit(mosaic: pd.DataFrame) -> float:
 
 
 def plot_boxes(photo: Photo, boxes: pd.DataFrame, other: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
-    """Boxes on the image; thick and orange, dashed: what `other` has no counterpart of."""
+    """Boxes on the image; those without a counterpart in `other` are thick, orange and dashed."""
     ax = plot_photo(photo, ax=ax)
     for (_, box), alone in zip(boxes.iterrows(), without_counterpart(boxes, other), strict=True):
         colour = _LOST if alone else _KEPT

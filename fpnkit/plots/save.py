@@ -1,4 +1,4 @@
-"""Figures on disk, each with the points it shows and where they come from beside it."""
+"""Save figures with the points they show and their origin."""
 
 from __future__ import annotations
 

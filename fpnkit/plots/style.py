@@ -110,17 +110,17 @@ def style(*, dark: bool = False) -> Iterator[None]:
 
 
 def ink_colour() -> str:
-    """Colour of axes, and of what belongs to no level or codec."""
+    """Colour of axes and of anything that belongs to no level or codec."""
     return str(matplotlib.rcParams["axes.edgecolor"])
 
 
 def guide() -> dict[str, Any]:
-    """Look of a line that values are compared with."""
+    """Style of a reference line."""
     return {"color": ink_colour(), "linestyle": "--", "linewidth": 0.7}
 
 
 def diamonds() -> dict[str, Any]:
-    """Look of values that stand beside bars or boxes."""
+    """Style of values drawn next to bars or boxes."""
     paper = matplotlib.rcParams["axes.facecolor"]
     return {"color": paper, "markeredgecolor": ink_colour(), "marker": "D", "linestyle": "none"}
 

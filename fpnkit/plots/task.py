@@ -26,7 +26,7 @@ _METRICS = {"self_map": "self-mAP", "map": "mAP"}
     "more, with 95 % intervals and the number of objects; sizes are COCO's.",
 )
 def plot_lost_by_size_and_score(shares: pd.DataFrame, threshold: float) -> Figure:
-    """`plot_lost` of both: `by` names what the rows are grouped by, `group` the group; objects reach `threshold`."""
+    """Lost objects by size and by score: `by` is the grouping, `group` the group; objects reach `threshold`."""
     axes = new_panels(2, 1, aspect=0.5)
     for ax, by in zip(axes, ("size", "score_bin"), strict=True):
         plot_lost(shares[shares["by"] == by].rename(columns={"group": by}), by, ax=ax)
@@ -40,7 +40,7 @@ def plot_lost_by_size_and_score(shares: pd.DataFrame, threshold: float) -> Figur
     "The same by class, for the classes with most objects.",
 )
 def plot_lost_by_category(shares: pd.DataFrame) -> Axes:
-    """`plot_lost` of classes."""
+    """Lost objects by class."""
     return plot_lost(shares, "category")
 
 
@@ -106,7 +106,7 @@ def plot_scores(objects: pd.DataFrame, threshold: float, *, ax: Axes | None = No
     "Gaussian noise on one level at a time: the level whose curve falls first deserves most bits.",
 )
 def plot_sensitivities(sensitivity: pd.DataFrame) -> Figure:
-    """`plot_sensitivity` of each metric that there is; rows with an SNR of infinity are without noise."""
+    """Sensitivity of each available metric; rows with infinite SNR have no noise."""
     clean = sensitivity["snr_db"] == float("inf")
     shown = [metric for metric in _METRICS if sensitivity[metric].notna().all()]
     axes = new_panels(max(len(shown), 1), aspect=1.1 if len(shown) > 1 else 0.75)

@@ -49,7 +49,7 @@ def _alike(points: Sequence[Point]) -> list[tuple[Settings, list[Point]]]:
 
 
 def _settings(point: Point) -> Settings:
-    """All that the points of a curve share; nothing for an anchor."""
+    """Settings that the points of a curve share; none for an anchor."""
     return {} if point.path is None else without(learned_by(point.path), VARIED)
 
 

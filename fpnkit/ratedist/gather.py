@@ -23,7 +23,7 @@ CEILINGS = "ceilings"
 
 @dataclass(frozen=True)
 class RunPoints:
-    """What one run has to show: a point for each data set and quality, or one without evaluation."""
+    """The points of one run: one per data set and quality, or one without evaluation."""
 
     measured: tuple[tuple[Point, Summary], ...] = ()
     waiting: Point | None = None
@@ -53,7 +53,7 @@ def read_run(path: Path) -> RunPoints:
 
 
 def _of_each_dataset(path: Path, record: RunRecord) -> list[tuple[Path, Summary]]:
-    """All qualities of the best checkpoint, else of the one evaluated last, on each set of images."""
+    """All qualities of the best checkpoint (else the one evaluated last) on each set of images."""
     by_set: dict[str, list[tuple[Path, Summary]]] = {}
     evaluations = path / layout.EVALUATION
     for directory in (*_summaries(evaluations, depth=2), *_summaries(evaluations, depth=3)):
@@ -124,7 +124,7 @@ def _waiting(path: Path, record: RunRecord, status: str, lines: Sequence[Metrics
 
 
 def read_anchors(home: Path) -> list[tuple[Point, Summary]]:
-    """All that were measured, of every detector and data set; where several encoders gave one point, the newest."""
+    """All measured anchors, of every detector and data set; the newest if several encoders gave the same point."""
     newest: dict[tuple[object, ...], tuple[Path, Summary]] = {}
     for directory in _summaries(home / "checkpoints" / ANCHORS, depth=4):
         summary = read_summary(directory)
@@ -161,7 +161,7 @@ def find_ceiling(home: Path, data_id: str, detector_id: str) -> Path | None:
 
 
 def variance_of_images(ceiling: Path | None) -> Mapping[str, float] | None:
-    """Of each level over the images of a ceiling's directory: what SNR without a model is by."""
+    """Variance of each level over the images of a ceiling: the SNR reference without a model."""
     if ceiling is None:
         return None
     try:

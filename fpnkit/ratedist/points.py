@@ -74,7 +74,7 @@ class Curve:
 
     @property
     def too_few_images(self) -> bool:
-        """Whether there is nothing to resample for an interval."""
+        """Whether there are no intervals to resample for."""
         return self.images is not None and self.images < FEWEST_IMAGES
 
     def steps(self, x: str, y: str) -> list[tuple[Point, ...]]:
@@ -167,7 +167,7 @@ def values_of_line(line: MetricsLine) -> dict[str, float]:
 
 
 def snr_values(snr_db: Mapping[str, float]) -> dict[str, float]:
-    """Columns of the table: each level, and the mean."""
+    """Table columns: each level, and the mean."""
     if not snr_db:
         return {}
     return {f"snr_db.{level}": value for level, value in snr_db.items()} | {MEAN_SNR: mean_snr_db(snr_db)}

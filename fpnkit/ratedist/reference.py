@@ -1,8 +1,8 @@
-"""SNR of all points of a figure by one reference variance.
+"""One reference variance for the SNR of all points in a figure.
 
-A model keeps the variance of the features that it was calibrated on; its training, evaluation and analysis state their
-SNR by it. An anchor has no model: its SNR is by the variance over the evaluated images. So is that of evaluations made
-before summaries said which variance they used.
+A model keeps the variance of its calibration features; its training, evaluation and analysis all use it. An anchor has
+no model: its SNR uses the variance over the evaluated images. So do evaluations from before summaries recorded their
+variance.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ Measured = tuple[Point, Summary]
 
 @dataclass(frozen=True)
 class OneReference:
-    """Converts SNR, or leaves it out where that is not possible."""
+    """Converts SNR to one reference, or drops it if that is impossible."""
 
     model: Variance | None  # of the first model whose evaluation says it
     images: Variance | None  # over the evaluated images, where it is known
 
     @classmethod
     def of(cls, measured: Sequence[Measured], images: Variance | None) -> OneReference:
-        """The reference of these points."""
+        """The reference for these points."""
         models = (summary.snr_variance for point, summary in measured if point.run is not None)
         return cls(next((variance for variance in models if variance), None), images)
 
     def measured(self, pairs: Sequence[Measured]) -> list[Measured]:
-        """Evaluations by the model's variance; as they are where no model's is known."""
+        """Evaluations converted to the model's variance; unchanged if no model's is known."""
         return [(self._converted(point, summary), summary) for point, summary in pairs]
 
     def _converted(self, point: Point, summary: Summary) -> Point:
@@ -44,7 +44,7 @@ class OneReference:
         return replace(point, values=_without_snr(point.values) | snr_values(snr_db))
 
     def waiting(self, points: Sequence[Point], beside: Sequence[Measured]) -> list[Point]:
-        """Validations, which are by their model's variance: without SNR beside evaluations that are not."""
+        """Validations, which use their model's variance; without SNR next to evaluations that do not."""
         if self.model is not None or not beside:
             return list(points)
         trails = [tuple(_without_snr(values) for values in point.trail) for point in points]
@@ -54,7 +54,7 @@ class OneReference:
         ]
 
     def warnings(self, measured: Sequence[Measured], waiting: Sequence[Point]) -> list[str]:
-        """What is left out."""
+        """Warnings about dropped SNR."""
         if self.model is None:
             count = len(waiting) if measured else 0
             what = "without evaluation: it is by the model's variance, that of the evaluations by the images'"

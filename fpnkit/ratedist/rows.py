@@ -1,4 +1,4 @@
-"""Rate and accuracy as rows of text: as `fpnkit.foundation.tables.print_rows` takes them."""
+"""Rate and accuracy as rows of text for `fpnkit.foundation.tables.print_rows`."""
 
 from __future__ import annotations
 

@@ -133,7 +133,7 @@ def _summary(record: RunRecord) -> Section:
 
 
 def _evaluated(run_dir: Path) -> list[Section]:
-    """The newest evaluation of every data set, and of every quality."""
+    """The newest evaluation of each data set and quality."""
     sections = []
     for evaluation in {(each.dataset, each.quality): each for each in read_evaluations(run_dir)}.values():
         rows = [(key, _with_interval(evaluation, key, value)) for key, value in evaluation.measured().items()]

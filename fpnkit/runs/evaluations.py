@@ -16,24 +16,24 @@ _NO_RESULT = ("schema_version", "lmbda", "quality", "epoch")  # given, or of the
 
 @dataclass(frozen=True)
 class Evaluation:
-    """One checkpoint on one data set, at one quality where the codec has several."""
+    """One checkpoint on one data set, at one quality if the codec has several."""
 
     directory: Path
     summary: Summary
 
     @property
     def dataset(self) -> str:
-        """As its folder is called."""
+        """The folder name of the data set."""
         return self._checkpoint_folder.parent.name
 
     @property
     def checkpoint(self) -> str:
-        """The hash that its folder is called by."""
+        """The checkpoint hash, from the folder name."""
         return self._checkpoint_folder.name
 
     @property
     def quality(self) -> float | None:
-        """On the codec's curve; None: it has one rate."""
+        """Quality on the codec's curve; None for a codec with one rate."""
         return self.summary.quality
 
     @property
@@ -64,7 +64,7 @@ def read_evaluations(run_dir: Path | str) -> list[Evaluation]:
 
 
 def evaluation_directories(run_dir: Path | str) -> Iterator[str]:
-    """Of a run, finished or not, in no order."""
+    """Directories of a run's evaluations, finished or not, in no order."""
     for dataset in _directories(os.path.join(run_dir, layout.EVALUATION)):
         for checkpoint in _directories(dataset):
             yield checkpoint

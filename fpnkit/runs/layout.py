@@ -54,13 +54,13 @@ def best_model_name(epoch: int, loss: float, time: datetime) -> str:
 
 
 def evaluation_directory(run: Path, dataset: str, checkpoint: str, quality: float | None = None) -> Path:
-    """Where an evaluation of a run goes; `checkpoint`: its hash."""
+    """Path of an evaluation within a run; `checkpoint` is its hash."""
     directory = run / EVALUATION / dataset / checkpoint
     return directory if quality is None else directory / f"q{quality:.3f}".rstrip("0").rstrip(".")
 
 
 def is_quality(name: str) -> bool:
-    """Whether a directory below a checkpoint's holds its evaluation at one quality, with whatever options."""
+    """Whether a directory name stands for the evaluation at one quality."""
     return _QUALITY_NAME.fullmatch(name) is not None
 
 

@@ -18,9 +18,9 @@ Group = tuple[object, ...]
 def comparable(run: RunInfo) -> Group | None:
     """Equal for runs whose best losses can be compared; the smaller loss is better.
 
-    Of one kind of codec or detector, with equal settings of the loss (`identity.loss_settings`) and one detector
-    fingerprint. An older run recorded neither: its settings are read from its directory, and equal settings stand for
-    one detector, save for a plugin, of whose code they say nothing. None: not known, so comparable with no other run.
+    They need the same kind of codec or detector, equal loss settings (`identity.loss_settings`) and the same detector
+    fingerprint. An older run recorded neither: its settings are read from its directory, and equal settings imply the
+    same detector, except for plugins, whose code they do not cover. None if unknown: then no other run is comparable.
     """
     model = run.detector if run.kind == "detection" else run.codec
     known = run.settings_hash is not None and (run.detector_fingerprint is not None or run.kind == "detection")
@@ -37,7 +37,7 @@ def _hash_of_older(run: RunInfo) -> str | None:
 
 
 def is_best(run: RunInfo, runs: Iterable[RunInfo]) -> bool:
-    """Whether no comparable run has a smaller best loss; no where that cannot be known."""
+    """Whether no comparable run has a smaller best loss; False if unknown."""
     if not math.isfinite(_loss(run)) or (group := comparable(run)) is None:
         return False
     return not any(_loss(other) < _loss(run) and comparable(other) == group for other in runs)

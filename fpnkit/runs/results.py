@@ -69,8 +69,8 @@ class Ceiling:
 class Summary:
     """One codec at one rate on one data set; `None` if not measured or not applicable.
 
-    `snr_variance` is the model's reference variance, by which its training states SNR as well; of an anchor, which has
-    no model, the variance of the features over the evaluated images, which the ceiling's summary has.
+    `snr_variance` is the model's reference variance, as in training; for an anchor, which has no model, the variance of
+    the features over the evaluated images, from the ceiling's summary.
     """
 
     codec: str  # name of the curve
@@ -111,7 +111,7 @@ class Summary:
 
 @dataclass(frozen=True)
 class CeilingSummary:
-    """Detection on uncompressed features, kept beside its matches."""
+    """Detection on uncompressed features, saved with its matches."""
 
     dataset: str
     data_id: str
@@ -133,7 +133,7 @@ def write_summary(directory: Path, summary: Summary) -> None:
 
 
 def read_summary(directory: Path | str) -> Summary:
-    """Without intervals from too few images, which older versions wrote. Raises RunError, see `records.read_record`."""
+    """Drops intervals from too few images, which older versions wrote. Raises RunError, see `records.read_record`."""
     summary = read_record(os.path.join(directory, layout.SUMMARY), Summary, SCHEMA_VERSION)
     return summary if summary.images >= FEWEST_IMAGES else replace(summary, map_interval=None, self_map_interval=None)
 
@@ -153,5 +153,5 @@ def read_images(directory: Path) -> list[ImageRow]:
 
 
 def image_row(values: Mapping[str, Any]) -> ImageRow:
-    """From what stood in a line of images.jsonl. Raises `msgspec.ValidationError`."""
+    """From a line of images.jsonl. Raises `msgspec.ValidationError`."""
     return msgspec.convert(values, ImageRow)

@@ -44,7 +44,10 @@ def plain_settings(run_dir: Path) -> dict[str, Any]:
 
 
 def whole_settings(run_dir: Path) -> dict[str, Any]:
-    """`section.key` → value with the defaults of this fpnkit, or as in the file of another. Raises ConfigError."""
+    """`section.key` → value with this fpnkit's defaults, or as in the file if another version wrote it.
+
+    Raises ConfigError.
+    """
     try:
         return flatten(plain(load_config(run_dir / layout.CONFIG_USED)))
     except ConfigError:
@@ -52,7 +55,7 @@ def whole_settings(run_dir: Path) -> dict[str, Any]:
 
 
 def learned_by(run_dir: Path) -> Mapping[str, Any]:
-    """See `identity.learned`. The settings of a run whose file cannot be read are like those of no other."""
+    """See `identity.learned`. Unreadable settings equal those of no other run."""
     return _learned_by(run_dir, file_stamp(run_dir / layout.CONFIG_USED))
 
 

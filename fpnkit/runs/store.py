@@ -74,14 +74,14 @@ def list_runs(base_dir: Path) -> list[RunInfo]:
 
 
 class RunIndex:
-    """The runs of one base directory. One that ended and whose files did not change since is not read again."""
+    """The runs of one base directory. Runs that have ended and whose files did not change are not read again."""
 
     def __init__(self, base_dir: Path) -> None:
         self.base_dir = base_dir
         self._known: dict[str, tuple[Stamp, RunInfo]] = {}  # by name
 
     def read(self) -> list[RunInfo]:
-        """As `list_runs`."""
+        """Like `list_runs`."""
         now, before, self._known = clock.now(), self._known, {}
         for entry in _entries(self.base_dir):
             stamp = _stamp(entry.path)
@@ -93,9 +93,9 @@ class RunIndex:
         return _newest_first(run for _, run in self._known.values())
 
     def states(self) -> dict[Path, object]:
-        """Of each run that `read` found: another one where anything is to be read of it that was not there before.
+        """A state per run found by `read` that changes when there is anything new to read.
 
-        Beside the files this is the status: that of a run whose process has died changes without any file.
+        It includes the status, because that of a run whose process died changes without any file.
         """
         return {run.path: (stamp, run.status, run.reason) for stamp, run in self._known.values()}
 
@@ -135,7 +135,7 @@ def _newest_first(runs: Iterable[RunInfo]) -> list[RunInfo]:
 
 
 def _stamp(path: str) -> Stamp:
-    """Another one when a file of the run that is read here or elsewhere has changed."""
+    """Changes when a file of the run that anything reads has changed."""
     names = [*_WATCHED, *(os.path.join(each, layout.SUMMARY) for each in evaluation_directories(path))]
     return tuple((name, file_stamp(os.path.join(path, name))) for name in names)
 

@@ -96,9 +96,9 @@ class RunWriter:
         settings_hash: str | None = None,
         detector_fingerprint: str | None = None,
     ) -> Self:
-        """Carry a run on in its own directory; an older run gets the hash and the fingerprint that it lacks.
+        """Continue a run in its directory; an older run gets the missing hash and fingerprint.
 
-        Raises RunError if it is running, is no run, or cannot be written to.
+        Raises RunError if it is running, is not a run, or cannot be written to.
         """
         refuse_running(run_dir, read_record(run_dir))
         lock = DirectoryLock(run_dir)

@@ -1,4 +1,4 @@
-"""Work beside the training's steps."""
+"""Work in the background of training steps."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _AHEAD = 2  # the best model and the full state of one epoch: so many copies of 
 
 
 def one_core_thread(name: str) -> ThreadPoolExecutor:
-    """A thread for work that must not slow the training."""
+    """A thread for work that must not slow down training."""
     torch.get_num_threads()  # settles this thread's own number, which the next line would change otherwise
     # One core: torch would otherwise give the thread a team as large as the training's own, and two teams waiting for
     # each other on the same cores made a step take more than twice as long.
@@ -25,10 +25,10 @@ def one_core_thread(name: str) -> ThreadPoolExecutor:
 
 
 class BackgroundWriter:
-    """Writes files in a thread, one after the other in the order given, while the training goes on.
+    """Writes files in a thread, in the order given, while training continues.
 
-    As a context it ends when all is written. After a failure nothing more is written, so that what stands on the disk
-    is what a stop at that moment would have left; the error is raised in the thread of the training.
+    As a context manager it ends when everything is written. After a failure nothing more is written, so the disk looks
+    as after a stop at that moment; the error is raised in the training thread.
     """
 
     def __init__(self) -> None:
@@ -37,9 +37,9 @@ class BackgroundWriter:
         self._error: Exception | None = None
 
     def submit(self, write: Callable[[], None]) -> None:
-        """Call `write` in the thread, which must hold nothing that the training changes; waits while two are pending.
+        """Call `write` in the thread; it must not share state that training changes.
 
-        Raises the error of an earlier one.
+        Waits while two are pending. Raises the error of an earlier one.
         """
         while len(self._pending) >= _AHEAD:
             wait([self._pending[0]])
@@ -48,12 +48,12 @@ class BackgroundWriter:
         self._pending.append(self._thread.submit(self._do, write))
 
     def check(self) -> None:
-        """Raise the error of what has failed so far."""
+        """Raise the error of a failed write, if any."""
         if self._error is not None:
             raise self._error
 
     def wait(self) -> None:
-        """Until all is written; raises the error if something was not."""
+        """Wait until everything is written; raise the error if something failed."""
         wait(self._pending)
         self.check()
 

@@ -62,7 +62,9 @@ def set_rng_state(state: Mapping[str, torch.Tensor], device: torch.device) -> No
 
 
 def save_best(directory: Path, epoch: int, loss: float, content: Mapping[str, Any], keep: int) -> str:
-    """Write `best_model.pth` and, if copies are kept, one whose name tells its story; return the name to refer to."""
+    """Write `best_model.pth` and, if copies are kept, a copy with epoch and loss in its name; return the name to refer
+    to.
+    """
     data = checkpoint_bytes(content)
     write_bytes(directory / layout.BEST_MODEL, data)
     if keep == 0:
@@ -73,7 +75,7 @@ def save_best(directory: Path, epoch: int, loss: float, content: Mapping[str, An
 
 
 def remove_older_copies(directory: Path, epoch: int, name: str, keep: int) -> None:
-    """Leave the newest `keep` copies; `name` replaces one of the same epoch, from before a resume."""
+    """Keep the newest `keep` copies; `name` replaces a copy of the same epoch from before a resume."""
     copies = {file: int(match[1]) for file in directory.iterdir() if (match := _COPY.fullmatch(file.name))}
     newest = sorted({number for number in copies.values() if number <= epoch}, reverse=True)[:keep]
     for file, number in copies.items():

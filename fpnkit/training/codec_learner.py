@@ -66,7 +66,9 @@ class CodecLearner:
 
     @torch.no_grad()
     def validate(self) -> Validation:
-        """Whole pyramids, one image at a time, through a copy with its medians: what is reported is what is kept."""
+        """Whole pyramids, one image at a time, through a copy with updated medians, so that the reported values are
+        those of the saved model.
+        """
         codec = copy.deepcopy(self._codec).eval()
         codec.update_quantiles()
         tally, latents = Tally(), LatentRanges()

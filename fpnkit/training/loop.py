@@ -33,7 +33,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Validation:
-    """What validation found, on exactly the model that `content` makes ready to be kept."""
+    """The result of validation, for exactly the model that `content` prepares for saving."""
 
     values: Values
     content: Callable[[], dict[str, Any]]  # what best_model.pth gets; called in any thread, also after further steps
@@ -48,7 +48,7 @@ class Learner(Protocol):
 
     @property
     def detector_fingerprint(self) -> str | None:
-        """Of the frozen detector; None where a detector is trained."""
+        """Fingerprint of the frozen detector; None when a detector is trained."""
         ...
 
     def step(self, epoch: int, index: int, lr: float) -> Tally:
@@ -138,8 +138,8 @@ def train(
 ) -> Outcome:
     """Train to the end, an early stop or a stop request; the state is saved in each case.
 
-    An epoch's files are written beside the next one's steps, in the order best model, run.json, last.pth: whenever the
-    process is killed, the latter two speak of models that are there. All are written when this returns or raises.
+    An epoch's files are written during the next epoch's steps, in the order best model, run.json, last.pth; so even
+    after a kill the latter two only name models that exist. Everything is written when this returns or raises.
     """
     total = settings.epochs * learner.steps_per_epoch
     schedule = Schedule(settings.schedule, settings.lr, total, warmup_steps, settings.plateau_epochs)

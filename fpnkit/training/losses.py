@@ -30,7 +30,7 @@ class Batch:
     heads: Mapping[str, Tensor] | None = None  # outputs of the detector's heads on the originals
 
     def to(self, device: torch.device) -> Batch:
-        """With its tensors on the device."""
+        """The batch with its tensors on the device."""
 
         def moved(tensor: Tensor | None) -> Tensor | None:
             return None if tensor is None else tensor.to(device)
@@ -42,7 +42,7 @@ class Batch:
 
 @dataclass(frozen=True)
 class Comparison:
-    """What a distortion is computed from."""
+    """The inputs of a distortion."""
 
     original: Pyramid
     decoded: Pyramid
@@ -53,10 +53,10 @@ class Comparison:
 
 
 class Distortion(Protocol):
-    """How much is lost."""
+    """A distortion: how much is lost in coding."""
 
     def __call__(self, pair: Comparison) -> Mapping[str, Tensor]:
-        """Named terms whose sum is the distortion: scalars, (batch,) if `pair.per_image`."""
+        """Named terms whose sum is the distortion: scalars, or (batch,) if `pair.per_image`."""
         ...
 
 
@@ -85,7 +85,7 @@ class Objective:
 
 
 def build_distortion(settings: Loss, spec: PyramidSpec) -> Distortion:
-    """Raises `PyramidError` for weights of other levels."""
+    """Raises `PyramidError` if the weights name other levels."""
     return MseDistortion(settings.distortion_scale, level_weights(settings.weights, spec))
 
 
@@ -100,7 +100,7 @@ class LossTerms:
 
 
 def loss_terms(codec: Codec, output: CodecOutput, batch: Batch, objective: Objective) -> LossTerms:
-    """Rate-distortion loss of what the codec made of a batch; the mean over images where each has its own lambda."""
+    """Rate-distortion loss of a batch; the mean over images if each has its own lambda."""
     per_image = batch.lmbda is not None
     decoded, deviation = output.reconstruction, codec.standardiser.deviation
     mse = standardised_mse(batch.pyramid, decoded, deviation, per_image=per_image)

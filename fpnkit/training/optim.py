@@ -38,11 +38,11 @@ class CodecOptimizers:
 
     @property
     def network_parameters(self) -> list[nn.Parameter]:
-        """Of all groups."""
+        """The state of all groups."""
         return [parameter for group in self.network.param_groups for parameter in group["params"]]
 
     def set_lr(self, lr: float) -> None:
-        """Of the network; each group has it times its factor."""
+        """The network's learning rate; each group multiplies it by its factor."""
         for group, factor in zip(self.network.param_groups, self.lr_factors, strict=True):
             group["lr"] = lr * factor
 

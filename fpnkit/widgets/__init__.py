@@ -1,7 +1,6 @@
-"""The panels. Each is imported when it is first asked for.
+"""The panels, each imported on first use.
 
-from fpnkit.widgets import TrainingPanel
-TrainingPanel()
+from fpnkit.widgets import TrainingPanel TrainingPanel()
 """
 
 from importlib import import_module

@@ -61,7 +61,7 @@ class _Errors:
         return pd.DataFrame({"level": name, "channel": numbers, **columns})
 
     def mse(self) -> float:
-        """Of all channels together."""
+        """Loss of all channels together."""
         return float(self.sums[2].mean() / self.count)
 
 

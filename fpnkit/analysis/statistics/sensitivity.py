@@ -1,4 +1,4 @@
-"""What noise on one level at a time costs the detector, and the weights of the distortion that this suggests."""
+"""How much noise on one level at a time costs the detector, and the distortion weights this suggests."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def suggested_weights(
 
 
 def weights_or_none(sensitivity: pd.DataFrame) -> pd.DataFrame | None:
-    """`suggested_weights` of all levels, whose rows with an SNR of infinity are without noise.
+    """`suggested_weights` of all levels; rows with infinite SNR have no noise.
 
     None if noise does not matter or nothing is detected that could be lost.
     """

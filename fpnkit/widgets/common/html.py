@@ -1,4 +1,4 @@
-"""Pieces of HTML for panels. What is a plain string is text."""
+"""HTML building blocks for panels; plain strings are text and will be escaped."""
 
 import base64
 import os
@@ -148,7 +148,7 @@ def folded(title: str, content: Html, *, opened: bool = False) -> Html:
 
 
 def side_by_side(content: Iterable[Html]) -> Html:
-    """As many beside each other as there is room for."""
+    """Side by side, as many as fit."""
     cells = (element("div", part, style="min-width:0") for part in content)
     return element("div", *cells, style="display:flex;flex-wrap:wrap;column-gap:28px")
 

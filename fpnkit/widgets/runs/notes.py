@@ -25,7 +25,7 @@ class NotesView(widgets.VBox):
         super().__init__([self.tags, self.note, self.button, self.said])
 
     def show(self, run: Path | None) -> None:
-        """Read them for a run; what was typed and not saved stays. Raises RunError; nothing can be saved then."""
+        """Read a run's note and tags, keeping unsaved edits. Raises RunError, and then nothing can be saved."""
         if run is not None and run == self._run and self._edited():
             return
         self._run, self._note, self.note.value, self.tags.value, self.said.value = None, "", "", "", ""

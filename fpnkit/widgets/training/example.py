@@ -1,4 +1,4 @@
-"""A place to begin for those who have no runs yet: a small sweep on built-in images, made with one press.
+"""A starting point without runs of your own: one button makes a small sweep on built-in images.
 
 from fpnkit.widgets import ExampleSweep
 

@@ -169,7 +169,7 @@ class Preflight:
             )
 
     def result(self) -> tuple[Request, int, str, ProcessRecord] | None:
-        """(what was checked, exit code, what it said, its facts), once; None before and after."""
+        """(what was checked, exit code, output, facts), once; None before and after."""
         if self._process is None or self._folder is None or self._request is None or self._process.poll() is None:
             return None
         code, request, folder = self._process.returncode, self._request, Path(self._folder.name)
