@@ -61,24 +61,24 @@ def _analyze(options: argparse.Namespace) -> Path:
     _check(options)
     candidates = find_candidates(options.runs, options.base_dir, options.set, _OVERRIDABLE)
     # torch only after the arguments have been checked
-    from fpnkit.analysis.report import INDEX, analyse, default_directory
+    from fpnkit.analysis.report import INDEX, analyze, default_directory
     from fpnkit.analysis.subject import load_subjects
 
     subjects = load_subjects(candidates, options.split, options.images)
     alone = len(subjects) == 1
-    analysed: list[Analysis] = []
+    analyzed: list[Analysis] = []
     for subject in subjects:
         usual = default_directory(subject.run, subject.trained.config, options.split)
         directory = options.output.absolute() if alone and options.output else usual
         chosen = {"sensitivity": options.sensitivity, "small": options.small, "dark": options.dark}
-        analysed.append(analyse(subject, directory, **chosen))
+        analyzed.append(analyze(subject, directory, **chosen))
     if alone:
-        return analysed[0].directory / INDEX
+        return analyzed[0].directory / INDEX
     from fpnkit.analysis.across import compare
 
     default = layout.home() / "checkpoints" / "analysis" / clock.stamp(clock.now())
     directory = (options.output or default).absolute()
-    compare(subjects, analysed, directory, dark=options.dark)
+    compare(subjects, analyzed, directory, dark=options.dark)
     return directory / INDEX
 
 

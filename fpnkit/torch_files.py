@@ -51,7 +51,7 @@ def read_torch_file(path: Path) -> dict[str, Any]:
 
 
 def save_checkpoint(path: Path, content: Mapping[str, Any]) -> None:
-    """Save completely or not at all: serialised in memory first, so that a full disk only costs the new file."""
+    """Save completely or not at all: serialized in memory first, so that a full disk only costs the new file."""
     write_bytes(path, checkpoint_bytes(content))
 
 

@@ -18,9 +18,9 @@ from fpnkit.runs.provenance import describe_commit
 from fpnkit.runs.trained import find_candidates
 
 
-def compare(subjects: Sequence[Subject], analysed: Sequence[Analysis], directory: Path, *, dark: bool) -> None:
+def compare(subjects: Sequence[Subject], analyzed: Sequence[Analysis], directory: Path, *, dark: bool) -> None:
     """Write the comparison of several codecs on the same images into the directory."""
-    entries = [_entry(subject, each.tables) for subject, each in zip(subjects, analysed, strict=True)]
+    entries = [_entry(subject, each.tables) for subject, each in zip(subjects, analyzed, strict=True)]
     drawings = comparison_figures(rates(entries), losses(entries), task(entries))
     bench = subjects[0].bench
     names = [subject.run.name for subject in subjects]

@@ -48,8 +48,8 @@ def write_page(
     ]
     copied = [join([element("h2", heading), element("pre", text)], "\n") for heading, text in notes]
     style = _STYLE
-    for word, colour in (_DARK if dark else _LIGHT).items():
-        style = style.replace(word, colour)
+    for word, color in (_DARK if dark else _LIGHT).items():
+        style = style.replace(word, color)
     body = [element("h1", title), table([pairs(facts.items())]), *sections, *copied]
     head = [element("meta", charset="utf-8"), element("title", title), element("style", Html(style))]
     page = element("html", element("head", join(head, "\n")), "\n", element("body", join(body, "\n")), lang="en")

@@ -48,7 +48,7 @@ class Analysis:
     weights: pd.DataFrame | None  # that the sensitivity suggests
 
 
-def analyse(
+def analyze(
     subject: Subject, directory: Path, *, sensitivity: bool = False, small: bool = False, dark: bool = False
 ) -> Analysis:
     """Fill the directory, reusing tables that were computed from the same facts.

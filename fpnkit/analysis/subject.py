@@ -1,4 +1,4 @@
-"""What is analysed: a trained codec, the detector it serves, and images."""
+"""What is analyzed: a trained codec, the detector it serves, and images."""
 
 from __future__ import annotations
 

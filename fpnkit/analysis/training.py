@@ -33,19 +33,19 @@ class TrainingFigures:
         every = self._config.analysis.figures_every
         if every is not None and end.epoch % every == 0:
             end.wait_for_files()
-            self._analyse(end.directory, f"_epoch_{end.epoch}")
+            self._analyze(end.directory, f"_epoch_{end.epoch}")
 
     def finish(self, run: Path) -> None:
         """Write into the directory of `python -m fpnkit.analyze`, which adds what is left out here."""
         if self._config.analysis.figures_every is not None:
-            self._analyse(run, "")
+            self._analyze(run, "")
 
-    def _analyse(self, run: Path, suffix: str) -> None:
+    def _analyze(self, run: Path, suffix: str) -> None:
         config = self._config
         if not isinstance(config, CodecConfig):
             return
         from fpnkit.analysis.report import (  # imported late: a training without figures need not wait
-            analyse,
+            analyze,
             default_directory,
         )
         from fpnkit.analysis.subject import build_bench, load_subject
@@ -54,6 +54,6 @@ class TrainingFigures:
             with torch.random.fork_rng(devices=[]):
                 self._bench = self._bench or build_bench(config, "val", config.analysis.figures_images)
                 directory = default_directory(run, config, "val")
-                analyse(load_subject(run, self._bench), directory.with_name(directory.name + suffix), small=True)
+                analyze(load_subject(run, self._bench), directory.with_name(directory.name + suffix), small=True)
         except Exception as error:
             log.warning("no figures: %s", error, extra={"kind": "figures"})

@@ -68,10 +68,10 @@ ANCHORS = (
     _image("webp", "input", "quality", (0, 100), (0, 8, 22, 45, 70, 86, 95)),
     _image("avif", "original", "quality", (0, 100), (0, 5, 12, 22, 35, 50, 66)),
     _image("avif", "input", "quality", (0, 100), (0, 8, 20, 36, 52, 68, 82)),
-    _image("hevc", "original", "quantiser", (1, 51), (51, 48, 44, 40, 36, 31, 25)),
-    _image("hevc", "input", "quantiser", (1, 51), (49, 45, 41, 37, 33, 28, 22)),
+    _image("hevc", "original", "quantizer", (1, 51), (51, 48, 44, 40, 36, 31, 25)),
+    _image("hevc", "input", "quantizer", (1, 51), (49, 45, 41, 37, 33, 28, 22)),
     Anchor("features_zstd", _ZSTD, "number of bits", (1, 8), (2, 3, 4, 5, 6, 8), _zstd_features),
-    Anchor("features_hevc", _HEVC, "quantiser", (1, 51), (44, 41, 38, 35, 31, 26, 20), _hevc_features, needs_av=True),
+    Anchor("features_hevc", _HEVC, "quantizer", (1, 51), (44, 41, 38, 35, 31, 26, 20), _hevc_features, needs_av=True),
 )
 
 

@@ -1,4 +1,4 @@
-"""One frame as HEVC by x265, through PyAV: intra, constant quantiser, Annex-B bytes without any container.
+"""One frame as HEVC by x265, through PyAV: intra, constant quantizer, Annex-B bytes without any container.
 
 PyAV belongs to the extra `hevc`; it is imported only here, and only when needed.
 """
@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 from fpnkit.errors import StreamError, UserError
 
 MISSING = 'HEVC: required PyAV, found none; pip install "fpnkit[hevc]" installs it'
-QP = (0, 51)  # finest and coarsest quantiser
+QP = (0, 51)  # finest and coarsest quantizer
 _LEAST_SIDE, _MULTIPLE = 16, 8  # x265's smallest picture and smallest block
 # info: no text about the encoder in the stream. One thread: the same bytes however many cores there are.
 _SETTINGS = "keyint=1:bframes=0:rc-lookahead=0:ipratio=1:info=0:log-level=none:pools=none:frame-threads=1:no-wpp=1"
 _PRESET = "slow"
-# Tuned for features, not for the eye. Measured on NanoDet's features: rate-distortion optimised quantisation and the
+# Tuned for features, not for the eye. Measured on NanoDet's features: rate-distortion optimized quantization and the
 # loop filters, which take small coefficients for noise, cost about 1 point of AP at the same rate.
 LEAST_SQUARES = "psy-rd=0:psy-rdoq=0:aq-mode=0:rdoq-level=0:no-sao=1:no-deblock=1"
 

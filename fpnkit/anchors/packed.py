@@ -1,6 +1,6 @@
-"""Features coded with general tools: quantised, then compressed by a byte coder or a video coder.
+"""Features coded with general tools: quantized, then compressed by a byte coder or a video coder.
 
-Each level is quantised in even steps between its lowest and highest value, which go into the file as two float32.
+Each level is quantized in even steps between its lowest and highest value, which go into the file as two float32.
 Before them stand varints: the image's original, content, canvas and offset (8 numbers), each level's height and width.
 """
 
@@ -62,7 +62,7 @@ class ZstdFeatures:
 
     def encode(self, source: CoderInput) -> CodedImage:
         """Raises `PyramidError`: not this pyramid, or values that are not finite."""
-        header, levels = _quantised(self._spec, source, self._bits)
+        header, levels = _quantized(self._spec, source, self._bits)
         coder = zstandard.ZstdCompressor(level=_ZSTD_LEVEL, write_content_size=False, write_checksum=False)
         payloads = {name: coder.compress(level.astype(np.uint8).tobytes()) for name, level in levels.items()}
         parts = map(with_length, payloads.values())
@@ -81,13 +81,13 @@ class ZstdFeatures:
         for name, shape in header.shapes.items():
             payload = read_to_end(reader) if name == last else reader.take(reader.number())
             levels[name] = np.frombuffer(_decompressed(payload, name, shape), np.uint8).reshape(shape)
-        return _dequantised(header, levels, bits)
+        return _dequantized(header, levels, bits)
 
 
 class HevcFeatures:
-    """Implements `AnchorCoder`: 10 bits per value, channels tiled into one grey frame, coded as HEVC.
+    """Implements `AnchorCoder`: 10 bits per value, channels tiled into one gray frame, coded as HEVC.
 
-    Quality is the quantiser. The frame holds all levels in one stream, so bits cannot be attributed to levels.
+    Quality is the quantizer. The frame holds all levels in one stream, so bits cannot be attributed to levels.
     """
 
     name = "features_hevc"
@@ -104,7 +104,7 @@ class HevcFeatures:
 
     def encode(self, source: CoderInput) -> CodedImage:
         """Raises `PyramidError` as above, `UserError` without PyAV."""
-        header, levels = _quantised(self._spec, source, _HEVC_BITS)
+        header, levels = _quantized(self._spec, source, _HEVC_BITS)
         frame = tile([level.astype(np.uint16) for level in levels.values()], fill=2 ** (_HEVC_BITS - 1))
         stream = encode_frame(frame, (frame.shape[0], frame.shape[1]), self._FORMAT, self._qp, LEAST_SQUARES)
         return CodedImage(_packed(header) + with_length(stream))
@@ -115,10 +115,10 @@ class HevcFeatures:
         header = _unpacked(self._spec, reader)
         shapes = list(header.shapes.values())
         frame = decode_frame(read_to_end(reader), frame_size(shapes), self._FORMAT)
-        return _dequantised(header, dict(zip(header.shapes, untile(frame, shapes), strict=True)), _HEVC_BITS)
+        return _dequantized(header, dict(zip(header.shapes, untile(frame, shapes), strict=True)), _HEVC_BITS)
 
 
-def _quantised(spec: PyramidSpec, source: CoderInput, bits: int) -> tuple[_Header, dict[str, Array]]:
+def _quantized(spec: PyramidSpec, source: CoderInput, bits: int) -> tuple[_Header, dict[str, Array]]:
     spec.check(source.pyramid)
     values = {name: _one_image(name, level) for name, level in source.pyramid.items()}
     ranges = {name: (float(level.min()), float(level.max())) for name, level in values.items()}
@@ -130,7 +130,7 @@ def _quantised(spec: PyramidSpec, source: CoderInput, bits: int) -> tuple[_Heade
     return _Header(source.geometry, shapes, ranges), levels
 
 
-def _dequantised(header: _Header, levels: Mapping[str, Array], bits: int) -> ReceivedFeatures:
+def _dequantized(header: _Header, levels: Mapping[str, Array], bits: int) -> ReceivedFeatures:
     pyramid: dict[str, Tensor] = {}
     for name, level in levels.items():
         low, step = _scale(header.ranges[name], bits)

@@ -80,9 +80,9 @@ class PillowFormat:
 
 @dataclass(frozen=True)
 class HevcPicture:
-    """HEVC intra, 8 bits, 4:2:0; quality is the quantiser, so a smaller one gives a better picture.
+    """HEVC intra, 8 bits, 4:2:0; quality is the quantizer, so a smaller one gives a better picture.
 
-    Colours as in JPEG (BT.601, full range), chroma averaged over 2x2 pixels. Height, width and length of the stream,
+    Colors as in JPEG (BT.601, full range), chroma averaged over 2x2 pixels. Height, width and length of the stream,
     three varints, stand in front: HEVC has no odd sizes in 4:2:0, and its decoder does not notice truncation.
     """
 

@@ -1,4 +1,4 @@
-"""Levels of a pyramid as one grey frame: one tile per channel, level below level.
+"""Levels of a pyramid as one gray frame: one tile per channel, level below level.
 
 The finest level's tiles form a roughly square frame; every other level fills the same width. The layout follows from
 the levels' shapes, (channel, height, width) each.

@@ -11,7 +11,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from torch import Tensor, nn
 
-from fpnkit.codecs.standardise import Standardiser
+from fpnkit.codecs.calibration import Standardizer
 from fpnkit.container import attributed
 from fpnkit.errors import UserError
 from fpnkit.geometry import ImageGeometry
@@ -108,7 +108,7 @@ class Codec(nn.Module, ABC):
     def __init__(self, spec: PyramidSpec) -> None:
         super().__init__()
         self.spec = spec
-        self.standardiser = Standardiser(spec)
+        self.standardiser = Standardizer(spec)  # spelled as in the checkpoints, whose hash covers the name
 
     @abstractmethod
     def forward(
@@ -121,7 +121,7 @@ class Codec(nn.Module, ABC):
 
     @abstractmethod
     def aux_loss(self) -> Tensor:
-        """How far the entropy models' quantiles are from the start of their tails; minimised by its own optimiser."""
+        """How far the entropy models' quantiles are from the start of their tails; minimized by its own optimizer."""
 
     @abstractmethod
     def update_quantiles(self) -> None:
@@ -146,7 +146,7 @@ class Codec(nn.Module, ABC):
 
     @abstractmethod
     def decode(self, streams: Streams) -> Pyramid:
-        """The inverse up to quantisation; raises `StreamError` for anything `encode` did not produce."""
+        """The inverse up to quantization; raises `StreamError` for anything `encode` did not produce."""
 
     def parameter_groups(self) -> tuple[ParameterGroup, ...]:
         """All parameters except the quantiles; one group unless parts of the codec have their own learning rates."""

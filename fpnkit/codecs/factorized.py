@@ -20,7 +20,7 @@ from fpnkit.pyramid import Pyramid, PyramidSpec
 
 
 class LevelCodec(nn.Module):
-    """One standardised level ↔ latents at 2^-halvings of its size."""
+    """One standardized level ↔ latents at 2^-halvings of its size."""
 
     def __init__(self, channels: int, hidden: int, latent: int, halvings: int) -> None:
         super().__init__()

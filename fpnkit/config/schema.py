@@ -189,7 +189,7 @@ LevelWeights = Annotated[dict[str, Annotated[float, Field(ge=0, allow_inf_nan=Fa
 
 
 class Loss(Section):
-    """`lambda * distortion_scale * sum_l weight_l * MSE_l + bpp`, MSE on standardised levels."""
+    """`lambda * distortion_scale * sum_l weight_l * MSE_l + bpp`, MSE on standardized levels."""
 
     lmbda: Annotated[float, Field(gt=0, alias="lambda", allow_inf_nan=False)]
     distortion_scale: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 65025.0  # 255², the convention of images

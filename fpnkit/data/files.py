@@ -21,7 +21,7 @@ _ORIENTATION = 0x0112  # Exif tag; 5 to 8 exchange height and width
 def read_rgb(path: Path, upright: bool) -> Tensor:
     """The image as uint8 (3, height, width).
 
-    Grey and palette images become RGB, 16 bits are cut to 8, transparency is dropped. `upright` turns the pixels the
+    Gray and palette images become RGB, 16 bits are cut to 8, transparency is dropped. `upright` turns the pixels the
     way the Exif orientation says; without it they stay as they are stored, which is what COCO boxes refer to.
     Raises `DataError` with the path and what is wrong.
     """

@@ -32,7 +32,7 @@ class ImageSet(Protocol):
     """Images in a fixed order."""
 
     name: str  # fit to be a file name
-    categories: tuple[Category, ...]  # empty where nothing is labelled
+    categories: tuple[Category, ...]  # empty where nothing is labeled
 
     def __len__(self) -> int: ...
 

@@ -142,11 +142,11 @@ def _natural_noise(rng: np.random.Generator, alpha: float, channels: int) -> Arr
     parts = rng.standard_normal((channels, *_FREQUENCY.shape, 2), dtype=np.float32)
     spectrum = parts.view(np.complex64)[..., 0] * np.exp(-alpha * _LOG_FREQUENCY)
     noise = np.fft.irfft2(spectrum, s=(SIZE, SIZE))
-    normalised: Array = (noise / noise.std(axis=(1, 2), keepdims=True)).astype(np.float32)
-    return normalised
+    normalized: Array = (noise / noise.std(axis=(1, 2), keepdims=True)).astype(np.float32)
+    return normalized
 
 
-def _coloured(noise: Array) -> Array:
+def _colored(noise: Array) -> Array:
     """Three channels of noise as RGB (SIZE, SIZE, 3): mostly brightness, less red against blue, least green."""
     mixing = np.array([[0.9, 0.9, 0.9], [0.4, 0.0, -0.4], [0.15, -0.3, 0.15]], dtype=np.float32)
     return np.ascontiguousarray(np.tensordot(noise, mixing, axes=(0, 0)))
@@ -162,11 +162,11 @@ class _Thing:
     outline: Outline
     label: int  # category id; 0: no class
     radius: float
-    centre: tuple[float, float]  # y, x
+    center: tuple[float, float]  # y, x
     angle: float
     flatness: float  # of the whole shape along one axis
     variation: float
-    colour: Array
+    color: Array
     contrast: float  # to what is around it
     texture: float  # strength of the fill's noise
     texture_shift: tuple[int, int]
@@ -184,16 +184,16 @@ def _draw_things(rng: np.random.Generator) -> list[_Thing]:
 
 
 def _draw_thing(rng: np.random.Generator, outline: Outline, label: int) -> _Thing:
-    colour = rng.standard_normal(3, dtype=np.float32)
+    color = rng.standard_normal(3, dtype=np.float32)
     return _Thing(
         outline=outline,
         label=int(label),
         radius=float(np.exp(rng.uniform(log(RADII[0]), log(RADII[1])))),
-        centre=(float(rng.uniform(0, SIZE)), float(rng.uniform(0, SIZE))),
+        center=(float(rng.uniform(0, SIZE)), float(rng.uniform(0, SIZE))),
         angle=float(rng.uniform(0, 2 * pi)),
         flatness=float(rng.uniform(0.8, 1)),
         variation=float(rng.random()),
-        colour=colour / np.float32(np.abs(colour).max()),
+        color=color / np.float32(np.abs(color).max()),
         contrast=float(rng.uniform(0.3, 0.7)),
         texture=float(rng.uniform(0.02, 0.08)),
         texture_shift=(int(rng.integers(SIZE)), int(rng.integers(SIZE))),
@@ -206,10 +206,10 @@ def _paint(canvas: Array, owner: NDArray[np.int16], number: int, thing: _Thing, 
     image.
     """
     reach = int(thing.radius + blur) + 2
-    rows = np.arange(int(thing.centre[0]) - reach, int(thing.centre[0]) + reach + 1)
-    columns = np.arange(int(thing.centre[1]) - reach, int(thing.centre[1]) + reach + 1)
-    y = ((rows - thing.centre[0]) / thing.radius).astype(np.float32)[:, None]
-    x = ((columns - thing.centre[1]) / thing.radius).astype(np.float32)[None, :]
+    rows = np.arange(int(thing.center[0]) - reach, int(thing.center[0]) + reach + 1)
+    columns = np.arange(int(thing.center[1]) - reach, int(thing.center[1]) + reach + 1)
+    y = ((rows - thing.center[0]) / thing.radius).astype(np.float32)[:, None]
+    x = ((columns - thing.center[1]) / thing.radius).astype(np.float32)[None, :]
     cosine, sine = np.float32(cos(thing.angle)), np.float32(sin(thing.angle))
     along, across = x * cosine + y * sine, (y * cosine - x * sine) / np.float32(thing.flatness)
     distance = thing.outline(along, across, thing.variation) * np.float32(thing.radius)
@@ -225,15 +225,15 @@ def _paint(canvas: Array, owner: NDArray[np.int16], number: int, thing: _Thing, 
     texture = fill[tile][..., None] * np.float32(thing.texture)
     surroundings = under.mean(axis=(0, 1))
     # Away from the surroundings, towards the side with more room.
-    colour = surroundings + np.where(surroundings > 0.5, -1, 1) * np.abs(thing.colour) * np.float32(thing.contrast)
-    canvas[window] = under + cover * (colour + texture - under)
+    color = surroundings + np.where(surroundings > 0.5, -1, 1) * np.abs(thing.color) * np.float32(thing.contrast)
+    canvas[window] = under + cover * (color + texture - under)
     owner[window][distance < 0] = number
     return area
 
 
 def _render(rng: np.random.Generator) -> tuple[NDArray[np.uint8], list[tuple[int, int, int, int]], list[int]]:
     """Pixels (height, width, 3), boxes, labels."""
-    canvas = _coloured(_natural_noise(rng, rng.uniform(0.9, 1.6), channels=3)) * np.float32(rng.uniform(0.03, 0.1))
+    canvas = _colored(_natural_noise(rng, rng.uniform(0.9, 1.6), channels=3)) * np.float32(rng.uniform(0.03, 0.1))
     canvas += rng.uniform(0.25, 0.75, 3).astype(np.float32)
     fill = _natural_noise(rng, rng.uniform(0.6, 1.3), channels=1)[0]
     blur = rng.uniform(0.8, 2.5)

@@ -17,7 +17,7 @@ from fpnkit.pyramid import Pyramid, PyramidSpec
 class ImageBatch:
     """Network input and the geometry of each image in it."""
 
-    pixels: Tensor  # (batch, 3, height, width), normalised and padded
+    pixels: Tensor  # (batch, 3, height, width), normalized and padded
     geometry: tuple[ImageGeometry, ...]
 
 

@@ -71,7 +71,7 @@ class NanodetAdapter:
         self.module.to(device)
 
     def prepare(self, images: Sequence[Tensor]) -> ImageBatch:
-        """Resize to fit 320x320, centre on black, normalise, in the order blue, green, red."""
+        """Resize to fit 320x320, center on black, normalize, in the order blue, green, red."""
         device = next(self.module.parameters()).device
         geometry = tuple(_letterbox(image.shape[-2], image.shape[-1]) for image in images)
         pixels = torch.zeros(len(images), 3, _SIDE, _SIDE, device=device)
@@ -148,9 +148,9 @@ def decode(outputs: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
             (torch.arange(width, device=output.device) + 0.5) * stride,
             indexing="ij",
         )
-        centres = torch.stack([x, y], dim=-1).flatten(0, 1)
+        centers = torch.stack([x, y], dim=-1).flatten(0, 1)
         scores.append(logits.sigmoid())
-        boxes.append(torch.cat([centres - distances[..., :2], centres + distances[..., 2:]], dim=-1))
+        boxes.append(torch.cat([centers - distances[..., :2], centers + distances[..., 2:]], dim=-1))
     return torch.cat(scores, dim=1), torch.cat(boxes, dim=1)
 
 
@@ -172,7 +172,7 @@ class _Trunk(nn.Module):
 
 
 class _PathAggregation(nn.Module):
-    """1x1 lateral convolutions, then top-down and bottom-up passes that add the resized neighbour."""
+    """1x1 lateral convolutions, then top-down and bottom-up passes that add the resized neighbor."""
 
     def __init__(self) -> None:
         super().__init__()

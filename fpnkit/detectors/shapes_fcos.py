@@ -49,7 +49,7 @@ def shapes_fcos(classes: int) -> FCOS:
     """About 1.2 million parameters; `classes` without background, labels from 1.
 
     An anchor's side is half its level's stride, so that FCOS spreads boxes of a 192 pixel image over P2 (up to 32
-    pixels) to P6 (over 256) and no level is idle; the radius in which centres count doubles with it.
+    pixels) to P6 (over 256) and no level is idle; the radius in which centers count doubles with it.
     """
     model = FCOS(
         _backbone(),
@@ -66,7 +66,7 @@ def shapes_fcos(classes: int) -> FCOS:
 
 
 class _WithoutResizing(GeneralizedRCNNTransform):  # type: ignore[misc] # torchvision is untyped
-    """Normalises, and pads to multiples of P6's stride without resizing."""
+    """Normalizes, and pads to multiples of P6's stride without resizing."""
 
     def resize(self, image: Tensor, target: dict[str, Tensor] | None = None) -> tuple[Tensor, dict[str, Tensor] | None]:
         return image, target

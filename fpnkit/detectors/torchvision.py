@@ -58,7 +58,7 @@ class TorchvisionAdapter:
         self.module.to(device)
 
     def prepare(self, images: Sequence[Tensor]) -> ImageBatch:
-        """Scale, normalise and pad as the detector itself does."""
+        """Scale, normalize and pad as the detector itself does."""
         batch, _ = self.module.transform([image.to(self._device, torch.float32) / 255 for image in images])
         canvas = _size(batch.tensors)
         return ImageBatch(
@@ -100,7 +100,7 @@ class TorchvisionAdapter:
         return [self._detections(image) for image in found]
 
     def fingerprint(self) -> str:
-        """Hash of weights, normalisation constants, preprocessing and this adapter."""
+        """Hash of weights, normalization constants, preprocessing and this adapter."""
         transform = self.module.transform
         digest = hashlib.sha256(f"{_VERSION} {self.name} {self.spec}".encode())
         for key in ("min_size", "max_size", "image_mean", "image_std", "size_divisible", "fixed_size"):
@@ -156,7 +156,7 @@ class TorchvisionAdapter:
 
 
 def hash_weights(digest: hashlib._Hash, module: nn.Module) -> None:
-    """Hash all tensors of `module`, and the epsilons of its normalisation layers, which are not in the state dict."""
+    """Hash all tensors of `module`, and the epsilons of its normalization layers, which are not in the state dict."""
     for name, tensor in sorted(module.state_dict().items()):
         digest.update(f" {name} {tensor.dtype} {tuple(tensor.shape)} ".encode())
         digest.update(tensor.detach().cpu().contiguous().numpy())

@@ -38,7 +38,7 @@ class Bench:
 
     @property
     def categories(self) -> Mapping[int, str]:
-        """Category names by id: the data set's, or the detector's if nothing is labelled."""
+        """Category names by id: the data set's, or the detector's if nothing is labeled."""
         return {**self.detector.class_names, **{category.id: category.name for category in self.images.categories}}
 
     def features(self, sample: Sample) -> Features:

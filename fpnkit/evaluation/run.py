@@ -71,7 +71,7 @@ def evaluate(jobs: Sequence[Job], task: Task) -> list[Summary]:
     for index in tqdm(range(first, len(task.images)), desc="images", unit="image", disable=None, leave=False):
         _one_image(task, task.images[index], [pair for pair in open_ones if len(pair[1].rows) == index])
     for job, journal in open_ones:
-        journal.finish(asdict(_summarise(job, task, journal)))
+        journal.finish(asdict(_summarize(job, task, journal)))
     return [read_summary(job.directory) for job in jobs]
 
 
@@ -132,7 +132,7 @@ def _flagged(coded: CodedImage) -> tuple[str, ...]:
     )
 
 
-def _summarise(job: Job, task: Task, journal: Journal) -> Summary:
+def _summarize(job: Job, task: Task, journal: Journal) -> Summary:
     rows = [image_row(values) for values in journal.rows]
     reference = task.reference
     matches = match(reference.truth, journal.detections)

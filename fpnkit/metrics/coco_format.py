@@ -1,4 +1,4 @@
-"""Convert labelled objects and detections to COCO's JSON and back without loss."""
+"""Convert labeled objects and detections to COCO's JSON and back without loss."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from fpnkit.errors import PyramidError
 from fpnkit.pyramid import Pyramid, PyramidSpec
 
 
-def standardised_mse(
+def standardized_mse(
     original: Pyramid, decoded: Pyramid, deviation: Tensor, *, per_image: bool = False
 ) -> dict[str, Tensor]:
     """Level → mean squared error in units of the level's calibration variance; `deviation` (levels,).
@@ -47,5 +47,5 @@ def distortion(mse: Mapping[str, Tensor], weights: Mapping[str, float], scale: f
 
 
 def snr_db(mse: float) -> float:
-    """10 log10(variance / MSE) from a standardised MSE: 0 dB is what decoding the mean gives."""
+    """10 log10(variance / MSE) from a standardized MSE: 0 dB is what decoding the mean gives."""
     return math.inf if mse == 0 else -10 * math.log10(mse)

@@ -30,7 +30,7 @@ Weights = NDArray[np.integer[Any]]
 
 @dataclass(frozen=True)
 class DetectionScores:
-    """Averages over categories, in [0, 1]; None if no object is labelled."""
+    """Averages over categories, in [0, 1]; None if no object is labeled."""
 
     map: float | None  # AP@[.50:.95]
     map50: float | None  # AP@.50
@@ -46,9 +46,9 @@ class Matches:
     image: NDArray[np.int32]  # (detections,) index into the set
     category: NDArray[np.int32]  # (detections,) category id
     score: NDArray[np.float32]  # (detections,)
-    matched: NDArray[np.bool_]  # (10, detections) to a labelled object, at IoU .50:.05:.95
+    matched: NDArray[np.bool_]  # (10, detections) to a labeled object, at IoU .50:.05:.95
     ignored: NDArray[np.bool_]  # (10, detections) lies in a crowd: counts neither way
-    objects: NDArray[np.int32]  # (images, categories) labelled objects, crowds not counted
+    objects: NDArray[np.int32]  # (images, categories) labeled objects, crowds not counted
     categories: NDArray[np.int32]  # (categories,) ids
 
     def save(self, path: Path) -> None:
@@ -80,7 +80,7 @@ def average_precision_of(matches: Matches, weights: Weights | None = None) -> De
 def average_precisions(matches: Matches, weights: Weights) -> tuple[Numbers, Numbers]:
     """As `average_precision_of` for many resamples at once: weights (resamples, images) → map, map50 (resamples,).
 
-    NaN if a resample has no labelled object.
+    NaN if a resample has no labeled object.
     """
     counts = weights.astype(np.int32)
     objects = counts @ matches.objects  # (resamples, categories)
@@ -89,9 +89,9 @@ def average_precisions(matches: Matches, weights: Weights) -> tuple[Numbers, Num
         chunk = max(1, _LARGEST // max(1, len(rows)))
         for part in (slice(first, first + chunk) for first in range(0, len(counts), chunk)):
             precision[:, part, column] = _precision(matches, rows, counts[part], objects[part, column])
-    labelled = objects > 0
+    labeled = objects > 0
     with np.errstate(invalid="ignore"):
-        by_threshold = np.where(labelled, precision, 0).sum(axis=2) / labelled.sum(axis=1)
+        by_threshold = np.where(labeled, precision, 0).sum(axis=2) / labeled.sum(axis=1)
     return by_threshold.mean(axis=0), by_threshold[0]
 
 

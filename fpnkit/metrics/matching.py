@@ -31,10 +31,10 @@ def match(truth: Sequence[GroundTruth], detections: Sequence[Detections]) -> Mat
     column = {category: index for index, category in enumerate(categories)}
     objects = np.zeros((len(truth), len(categories)), np.int32)
     parts: list[_Part] = []
-    for index, (labelled, found) in enumerate(zip(truth, detections, strict=True)):
-        for label in labelled.labels[~labelled.crowd].tolist():
+    for index, (labeled, found) in enumerate(zip(truth, detections, strict=True)):
+        for label in labeled.labels[~labeled.crowd].tolist():
             objects[index, column[label]] += 1
-        parts += _image(index, labelled, found, column)
+        parts += _image(index, labeled, found, column)
     parts.sort(key=lambda part: truth[part.image].image_id)  # COCO's order where scores are equal
     return _joined(parts, objects, categories)
 
@@ -57,9 +57,9 @@ class _Part:
     ignored: Flags  # (10, n)
 
 
-def _image(index: int, labelled: GroundTruth, found: Detections, column: dict[int, int]) -> list[_Part]:
+def _image(index: int, labeled: GroundTruth, found: Detections, column: dict[int, int]) -> list[_Part]:
     boxes, scores, labels = _boxes(found.boxes), found.scores.cpu().float().numpy(), found.labels.cpu().numpy()
-    truth, truth_labels, crowd = _boxes(labelled.boxes), labelled.labels.cpu().numpy(), labelled.crowd.cpu().numpy()
+    truth, truth_labels, crowd = _boxes(labeled.boxes), labeled.labels.cpu().numpy(), labeled.crowd.cpu().numpy()
     parts = []
     for category in np.unique(labels):
         if int(category) not in column:

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from fpnkit.foundation.text import rate
 from fpnkit.plots.drawing import figure
 from fpnkit.plots.panels import by_level, figure_of, new_panels, percent_ticks, wide_scale
-from fpnkit.plots.style import SIZE_LOOKS, codec_look, level_colour, new_axes
+from fpnkit.plots.style import SIZE_LOOKS, codec_look, level_color, new_axes
 
 _METRICS = {"map": ("mAP", "#0072B2", "o"), "self_map": ("self-mAP", "#E69F00", "s")}
 _RATE = "rate of all levels (bpp)"
@@ -20,7 +20,7 @@ _RATE = "rate of all levels (bpp)"
     "bits_per_level",
     "Along the curve",
     "Where the bits go at each lambda.",
-    "Left in bpp of payload, right as shares: a colour that grows with lambda is where more bits go.",
+    "Left in bpp of payload, right as shares: a color that grows with lambda is where more bits go.",
 )
 def plot_bits_by_lambda(rates: pd.DataFrame) -> Figure:
     """Stacked bits in bpp and as shares."""
@@ -38,7 +38,7 @@ def plot_stacked_bits(rates: pd.DataFrame, *, share: bool = False, ax: Axes | No
     below = np.zeros(len(runs))
     for level, rows in by_level(rates):
         heights = rows.set_index("run")["bpp"].reindex(runs).fillna(0).to_numpy() / whole
-        ax.bar(range(len(runs)), heights, 0.7, below, color=level_colour(level), label=level)
+        ax.bar(range(len(runs)), heights, 0.7, below, color=level_color(level), label=level)
         below += heights
     first = rates.drop_duplicates("run").set_index("run").loc[runs]
     several = first["codec"].nunique() > 1
@@ -83,7 +83,7 @@ def plot_dead_by_rate(rates: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
 
 
 def plot_by_rate(rates: pd.DataFrame, column: str, label: str, *, ax: Axes | None = None) -> Axes:
-    """A value of each level over the total rate; colours are levels, markers and dashes are codecs."""
+    """A value of each level over the total rate; colors are levels, markers and dashes are codecs."""
     ax = ax or new_axes()
     for codec, rows in rates.groupby("codec", sort=False):
         look = codec_look(str(codec))
@@ -93,7 +93,7 @@ def plot_by_rate(rates: pd.DataFrame, column: str, label: str, *, ax: Axes | Non
             ax.plot(
                 part["bpp_all"],
                 part[column],
-                color=level_colour(level),
+                color=level_color(level),
                 marker=look.marker,
                 linestyle=look.dashes,
                 label=text,
@@ -114,13 +114,13 @@ def plot_lost_by_rate(losses: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     """Share of small, medium and large objects that are lost, with 95 % intervals."""
     ax = ax or new_axes()
     for (codec, size), rows in losses.groupby(["codec", "size"], sort=False):
-        colour, marker = SIZE_LOOKS[str(size)]
+        color, marker = SIZE_LOOKS[str(size)]
         part = rows.sort_values("bpp_all")
         text = str(size) if losses["codec"].nunique() == 1 else f"{size} {codec}"
         label = f"{text} ({int(part['objects'].max())})"
         dashes = codec_look(str(codec)).dashes
-        ax.plot(part["bpp_all"], part["share"], color=colour, marker=marker, linestyle=dashes, label=label)
-        ax.vlines(part["bpp_all"], part["low"], part["high"], color=colour, linewidth=0.7)
+        ax.plot(part["bpp_all"], part["share"], color=color, marker=marker, linestyle=dashes, label=label)
+        ax.vlines(part["bpp_all"], part["low"], part["high"], color=color, linewidth=0.7)
     wide_scale(ax, "x", losses["bpp_all"])
     ax.set(xlabel=_RATE, ylabel="objects lost", ylim=(0, 1))
     percent_ticks(ax)
@@ -139,12 +139,12 @@ def plot_task_by_rate(task: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     ax = ax or new_axes()
     for codec, rows in task.groupby("codec", sort=False):
         look = codec_look(str(codec))
-        for column, (name, colour, marker) in _METRICS.items():
+        for column, (name, color, marker) in _METRICS.items():
             part = rows.dropna(subset=[column]).sort_values("bpp_all")
             if len(part):
                 text = name if task["codec"].nunique() == 1 else f"{name} {codec}"
                 values = 100 * part[column]
-                ax.plot(part["bpp_all"], values, color=colour, marker=marker, linestyle=look.dashes, label=text)
+                ax.plot(part["bpp_all"], values, color=color, marker=marker, linestyle=look.dashes, label=text)
     ceiling = task["map_uncompressed"].max()
     if np.isfinite(ceiling):
         ax.axhline(100 * ceiling, color=_METRICS["map"][1], linestyle=":", linewidth=1)

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from fpnkit.plots.drawing import figure
 from fpnkit.plots.features import plot_channel_statistic
 from fpnkit.plots.panels import by_level, figure_of, legend_below, levels_of, new_panels, note, wide_scale
-from fpnkit.plots.style import diamonds, guide, ink_colour, level_colour, new_axes
+from fpnkit.plots.style import diamonds, guide, ink_color, level_color, new_axes
 
 _LEAST = 1e-3  # bits per symbol that are told apart
 
@@ -30,7 +30,7 @@ def plot_bits_per_level(image_bits: pd.DataFrame, *, ax: Axes | None = None) -> 
     total = sums["payload_bits"].sum() or 1
     for place, level in enumerate(names):
         payload, estimate = sums.loc[level].to_numpy(float)
-        ax.bar(place, payload / pixels, color=level_colour(level), width=0.65)
+        ax.bar(place, payload / pixels, color=level_color(level), width=0.65)
         ax.annotate(
             f"{payload / total:.0%}",
             (place, max(payload, estimate) / pixels),
@@ -61,7 +61,7 @@ def plot_bits_per_channel(latent_channels: pd.DataFrame, *, ax: Axes | None = No
     for level, rows in by_level(latent_channels):
         cost = rows["bits_per_symbol"].sort_values(ascending=False).to_numpy()
         label = f"{level}: {int(rows['dead'].sum())} of {len(rows)} dead"
-        ax.plot(np.arange(1, len(cost) + 1), np.maximum(cost, _LEAST), color=level_colour(level), label=label)
+        ax.plot(np.arange(1, len(cost) + 1), np.maximum(cost, _LEAST), color=level_color(level), label=label)
     wide_scale(ax, "y", latent_channels["bits_per_symbol"].clip(lower=_LEAST))
     ax.set(xlabel="latent channel by cost", ylabel="bits per symbol")
     ax.legend()
@@ -89,7 +89,7 @@ def plot_density_gap(latent_channels: pd.DataFrame, *, ax: Axes | None = None) -
             linestyle="none",
             marker=".",
             markersize=3.5,
-            color=level_colour(level),
+            color=level_color(level),
             label=label,
         )
         ends += [*rows["entropy"], *rows["bits_per_symbol"]]
@@ -131,9 +131,9 @@ def plot_latent_histogram(
     rows = latent_histogram[latent_histogram["level"] == level]
     if len(rows) < 2:
         return note(ax, f"{level}: every latent channel\nis dead")
-    ink = ink_colour()
+    ink = ink_color()
     lowest = rows.loc[rows["share"] > 0, "share"].min() / 3
-    ax.bar(rows["symbol"], rows["share"], width=1.0, color=level_colour(level), alpha=0.6, label="coded")
+    ax.bar(rows["symbol"], rows["share"], width=1.0, color=level_color(level), alpha=0.6, label="coded")
     ax.plot(rows["symbol"], rows["learned"].clip(lower=lowest), color=ink, linewidth=1, label="learned density")
     ax.set(xlabel="symbol", ylabel="share", yscale="log", ylim=(lowest, 2))
     ax.set_title(f"{level}, escaped {100 * rows['escaped'].iloc[0]:.2g} %")
@@ -160,7 +160,7 @@ def plot_rate_gap(image_bits: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
             payload - estimate,
             linestyle="none",
             marker=".",
-            color=level_colour(level),
+            color=level_color(level),
             label=f"{level}: {whole:+.1%}",
         )
     estimate = image_bits["estimated_bits"] / 8
@@ -216,7 +216,7 @@ def plot_epochs(epochs: pd.DataFrame, column: str, *, ax: Axes | None = None, le
         return note(ax, "no validation in metrics.jsonl")
     marker = "o" if epochs["epoch"].nunique() < 10 else ""
     for level, rows in by_level(epochs):
-        ax.plot(rows["epoch"], rows[column], color=level_colour(level), marker=marker, label=level)
+        ax.plot(rows["epoch"], rows[column], color=level_color(level), marker=marker, label=level)
     ax.set(title=EPOCH_COLUMNS[column][0], xlabel="epoch", ylabel=EPOCH_COLUMNS[column][1])
     if column == "bpp":
         wide_scale(ax, "y", epochs["bpp"])

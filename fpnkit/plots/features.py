@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from fpnkit.plots.drawing import figure
 from fpnkit.plots.panels import by_level, figure_of, levels_of, new_panels, note, percent_ticks
-from fpnkit.plots.style import guide, ink_colour, level_colour, new_axes
+from fpnkit.plots.style import guide, ink_color, level_color, new_axes
 
 # Title and unit.
 CHANNEL_STATISTICS = {
@@ -20,7 +20,7 @@ CHANNEL_STATISTICS = {
     "snr_db": ("", "SNR (dB)"),
 }
 _WIDE = 50.0  # kurtosis from which on a linear axis shows the largest alone
-_DIVERGING = "PuOr"  # stays apart for the colour-blind, white in the middle
+_DIVERGING = "PuOr"  # stays apart for the color-blind, white in the middle
 
 
 @figure(
@@ -41,7 +41,7 @@ def plot_channel_statistics(channels: pd.DataFrame) -> Figure:
 def plot_channel_statistic(channels: pd.DataFrame, column: str, *, ax: Axes | None = None) -> Axes:
     """One box per level over its channels: quartiles, whiskers to 1.5 times their distance, the rest as dots."""
     ax = ax or new_axes()
-    ink = ink_colour()
+    ink = ink_color()
     for place, level in enumerate(levels_of(channels)):
         values = channels.loc[channels["level"] == level, column].replace([np.inf, -np.inf], np.nan).dropna()
         if values.empty:
@@ -51,7 +51,7 @@ def plot_channel_statistic(channels: pd.DataFrame, column: str, *, ax: Axes | No
             positions=[place],
             widths=0.6,
             patch_artist=True,
-            boxprops={"facecolor": level_colour(level), "edgecolor": ink, "linewidth": 0.6},
+            boxprops={"facecolor": level_color(level), "edgecolor": ink, "linewidth": 0.6},
             medianprops={"color": ink, "linewidth": 1.2},
             whiskerprops={"color": ink, "linewidth": 0.6},
             capprops={"color": ink, "linewidth": 0.6},
@@ -80,7 +80,7 @@ def plot_energy(channels: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     for level, rows in by_level(channels):
         shares = rows["energy_share"].sort_values(ascending=False).to_numpy()
         ranks = np.arange(len(shares) + 1) / len(shares)
-        ax.plot(ranks, np.concatenate([[0], shares.cumsum()]), color=level_colour(level), label=level)
+        ax.plot(ranks, np.concatenate([[0], shares.cumsum()]), color=level_color(level), label=level)
     ax.plot([0, 1], [0, 1], **guide())
     ax.set(xlabel="strongest channels (share of all)", ylabel="share of energy", xlim=(0, 1), ylim=(0, 1.02))
     for axis in "xy":
@@ -101,7 +101,7 @@ def plot_eigenvalues(eigenvalues: pd.DataFrame, *, ax: Axes | None = None) -> Ax
     for level, rows in by_level(eigenvalues):
         needed = int((rows["cumulative"] < 0.95).sum()) + 1
         label = f"{level}: {needed} of {len(rows)} for 95 %"
-        ax.plot(rows["component"] + 1, rows["cumulative"], color=level_colour(level), label=label)
+        ax.plot(rows["component"] + 1, rows["cumulative"], color=level_color(level), label=label)
     ax.axhline(0.95, **guide())
     ax.set(xlabel="principal components of the channels", ylabel="share of variance", ylim=(0, 1.02), xscale="log")
     ax.xaxis.set_major_formatter("{x:g}")
@@ -127,14 +127,14 @@ def plot_histograms(histogram: pd.DataFrame, fits: pd.DataFrame) -> Figure:
 
 
 def plot_histogram(histogram: pd.DataFrame, fits: pd.DataFrame, level: str, *, ax: Axes | None = None) -> Axes:
-    """A level's standardised values with the best Gaussian and Laplacian, on a log scale that shows the tails."""
+    """A level's standardized values with the best Gaussian and Laplacian, on a log scale that shows the tails."""
     ax = ax or new_axes()
     rows = histogram[histogram["level"] == level]
     fit = fits[fits["level"] == level].iloc[0]
     if rows.empty:
         return note(ax, f"{level}: no value within 12 deviations")
-    ink = ink_colour()
-    ax.fill_between(rows["value"], rows["density"], 1e-9, step="mid", color=level_colour(level), alpha=0.6, linewidth=0)
+    ink = ink_color()
+    ax.fill_between(rows["value"], rows["density"], 1e-9, step="mid", color=level_color(level), alpha=0.6, linewidth=0)
     for model, dashes in (("gaussian", ":"), ("laplacian", "-")):
         name = f"{model.title()}: {fit[f'bits_from_{model}']:.2f} bit off"
         ax.plot(rows["value"], rows[model], color=ink, linestyle=dashes, linewidth=1, label=name)
@@ -149,7 +149,7 @@ def plot_histogram(histogram: pd.DataFrame, fits: pd.DataFrame, level: str, *, a
     "channel_correlation",
     "Features",
     "Which channels go together.",
-    "Strong colours off the diagonal are channels with redundant (or opposite) content.",
+    "Strong colors off the diagonal are channels with redundant (or opposite) content.",
 )
 def plot_correlations(correlations: pd.DataFrame) -> Figure:
     """Channel correlations of each level."""
@@ -208,8 +208,8 @@ def plot_level_relations(relations: pd.DataFrame, column: str, *, ax: Axes | Non
     for row, column_number in np.ndindex(matrix.shape):
         value = matrix[row, column_number]
         text = "–" if not np.isfinite(value) else f"{value:.2f}"
-        colour = "white" if not value > 0.5 else "black"
-        ax.text(column_number, row, text, ha="center", va="center", fontsize=7, color=colour)
+        color = "white" if not value > 0.5 else "black"
+        ax.text(column_number, row, text, ha="center", va="center", fontsize=7, color=color)
     ax.set_xticks(range(len(names)), names)
     ax.set_yticks(range(len(names)), names)
     ax.set(xlabel="target", ylabel="source", title=_RELATIONS[column])
@@ -228,7 +228,7 @@ def plot_spectrum(spectrum: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     ax = ax or new_axes()
     for level, frequencies in by_level(spectrum):
         rows = frequencies[frequencies["power"] > 0]
-        ax.plot(rows["frequency"], rows["power"] / rows["power"].mean(), color=level_colour(level), label=level)
+        ax.plot(rows["frequency"], rows["power"] / rows["power"].mean(), color=level_color(level), label=level)
     ax.set(yscale="log", xlim=(0, 0.5))
     ax.set(xlabel="frequency (cycles per cell of the level)", ylabel="power over its mean")
     ax.legend()
@@ -247,7 +247,7 @@ def plot_snr_by_frequency(spectra: pd.DataFrame, *, ax: Axes | None = None) -> A
     for level, frequencies in by_level(spectra):
         rows = frequencies[(frequencies["power_error"] > 0) & (frequencies["power"] > 0)]
         snr = 10 * np.log10(rows["power"] / rows["power_error"])
-        ax.plot(rows["frequency"], snr, color=level_colour(level), label=level)
+        ax.plot(rows["frequency"], snr, color=level_color(level), label=level)
     ax.axhline(0, **guide())
     ax.set(xlabel="frequency (cycles per cell of the level)", ylabel="SNR (dB)", xlim=(0, 0.5))
     ax.legend()

@@ -18,9 +18,9 @@ from fpnkit.plots.panels import figure_of, levels_of, new_panels
 from fpnkit.plots.style import PAGE_INCHES
 
 _WIDTH_INCHES, _HEIGHT_INCHES = 9.0, 4.5  # widths that fit a browser page: of a figure, of one of its panels
-_TITLE_INCHES = 0.9  # title, colour bar and its label
+_TITLE_INCHES = 0.9  # title, color bar and its label
 _VALUES, _DIFFERENCE = "viridis", "RdBu_r"
-_WITHIN = (0.002, 0.998)  # quantiles: a single outlier must not take all the colours
+_WITHIN = (0.002, 0.998)  # quantiles: a single outlier must not take all the colors
 
 
 @figure(
@@ -125,9 +125,9 @@ def plot_channel(size: tuple[int, int], cells: pd.DataFrame, name: str) -> Figur
         "difference": (-half, half, _DIFFERENCE),
     }
     shown = {}
-    for ax, (kind, (least, most, colours)) in zip(axes, kinds.items(), strict=True):
+    for ax, (kind, (least, most, colors)) in zip(axes, kinds.items(), strict=True):
         values, extent = maps.cell_values(cells, kind), maps.extent_of(cells)
-        shown[kind] = maps.plot_cells(values, size, extent, (least, most), colours, ax=ax)
+        shown[kind] = maps.plot_cells(values, size, extent, (least, most), colors, ax=ax)
         ax.set_title("decoded − original" if kind == "difference" else f"{name}, {kind}")
     _bar(shown["original"], axes[:2], "feature (detector's units), one scale for both")
     _bar(shown["difference"], axes[2:], "difference (same units)")
@@ -135,7 +135,7 @@ def plot_channel(size: tuple[int, int], cells: pd.DataFrame, name: str) -> Figur
 
 
 def limits_of(cells: pd.DataFrame) -> tuple[float, float]:
-    """Colour limits, distinct even if all cells are equal."""
+    """Color limits, distinct even if all cells are equal."""
     low, high = np.quantile(cells["original"].to_numpy(float), _WITHIN).tolist()
     apart = max(high - low, 1e-6 * max(abs(low), abs(high)), 1e-12)
     return low, low + apart

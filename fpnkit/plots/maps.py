@@ -67,8 +67,8 @@ def plot_map(
 ) -> AxesImage:
     """Values as a heat map over the image; dark means low.
 
-    Returns the mappable for a colour bar. `extent` is left, right, bottom, top in pixels of the image (default: all of
-    it). Colours go from 0 to `largest`, or from the smallest value to the largest.
+    Returns the mappable for a color bar. `extent` is left, right, bottom, top in pixels of the image (default: all of
+    it). Colors go from 0 to `largest`, or from the smallest value to the largest.
     """
     ax = ax or new_axes()
     height, width = photo.size
@@ -92,14 +92,14 @@ def plot_cells(
     size: tuple[int, int],
     extent: tuple[float, float, float, float],
     limits: tuple[float, float],
-    colours: str,
+    colors: str,
     *,
     ax: Axes | None = None,
 ) -> AxesImage:
-    """A level's cells alone, cut to the image of `size`; colours from the first to the last limit."""
+    """A level's cells alone, cut to the image of `size`; colors from the first to the last limit."""
     ax = ax or new_axes()
     low, high = limits
-    shown = ax.imshow(values, cmap=colours, vmin=low, vmax=high, extent=extent, interpolation="nearest")
+    shown = ax.imshow(values, cmap=colors, vmin=low, vmax=high, extent=extent, interpolation="nearest")
     ax.set(xlim=(0, size[1]), ylim=(size[0], 0), aspect="equal")
     _bare(ax)
     return shown
@@ -121,7 +121,7 @@ def extent_of(table: pd.DataFrame) -> tuple[float, float, float, float]:
 
 
 def plot_mosaic(mosaic: pd.DataFrame, column: str, limit: float, *, ax: Axes | None = None) -> AxesImage:
-    """Channels as tiles, the strongest first, row by row; colours from −limit to limit."""
+    """Channels as tiles, the strongest first, row by row; colors from −limit to limit."""
     ax = ax or new_axes(aspect=1)
     rows, columns = int(mosaic["row"].max()) + 1, int(mosaic["column"].max()) + 1
     tiles = mosaic[column].to_numpy(float).reshape(-1, rows, columns)
@@ -146,12 +146,12 @@ def plot_boxes(photo: Photo, boxes: pd.DataFrame, other: pd.DataFrame, *, ax: Ax
     """Boxes on the image; those without a counterpart in `other` are thick, orange and dashed."""
     ax = plot_photo(photo, ax=ax)
     for (_, box), alone in zip(boxes.iterrows(), without_counterpart(boxes, other), strict=True):
-        colour = _LOST if alone else _KEPT
+        color = _LOST if alone else _KEPT
         corner = (box["left"], box["top"])
         shape = (box["right"] - box["left"], box["bottom"] - box["top"])
         dashes = "--" if alone else "-"
         ax.add_patch(Rectangle(corner, *shape, fill=False, edgecolor="black", linewidth=2.2, alpha=0.5))
-        ax.add_patch(Rectangle(corner, *shape, fill=False, edgecolor=colour, linewidth=1.2, linestyle=dashes))
+        ax.add_patch(Rectangle(corner, *shape, fill=False, edgecolor=color, linewidth=1.2, linestyle=dashes))
         ax.text(
             *corner,
             f"{box['category']} {box['score']:.2f}",
@@ -159,7 +159,7 @@ def plot_boxes(photo: Photo, boxes: pd.DataFrame, other: pd.DataFrame, *, ax: Ax
             color="black",
             va="bottom",
             clip_on=True,
-            bbox={"facecolor": colour, "edgecolor": "none", "pad": 0.6, "alpha": 0.9},
+            bbox={"facecolor": color, "edgecolor": "none", "pad": 0.6, "alpha": 0.9},
         )
     return ax
 

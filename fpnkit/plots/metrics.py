@@ -11,7 +11,7 @@ from fpnkit.plots.style import new_axes
 
 # Okabe and Ito's without black, which is invisible in a dark figure.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-_MARKERS = ("o", "s", "^", "D", "v", "P", "X")  # seven, so that a repeated colour gets another marker
+_MARKERS = ("o", "s", "^", "D", "v", "P", "X")  # seven, so that a repeated color gets another marker
 _MOST_MARKERS = 12  # on a curve
 _NAMES = {"bpp_estimated": "bpp estimated", "lr": "learning rate", "seconds": "time (s)", "aux_loss": "auxiliary loss"}
 _LEVEL_NAMES = {"snr_db": "SNR {} (dB)", "bpp_level": "bpp {} estimated"}
@@ -45,16 +45,16 @@ def plot_metric(frames: Mapping[str, pd.DataFrame], key: str, *, ax: Axes | None
     ax = ax or new_axes()
     smallest, largest = float("inf"), float("-inf")
     for number, (label, frame) in enumerate(frames.items()):
-        colour, marker = _COLOURS[number % len(_COLOURS)], _MARKERS[number % len(_MARKERS)]
+        color, marker = _COLOURS[number % len(_COLOURS)], _MARKERS[number % len(_MARKERS)]
         measured = frame.dropna(subset=[key]) if key in frame else frame.iloc[:0]
         if measured.empty:
-            ax.plot([], [], color=colour, marker=marker, label=f"{label} (not measured)")
+            ax.plot([], [], color=color, marker=marker, label=f"{label} (not measured)")
             continue
         train, val = (measured[measured["split"] == split] for split in ("train", "val"))
-        ax.plot(train["step"], train[key], color=colour, linewidth=0.6, alpha=0.6, label=None if len(val) else label)
+        ax.plot(train["step"], train[key], color=color, linewidth=0.6, alpha=0.6, label=None if len(val) else label)
         every = max(1, len(val) // _MOST_MARKERS)
         if len(val):
-            ax.plot(val["step"], val[key], color=colour, marker=marker, markevery=every, label=label)
+            ax.plot(val["step"], val[key], color=color, marker=marker, markevery=every, label=label)
         smallest, largest = min(smallest, measured[key].min()), max(largest, measured[key].max())
     if not key.startswith("snr_db") and smallest > 0 and largest > _FAR_APART * smallest:  # decibels are logarithms
         ax.set_yscale("log")

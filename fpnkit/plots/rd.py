@@ -10,7 +10,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from matplotlib.transforms import ScaledTranslation
 
 from fpnkit.plots.panels import figure_of, note
-from fpnkit.plots.style import CurveStyle, codec_look, ink_colour, new_axes
+from fpnkit.plots.style import CurveStyle, codec_look, ink_color, new_axes
 from fpnkit.ratedist.points import ANCHOR, MEAN_SNR, PERCENT, Curve, Point, RdPoints, mean_of
 
 _X_NAMES = {
@@ -87,7 +87,7 @@ def _looks(curves: Sequence[Curve]) -> list[CurveStyle]:
     for curve in curves:
         look = codec_look(curve.codec)
         number = 0
-        while any((look.colour, look.dashes) == (other.colour, other.dashes) for other in looks) and number < 20:
+        while any((look.color, look.dashes) == (other.color, other.dashes) for other in looks) and number < 20:
             number += 1
             look = replace(codec_look(f"{curve.name}{number}"), dashes=look.dashes)
         looks.append(look)
@@ -110,7 +110,7 @@ def _plot_curve(ax: Axes, curve: Curve, look: CurveStyle, x: str, y: str, interv
     steps = curve.steps(x, y)
     rates = [mean_of(step, x) for step in steps]
     means = [_scale(y) * mean_of(step, y) for step in steps]
-    (line,) = ax.plot(rates, means, linestyle=look.dashes, color=look.colour, marker=look.marker, label=curve.name)
+    (line,) = ax.plot(rates, means, linestyle=look.dashes, color=look.color, marker=look.marker, label=curve.name)
     if steps and steps[0][0].status == ANCHOR:  # behind and smaller than what was trained
         line.set(markersize=3.0, linewidth=1.0, zorder=1.9)
     if not steps:  # for the legend
@@ -118,16 +118,16 @@ def _plot_curve(ax: Axes, curve: Curve, look: CurveStyle, x: str, y: str, interv
     if any(len(step) > 1 for step in steps):
         lows = [_scale(y) * min(point.values[y] for point in step) for step in steps]
         highs = [_scale(y) * max(point.values[y] for point in step) for step in steps]
-        ax.fill_between(rates, lows, highs, color=look.colour, alpha=0.25, linewidth=0)
-        ax.vlines(rates, lows, highs, color=look.colour, linewidth=2.5, alpha=0.4)
+        ax.fill_between(rates, lows, highs, color=look.color, alpha=0.25, linewidth=0)
+        ax.vlines(rates, lows, highs, color=look.color, linewidth=2.5, alpha=0.4)
     if intervals:
         for step, rate, mean in zip(steps, rates, means, strict=True):
             _plot_interval(ax, step, rate, mean, look, y)
     for point in curve.points:
         if not point.solid and (place := _values(point.values, x, y)):
             trail = [at for values in point.trail[-_TRAIL:] if (at := _values(values, x, y))]
-            ax.plot(*zip(*trail, place, strict=True), color=look.colour, linewidth=0.6, alpha=0.7)
-            ax.plot(*place, color=look.colour, marker=look.marker, markerfacecolor=ax.get_facecolor(), zorder=3)
+            ax.plot(*zip(*trail, place, strict=True), color=look.color, linewidth=0.6, alpha=0.7)
+            ax.plot(*place, color=look.color, marker=look.marker, markerfacecolor=ax.get_facecolor(), zorder=3)
 
 
 def _plot_interval(ax: Axes, step: Sequence[Point], rate: float, mean: float, look: CurveStyle, y: str) -> None:
@@ -135,14 +135,14 @@ def _plot_interval(ax: Axes, step: Sequence[Point], rate: float, mean: float, lo
     bounds = [point.intervals[y] for point in step if y in point.intervals]
     if bounds:
         low, high = (_scale(y) * sum(pair[end] for pair in bounds) / len(bounds) for end in (0, 1))
-        ax.vlines(rate, min(low, mean), max(high, mean), color=look.colour, linewidth=0.6, alpha=0.8)
+        ax.vlines(rate, min(low, mean), max(high, mean), color=look.color, linewidth=0.6, alpha=0.8)
 
 
 def _plot_ceiling(ax: Axes, points: RdPoints, y: str) -> None:
     ceiling = points.ceiling_of(y)
     if ceiling is None:
         return
-    ink = ink_colour()
+    ink = ink_color()
     value = _scale(y) * ceiling
     ax.axhline(value, color=ink, linewidth=0.8, linestyle=":")
     ax.annotate(
@@ -167,7 +167,7 @@ def _ticks(ax: Axes) -> None:
 def _legend(ax: Axes, hollow: bool) -> None:
     handles, labels = ax.get_legend_handles_labels()
     if hollow:
-        ink = ink_colour()
+        ink = ink_color()
         (sign,) = ax.plot([], [], marker="o", markerfacecolor="none", color=ink, linestyle="none")
         handles, labels = [*handles, sign], [*labels, "by validation"]
     if len(labels) <= _MOST_INSIDE:

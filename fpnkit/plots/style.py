@@ -1,7 +1,7 @@
-"""The style of every figure: one colour per level, one marker and colour per codec, readable in a paper column and in a
+"""The style of every figure: one color per level, one marker and color per codec, readable in a paper column and in a
 dark notebook.
 
-Colours are Okabe and Ito's, which stay distinct for the common kinds of colour blindness (jfly.uni-koeln.de/color).
+Colors are Okabe and Ito's, which stay distinct for the common kinds of color blindness (jfly.uni-koeln.de/color).
 """
 
 from __future__ import annotations
@@ -42,24 +42,24 @@ _OTHER_MARKERS = ("<", ">", "p", "h", "*", "d", "8")
 class CurveStyle:
     """Of one curve."""
 
-    colour: str
+    color: str
     marker: str
     dashes: Literal["-", "--"] = "-"
 
 
-def level_colour(level: str) -> str:
-    """Colour of `p2` to `p7`; a second level of a stride, such as `p5b`, has its own."""
+def level_color(level: str) -> str:
+    """Color of `p2` to `p7`; a second level of a stride, such as `p5b`, has its own."""
     base = level[:2]
     if level != base and base in _SECOND_OF_STRIDE:
         return _SECOND_OF_STRIDE[base]
     return _LEVEL_COLOURS.get(base, _GREY)
 
 
-SIZE_LOOKS = {"small": (_RED, "o"), "medium": (_SKY, "s"), "large": (_GREEN, "^")}  # of objects: colour, marker
+SIZE_LOOKS = {"small": (_RED, "o"), "medium": (_SKY, "s"), "large": (_GREEN, "^")}  # of objects: color, marker
 
 
 def codec_look(codec: str) -> CurveStyle:
-    """Colour and marker of a codec by name; `jpeg_input` is `jpeg` dashed: the image scaled to the detector's input."""
+    """Color and marker of a codec by name; `jpeg_input` is `jpeg` dashed: the image scaled to the detector's input."""
     base = codec.removesuffix("_input").removesuffix("_original")
     dashes: Literal["-", "--"] = "--" if codec.endswith("_original") else "-"
     if base in _CODEC_LOOKS:
@@ -72,7 +72,7 @@ def codec_look(codec: str) -> CurveStyle:
 
 @contextmanager
 def style(*, dark: bool = False) -> Iterator[None]:
-    """Sizes and colours for the figures made within; settings outside are untouched."""
+    """Sizes and colors for the figures made within; settings outside are untouched."""
     ink, paper, grid = ("#E6E6E6", "#111111", "#444444") if dark else ("#1A1A1A", "#FFFFFF", "#D0D0D0")
     settings: dict[Any, object] = {
         "figure.facecolor": paper,
@@ -109,20 +109,20 @@ def style(*, dark: bool = False) -> Iterator[None]:
         yield
 
 
-def ink_colour() -> str:
-    """Colour of axes and of anything that belongs to no level or codec."""
+def ink_color() -> str:
+    """Color of axes and of anything that belongs to no level or codec."""
     return str(matplotlib.rcParams["axes.edgecolor"])
 
 
 def guide() -> dict[str, Any]:
     """Style of a reference line."""
-    return {"color": ink_colour(), "linestyle": "--", "linewidth": 0.7}
+    return {"color": ink_color(), "linestyle": "--", "linewidth": 0.7}
 
 
 def diamonds() -> dict[str, Any]:
     """Style of values drawn next to bars or boxes."""
     paper = matplotlib.rcParams["axes.facecolor"]
-    return {"color": paper, "markeredgecolor": ink_colour(), "marker": "D", "linestyle": "none"}
+    return {"color": paper, "markeredgecolor": ink_color(), "marker": "D", "linestyle": "none"}
 
 
 def new_axes(width_inches: float = PAGE_INCHES / 2, aspect: float = 0.75) -> Axes:

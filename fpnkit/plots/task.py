@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from fpnkit.plots.drawing import figure
 from fpnkit.plots.panels import by_level, figure_of, legend_below, levels_of, new_panels, note, percent_ticks
-from fpnkit.plots.style import SIZE_LOOKS, diamonds, guide, ink_colour, level_colour, new_axes
+from fpnkit.plots.style import SIZE_LOOKS, diamonds, guide, ink_color, level_color, new_axes
 
 _BAR = "#56B4E9"
 _AXES = {"size": "size of the object", "score_bin": "score in uncompressed features", "category": ""}
@@ -50,7 +50,7 @@ def plot_lost(shares: pd.DataFrame, by: str, *, ax: Axes | None = None, most: in
     if shares.empty:
         return note(ax, "no object was found\non uncompressed features")
     rows = shares.nlargest(most, "objects") if len(shares) > most else shares
-    ink = ink_colour()
+    ink = ink_color()
     flat = by == "category"
     names = [
         f"{name} ({count})" if flat else f"{name}\n({count})"
@@ -85,12 +85,12 @@ def plot_lost(shares: pd.DataFrame, by: str, *, ax: Axes | None = None, most: in
 def plot_scores(objects: pd.DataFrame, threshold: float, *, ax: Axes | None = None) -> Axes:
     """Score of each object before and after coding; on the dashed line nothing changed, at 0 it is not found at all."""
     ax = ax or new_axes(aspect=0.9)
-    ink = ink_colour()
-    for size, (colour, marker) in SIZE_LOOKS.items():
+    ink = ink_color()
+    for size, (color, marker) in SIZE_LOOKS.items():
         rows = objects[objects["size"] == size]
         if len(rows):
             label = f"{size} ({len(rows)})"
-            ax.plot(rows["score"], rows["score_after"], marker, color=colour, markersize=2.5, alpha=0.8, label=label)
+            ax.plot(rows["score"], rows["score_after"], marker, color=color, markersize=2.5, alpha=0.8, label=label)
     ax.plot([threshold, 1], [threshold, 1], **guide())
     ax.axhline(threshold, color=ink, linewidth=0.7)
     ax.set(xlabel="score before", ylabel="score after", xlim=(threshold - 0.02, 1.02), ylim=(-0.03, 1.03))
@@ -124,7 +124,7 @@ def plot_sensitivity(
     """Metric with Gaussian noise on one level at a time; the dashed line is without noise."""
     ax = ax or new_axes()
     for level, rows in by_level(sensitivity):
-        ax.plot(rows["snr_db"], 100 * rows[metric], color=level_colour(level), marker="o", label=level)
+        ax.plot(rows["snr_db"], 100 * rows[metric], color=level_color(level), marker="o", label=level)
     ax.axhline(100 * clean, **guide())
     ax.set(xlabel="SNR of the level (dB)", ylabel=f"{_METRICS[metric]} (%)")
     if legend:
@@ -136,13 +136,13 @@ def plot_sensitivity(
     "suggested_weights",
     "Sensitivity",
     "Weights for the distortion.",
-    "Bars: in proportion to what self-mAP loses per unit of standardised MSE; diamonds: as trained.",
+    "Bars: in proportion to what self-mAP loses per unit of standardized MSE; diamonds: as trained.",
 )
 def plot_weights(weights: pd.DataFrame, used: Mapping[str, float] | None = None, *, ax: Axes | None = None) -> Axes:
     """Weights that the sensitivity suggests, as bars, beside those the codec was trained with, as diamonds."""
     ax = ax or new_axes()
     names = levels_of(weights)
-    ax.bar(range(len(names)), weights["weight"], color=[level_colour(name) for name in names], width=0.65)
+    ax.bar(range(len(names)), weights["weight"], color=[level_color(name) for name in names], width=0.65)
     for place, weight in enumerate(weights["weight"]):
         ax.annotate(f"{weight:.2f}", (place, weight), (0, 3), textcoords="offset points", ha="center", fontsize=7)
     if used:

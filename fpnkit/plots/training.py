@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from fpnkit.plots.panels import figure_of, legend_below, new_panels, note, wide_scale
-from fpnkit.plots.style import level_colour, new_axes
+from fpnkit.plots.style import level_color, new_axes
 from fpnkit.runs.metrics import MetricsLine
 
 _THIN = {"linewidth": 0.6, "alpha": 0.55}
@@ -45,7 +45,7 @@ def plot_rate(train: Sequence[MetricsLine], val: Sequence[MetricsLine], *, ax: A
     _curve(ax, train, lambda line: line.bpp_estimated, "training", thin=True)
     _curve(ax, val, lambda line: line.bpp_estimated, "validation")
     for level in _levels(line.bpp_level for line in val):
-        _curve(ax, val, _of_level("bpp_level", level), level, level_colour(level), markers=False)
+        _curve(ax, val, _of_level("bpp_level", level), level, level_color(level), markers=False)
     values = [line.bpp_estimated for line in (*train, *val) if line.bpp_estimated is not None]
     values += [value for line in val for value in (line.bpp_level or {}).values()]
     wide_scale(ax, "y", values)
@@ -60,7 +60,7 @@ def plot_snr(train: Sequence[MetricsLine], val: Sequence[MetricsLine], *, ax: Ax
     ax = ax or new_axes()
     for shown, thin in ((() if len(val) > 1 else train, True), (val, False)):
         for level in _levels(line.snr_db for line in shown):
-            _curve(ax, shown, _of_level("snr_db", level), level, level_colour(level), thin=thin)
+            _curve(ax, shown, _of_level("snr_db", level), level, level_color(level), thin=thin)
     return _named(ax, "SNR (dB)", (*train, *val))
 
 
@@ -78,7 +78,7 @@ def _curve(
     lines: Sequence[MetricsLine],
     value: Callable[[MetricsLine], float | None],
     label: str,
-    colour: str | None = None,  # None: ink, for what is of all levels
+    color: str | None = None,  # None: ink, for what is of all levels
     *,
     thin: bool = False,
     markers: bool = True,
@@ -90,7 +90,7 @@ def _curve(
     if len(points) == 1 or (markers and not thin):
         look |= {"marker": "o", "markevery": max(1, len(points) // _MOST_MARKERS), "markersize": 3}
     steps, values = zip(*points, strict=True)
-    ax.plot(steps, values, color=colour or matplotlib.rcParams["text.color"], label=label, **look)
+    ax.plot(steps, values, color=color or matplotlib.rcParams["text.color"], label=label, **look)
 
 
 def _levels(values: Iterable[Mapping[str, float] | None]) -> list[str]:

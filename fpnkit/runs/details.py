@@ -24,7 +24,7 @@ _NUMBERED = re.compile(r"(training_diagnostics_epoch_|best_model_epoch_).*(\.\w+
 
 @dataclass(frozen=True)
 class Section:
-    """A heading with labelled lines."""
+    """A heading with labeled lines."""
 
     title: str
     rows: list[tuple[str, str]]

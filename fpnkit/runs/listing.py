@@ -54,8 +54,8 @@ def print_list(options: argparse.Namespace) -> None:
         why = f"{base_dir} does not exist" if missing else f"{base_dir} has no runs"
         print(f"no runs yet: {text.printable(why)}")
     elif sys.stdout.isatty():
-        colour = "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
-        print(terminal_table(runs, columns, shutil.get_terminal_size().columns, colour))
+        color = "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
+        print(terminal_table(runs, columns, shutil.get_terminal_size().columns, color))
         print(f"{len(runs)} {'run' if len(runs) == 1 else 'runs'} in {text.printable(base_dir)}")
     else:
         print(plain_table(runs, columns))

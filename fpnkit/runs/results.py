@@ -3,7 +3,7 @@
     <directory>/summary.json         written last: its presence means the evaluation is complete
     <directory>/images.jsonl         a line per image, appended while it runs
     <directory>/detections.json      COCO results format
-    <directory>/matches.npz          detections matched to the labelled objects, for resampling (`map`, `map50`)
+    <directory>/matches.npz          detections matched to the labeled objects, for resampling (`map`, `map50`)
     <directory>/self_matches.npz     the same against the detections on uncompressed features (`self_map`)
     <directory>/streams/             the coded files
 
@@ -92,7 +92,7 @@ class Summary:
     map50: float | None = None
     map_interval: tuple[float, float] | None = None  # 95 %, bootstrap over images; None: too few
     self_map_interval: tuple[float, float] | None = None
-    share_of_ceiling: float | None = None  # map over ceiling map; self_map where nothing is labelled
+    share_of_ceiling: float | None = None  # map over ceiling map; self_map where nothing is labeled
     bpp_estimated: float | None = None
     bpp_level: Mapping[str, float] | None = None  # payloads by level; `shared`: of those that serve several
     bpp_header: float | None = None  # all of the file that is no payload

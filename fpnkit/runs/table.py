@@ -74,7 +74,7 @@ def plain_table(runs: Sequence[RunInfo], columns: Sequence[str] | None) -> str:
     return "\n".join(line.rstrip() for line in lines)
 
 
-def terminal_table(runs: Sequence[RunInfo], columns: Sequence[str] | None, width: int, colour: bool) -> str:
+def terminal_table(runs: Sequence[RunInfo], columns: Sequence[str] | None, width: int, color: bool) -> str:
     """A table that fits the terminal, with fewer columns if it is narrow; numbers are never cut.
 
     Not drawn by rich, which takes a millisecond per row.
@@ -83,11 +83,11 @@ def terminal_table(runs: Sequence[RunInfo], columns: Sequence[str] | None, width
     gap = _GAP if _total(shown, _GAP) <= width else 1
     widths = _narrowed(shown, width - gap * (len(shown) - 1))
     header = _terminal_line([column.header for column in shown], shown, widths, gap)
-    lines = [_styled(header, _BOLD) if colour else header]
+    lines = [_styled(header, _BOLD) if color else header]
     for position, run in enumerate(runs):
         cells = [column.cells[position] for column in shown]
         cells, more = _folded(cells, shown, widths)
-        lines.append(_terminal_line(cells, shown, widths, gap, _STYLES.get(run.status, "") if colour else ""))
+        lines.append(_terminal_line(cells, shown, widths, gap, _STYLES.get(run.status, "") if color else ""))
         lines += [_terminal_line(cells, shown, widths, gap) for cells in more]
     return "\n".join(lines)
 

@@ -24,7 +24,7 @@ from fpnkit.training.tally import Tally, Values
 
 
 class CodecLearner:
-    """A codec on its device with its optimisers and data."""
+    """A codec on its device with its optimizers and data."""
 
     def __init__(
         self,
@@ -54,7 +54,7 @@ class CodecLearner:
         self._batches = Prefetcher(crops.batch, crops.per_epoch)
 
     def step(self, epoch: int, index: int, lr: float) -> Tally:
-        """One step of both optimisers."""
+        """One step of both optimizers."""
         self._optimizers.set_lr(lr)
         batch = self._batches.get(epoch, index).to(self.device)
         settings = self._config.training
@@ -93,7 +93,7 @@ class CodecLearner:
         return shown_settings(self._config)
 
     def state_dict(self) -> dict[str, Any]:
-        """Codec and optimisers."""
+        """Codec and optimizers."""
         return {
             "codec": self._codec.state_dict(),
             "optimizers": self._optimizers.state_dict(),
@@ -101,7 +101,7 @@ class CodecLearner:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Codec and optimisers; raises `WeightsError` if the features would come from another detector."""
+        """Codec and optimizers; raises `WeightsError` if the features would come from another detector."""
         if state["detector_fingerprint"] != self.detector_fingerprint:
             raise WeightsError(
                 f"detector: required the one that the run began with, fingerprint {state['detector_fingerprint'][:8]}; "

@@ -26,7 +26,7 @@ from fpnkit.training.tally import Tally, Values
 
 
 @dataclass(frozen=True)
-class LabelledBatch:
+class LabeledBatch:
     """Images and targets in the form torchvision's detectors expect."""
 
     images: list[Tensor]  # float (3, height, width) in [0, 1]
@@ -34,7 +34,7 @@ class LabelledBatch:
 
 
 class DetectorLearner:
-    """A trainable detector with its optimiser and data.
+    """A trainable detector with its optimizer and data.
 
     Its validation loss is 1 - mAP, which selects the best model.
     """
@@ -111,19 +111,19 @@ class DetectorLearner:
         return shown_settings(self._config)
 
     def state_dict(self) -> dict[str, Any]:
-        """Module and optimiser."""
+        """Module and optimizer."""
         return {"module": self._module.state_dict(), "optimizer": self._optimizer.state_dict()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Module and optimiser."""
+        """Module and optimizer."""
         self._module.load_state_dict(state["module"])
         self._optimizer.load_state_dict(state["optimizer"])
 
-    def _batch(self, epoch: int, index: int) -> LabelledBatch:
+    def _batch(self, epoch: int, index: int) -> LabeledBatch:
         settings, seed = self._config.training, self._config.seed
         items = chosen(seed, epoch, index, settings.batch_size, len(self._train))
         pairs = [self._example(item, np.random.default_rng([seed, epoch, item])) for item in items]
-        return LabelledBatch([image for image, _ in pairs], [target for _, target in pairs])
+        return LabeledBatch([image for image, _ in pairs], [target for _, target in pairs])
 
     def _example(self, item: int, rng: np.random.Generator) -> tuple[Tensor, dict[str, Tensor]]:
         sample = self._train[item]

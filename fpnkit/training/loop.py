@@ -52,7 +52,7 @@ class Learner(Protocol):
         ...
 
     def step(self, epoch: int, index: int, lr: float) -> Tally:
-        """One optimiser step on batch `index` of `epoch`."""
+        """One optimizer step on batch `index` of `epoch`."""
         ...
 
     def values(self, tally: Tally) -> Values:
@@ -68,11 +68,11 @@ class Learner(Protocol):
         ...
 
     def state_dict(self) -> dict[str, Any]:
-        """Weights and optimisers."""
+        """Weights and optimizers."""
         ...
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Weights and optimisers."""
+        """Weights and optimizers."""
         ...
 
 

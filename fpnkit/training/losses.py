@@ -14,7 +14,7 @@ from torch import Tensor
 from fpnkit.codecs.base import Codec, CodecOutput
 from fpnkit.config.schema import Loss
 from fpnkit.geometry import ImageGeometry
-from fpnkit.metrics.distortion import distortion, level_weights, standardised_mse
+from fpnkit.metrics.distortion import distortion, level_weights, standardized_mse
 from fpnkit.pyramid import Pyramid, PyramidSpec
 
 
@@ -46,7 +46,7 @@ class Comparison:
 
     original: Pyramid
     decoded: Pyramid
-    mse: Mapping[str, Tensor]  # level → standardised MSE, a scalar; (batch,) if `per_image`
+    mse: Mapping[str, Tensor]  # level → standardized MSE, a scalar; (batch,) if `per_image`
     per_image: bool = False
     geometry: Sequence[ImageGeometry] | None = None
     heads: Mapping[str, Tensor] | None = None  # on the original
@@ -62,7 +62,7 @@ class Distortion(Protocol):
 
 @dataclass(frozen=True)
 class MseDistortion:
-    """`scale * sum_l weight_l * MSE_l` over standardised levels."""
+    """`scale * sum_l weight_l * MSE_l` over standardized levels."""
 
     scale: float
     weights: Mapping[str, float]  # per level
@@ -72,7 +72,7 @@ class MseDistortion:
 
     @property
     def of_mean(self) -> float:
-        """D0: the distortion of decoding the mean, every standardised MSE being 1."""
+        """D0: the distortion of decoding the mean, every standardized MSE being 1."""
         return self.scale * sum(self.weights.values())
 
 
@@ -95,7 +95,7 @@ class LossTerms:
 
     loss: Tensor
     terms: Mapping[str, Tensor]  # `distortion`, `rate`; the terms of the distortion, if it has several
-    mse: Mapping[str, Tensor]  # per level, standardised
+    mse: Mapping[str, Tensor]  # per level, standardized
     bits: Mapping[str, Tensor]  # per level, or `shared`; of the whole batch
 
 
@@ -103,7 +103,7 @@ def loss_terms(codec: Codec, output: CodecOutput, batch: Batch, objective: Objec
     """Rate-distortion loss of a batch; the mean over images if each has its own lambda."""
     per_image = batch.lmbda is not None
     decoded, deviation = output.reconstruction, codec.standardiser.deviation
-    mse = standardised_mse(batch.pyramid, decoded, deviation, per_image=per_image)
+    mse = standardized_mse(batch.pyramid, decoded, deviation, per_image=per_image)
     parts = objective.distortion(Comparison(batch.pyramid, decoded, mse, per_image, batch.geometry, batch.heads))
     error = functools.reduce(operator.add, parts.values())
     bits = {name: each.flatten(1).sum(1) if per_image else each.sum() for name, each in output.bits.items()}

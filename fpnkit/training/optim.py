@@ -1,4 +1,4 @@
-"""Optimisers and the learning rate of every step."""
+"""Optimizers and the learning rate of every step."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from fpnkit.config.schema import CodecTraining, DetectorTraining
 
 @dataclass(frozen=True)
 class CodecOptimizers:
-    """One optimiser for the network, one for the quantiles, which have their own loss."""
+    """One optimizer for the network, one for the quantiles, which have their own loss."""
 
     network: Optimizer
     lr_factors: tuple[float, ...]  # of the network's groups
@@ -47,19 +47,19 @@ class CodecOptimizers:
             group["lr"] = lr * factor
 
     def state_dict(self) -> dict[str, Any]:
-        """The state of both optimisers."""
+        """The state of both optimizers."""
         quantiles = {} if self.quantiles is None else {"quantiles": self.quantiles.state_dict()}
         return {"network": self.network.state_dict(), **quantiles}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """The state of both optimisers."""
+        """The state of both optimizers."""
         self.network.load_state_dict(state["network"])
         if self.quantiles is not None:
             self.quantiles.load_state_dict(state["quantiles"])
 
 
 def detector_optimizer(parameters: Sequence[nn.Parameter], settings: DetectorTraining) -> Optimizer:
-    """The optimiser selected by the settings."""
+    """The optimizer selected by the settings."""
     if settings.optimizer == "adamw":
         return AdamW(parameters, lr=settings.lr, weight_decay=settings.weight_decay)
     return SGD(parameters, lr=settings.lr, momentum=settings.momentum, weight_decay=settings.weight_decay)

@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from fpnkit.codecs.base import Codec
 from fpnkit.codecs.build import build_codec
-from fpnkit.codecs.standardise import Calibration, calibrate
+from fpnkit.codecs.calibration import Calibration, calibrate
 from fpnkit.config.schema import CodecConfig, DetectorConfig
 from fpnkit.data.build import build_image_sets
 from fpnkit.data.cache import FeatureCache

@@ -1,4 +1,4 @@
-"""One step of codec training: rate-distortion loss, two optimisers."""
+"""One step of codec training: rate-distortion loss, two optimizers."""
 
 from __future__ import annotations
 

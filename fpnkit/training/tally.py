@@ -18,7 +18,7 @@ class Tally:
     gradient_norm: float = 0.0
     pixels: float = 0.0  # of the original images
     bits: Mapping[str, float] = field(default_factory=dict)  # per level, or `shared`
-    mse: Mapping[str, float] = field(default_factory=dict)  # per level, standardised
+    mse: Mapping[str, float] = field(default_factory=dict)  # per level, standardized
     terms: Mapping[str, float] = field(default_factory=dict)  # of a distortion that has several
 
     def __add__(self, other: Tally) -> Tally:

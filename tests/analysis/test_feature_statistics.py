@@ -36,10 +36,10 @@ def test_moments_are_those_of_numpy_whatever_the_offset_and_however_images_are_s
     shifted = [Pyramid({name: level**3 + 1e4 for name, level in pyramid.items()}) for pyramid in (first, second)]
     level = statistics_of(*shifted).channels().query("level == 'p4'")
     values = torch.cat([pyramid["p4"][0].flatten(1) for pyramid in shifted], dim=1).double().numpy()
-    centred = values - values.mean(1, keepdims=True)
+    centerd = values - values.mean(1, keepdims=True)
     assert level["mean"].to_numpy() == pytest.approx(values.mean(1))
     assert level["deviation"].to_numpy() == pytest.approx(values.std(1))
-    assert level["excess_kurtosis"].to_numpy() == pytest.approx((centred**4).mean(1) / values.var(1) ** 2 - 3, rel=1e-6)
+    assert level["excess_kurtosis"].to_numpy() == pytest.approx((centerd**4).mean(1) / values.var(1) ** 2 - 3, rel=1e-6)
     assert level[["minimum", "maximum"]].to_numpy() == pytest.approx(np.stack([values.min(1), values.max(1)], axis=1))
 
 

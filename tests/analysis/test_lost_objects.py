@@ -42,9 +42,9 @@ def test_an_object_is_lost_once_its_score_falls_below_the_threshold() -> None:
     assert own["size"].tolist() == ["small", "medium", "large"]
     assert own["lost"].tolist() == [False, True, True]
     assert own["score_after"].tolist() == pytest.approx([0.8, 0.29, 0])
-    labelled = rows[rows["truth"] == "label"]
-    assert labelled["found"].tolist() == [True, False]
-    assert labelled["lost"].tolist() == [False, False]  # what was not found before cannot be lost
+    labeled = rows[rows["truth"] == "label"]
+    assert labeled["found"].tolist() == [True, False]
+    assert labeled["lost"].tolist() == [False, False]  # what was not found before cannot be lost
     assert set(rows["image"]) == {7}
 
 

@@ -22,31 +22,31 @@ LEVELS = ["p2", "p3", "p4", "p5"]  # P6 follows from P5 and is not coded
 
 
 @pytest.fixture(scope="module")
-def analysed(trained: Path) -> Path:
+def analyzed(trained: Path) -> Path:
     """The page of an analysis with everything."""
     output = trained.parents[1] / "analysis"
     assert main([str(trained), "--images", "2", "--sensitivity", "--output", str(output)]) == 0
     return output / "index.html"
 
 
-def test_the_page_shows_every_figure_and_needs_nothing_else(analysed: Path, trained: Path) -> None:
-    assert_complete(analysed)
-    text = analysed.read_text()
+def test_the_page_shows_every_figure_and_needs_nothing_else(analyzed: Path, trained: Path) -> None:
+    assert_complete(analyzed)
+    text = analyzed.read_text()
     assert "http" not in text
     assert "<script" not in text
     for fact in (str(trained), "shapes_fcos", "factorized, lambda 2.50e-04", "bpp of payload", "self-mAP"):
         assert fact in text
-    assert text.count("<figcaption><b>") == len(shown_images(analysed))
-    first = shown_images(analysed)[:3]
+    assert text.count("<figcaption><b>") == len(shown_images(analyzed))
+    first = shown_images(analyzed)[:3]
     assert first == ["bits_per_level", "bits_per_channel", "latent_histogram"]
-    assert {f"mosaic_{level}" for level in LEVELS} <= set(shown_images(analysed))
+    assert {f"mosaic_{level}" for level in LEVELS} <= set(shown_images(analyzed))
 
 
-def test_the_bits_are_those_of_the_streams_and_add_up(analysed: Path, trained: Path) -> None:
+def test_the_bits_are_those_of_the_streams_and_add_up(analyzed: Path, trained: Path) -> None:
     from fpnkit.analysis.subject import build_bench
     from fpnkit.config.load import load_config
 
-    bits = pd.read_csv(analysed.parent / "bits_per_level.csv")
+    bits = pd.read_csv(analyzed.parent / "bits_per_level.csv")
     codec = load_codec(trained / "best_model.pth").codec
     bench = build_bench(load_config(trained / "config_used.yaml"), "val", 2)  # type: ignore[arg-type]
     for index, (_, rows) in zip(bench.indices, bits.groupby("image", sort=False), strict=True):
@@ -55,20 +55,20 @@ def test_the_bits_are_those_of_the_streams_and_add_up(analysed: Path, trained: P
         coded = streams.bits_level()
         assert rows.set_index("level")["payload_bits"].to_dict() == coded
         assert rows.set_index("level")["estimated_bits"].to_dict() == pytest.approx(dict(streams.bits_estimated))
-    channels = pd.read_csv(analysed.parent / "bits_per_channel.csv")
+    channels = pd.read_csv(analyzed.parent / "bits_per_channel.csv")
     assert channels["bits"].sum() == pytest.approx(bits["estimated_bits"].sum())
-    shown = read_table(analysed.parent / "tables", "shown").iloc[0]
-    spent = pd.read_csv(analysed.parent / "bits_map_1.csv")["bits"].sum()
+    shown = read_table(analyzed.parent / "tables", "shown").iloc[0]
+    spent = pd.read_csv(analyzed.parent / "bits_map_1.csv")["bits"].sum()
     assert spent == pytest.approx(bits.loc[bits["image"] == shown["image"], "estimated_bits"].sum(), rel=1e-3)
 
 
-def test_the_sensitivity_ends_in_weights_for_a_config(analysed: Path) -> None:
-    text = (analysed.parent / "suggested_weights.yaml").read_text()
-    assert text in analysed.read_text()
+def test_the_sensitivity_ends_in_weights_for_a_config(analyzed: Path) -> None:
+    text = (analyzed.parent / "suggested_weights.yaml").read_text()
+    assert text in analyzed.read_text()
     weights = yaml.safe_load(text)["loss"]["weights"]
     assert list(weights) == LEVELS
     assert sum(weights.values()) == pytest.approx(1)
-    table = pd.read_csv(analysed.parent / "sensitivity.csv")
+    table = pd.read_csv(analyzed.parent / "sensitivity.csv")
     assert table.groupby("level").size().to_dict() == dict.fromkeys(LEVELS, 6)
     clean = table[table["snr_db"] == float("inf")]
     assert clean["self_map"].tolist() == pytest.approx([1.0] * 4)

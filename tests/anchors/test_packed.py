@@ -43,7 +43,7 @@ def test_shapes_and_geometry_come_back_from_the_bytes_and_the_levels_names(kind:
 
 
 @pytest.mark.parametrize("bits", [1, 2, 5, 8])
-def test_quantised_values_are_within_half_a_step(bits: int) -> None:
+def test_quantized_values_are_within_half_a_step(bits: int) -> None:
     source = random_source({"p3": (40, 33), "p5": (10, 9), "p5b": (10, 9)})
     received = as_features(ZstdFeatures(SPEC, 1).decode(ZstdFeatures(SPEC, bits).encode(source).data))
     for name, level in source.pyramid.items():
@@ -54,7 +54,7 @@ def test_quantised_values_are_within_half_a_step(bits: int) -> None:
 
 
 @needs_av
-def test_as_video_a_fine_quantiser_keeps_nearly_all() -> None:
+def test_as_video_a_fine_quantizer_keeps_nearly_all() -> None:
     spec, source = detector_source()
     received = as_features(HevcFeatures(spec, 4).decode(HevcFeatures(spec, 4).encode(source).data))
     assert snr_db(source, received.pyramid) > 35

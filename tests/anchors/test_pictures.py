@@ -38,16 +38,16 @@ def test_a_picture_of_any_size_comes_back_in_that_size(picture: PictureFormat, s
 
 
 @every_picture
-def test_a_grey_picture_at_a_fine_quality_is_nearly_what_it_was(picture: PictureFormat) -> None:
-    """Grey, because all four code colour at half the resolution."""
-    grey = shapes_image(97, 131)[:1].expand(3, -1, -1)
+def test_a_gray_picture_at_a_fine_quality_is_nearly_what_it_was(picture: PictureFormat) -> None:
+    """Gray, because all four code color at half the resolution."""
+    gray = shapes_image(97, 131)[:1].expand(3, -1, -1)
     coder = ImageAnchor(picture, "original", FINE[picture.name])
-    received = as_image(coder.decode(coder.encode(image_source(grey, (97, 131))).data))
-    assert psnr_db(received.image, grey) > 40
+    received = as_image(coder.decode(coder.encode(image_source(gray, (97, 131))).data))
+    assert psnr_db(received.image, gray) > 40
 
 
 @every_picture
-def test_colours_come_back(picture: PictureFormat) -> None:
+def test_colors_come_back(picture: PictureFormat) -> None:
     flat = torch.tensor([200, 40, 90], dtype=torch.uint8)[:, None, None].expand(3, 30, 41)
     coder = ImageAnchor(picture, "original", FINE[picture.name])
     received = as_image(coder.decode(coder.encode(image_source(flat, (30, 41))).data))

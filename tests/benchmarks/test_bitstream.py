@@ -2,7 +2,7 @@
 
 compressai's side is what its `FactorizedPrior` does for one image, level by level with the same transforms and the same
 tables: analysis and `EntropyBottleneck.compress`; `decompress` and synthesis. fpnkit's side is `LearnedCoder`: beyond
-that it standardises, checks, estimates the bits, takes the checksums of symbols and file, pads payloads against reading
+that it standardizes, checks, estimates the bits, takes the checksums of symbols and file, pads payloads against reading
 behind their end, and packs and unpacks the file. The pyramid is that of a ResNet-50 FPN for an image of 320 x 448:
 256 channels at strides 4 to 32. Features and weights are random and the prior is untrained, so that a symbol takes
 some 5 bits, twice what it takes in a trained codec.

@@ -4,7 +4,7 @@ compressai's `FactorizedPrior` takes three channels at stride 16. Here its trans
 fpnkit gives one level, P2 with 64 channels: three strided 5 x 5 convolutions with GDN between them, made by
 compressai's own functions, N = M = 64. Both start from the same weights and see the same batches and the same noise.
 compressai's side is trained as its example does: `RateDistortionLoss`, two Adams, clipping at 1.0. fpnkit's side is
-`codec_step`: beyond that it standardises and crops, sums bits and errors, and checks that they are finite before
+`codec_step`: beyond that it standardizes and crops, sums bits and errors, and checks that they are finite before
 weights change. Crops are of 128 and 256 pixels of the image, a quarter of that on P2.
 """
 

@@ -1,7 +1,7 @@
 """What fpnkit's training loop costs beyond the bare work.
 
 Ours: `train` with everything a run does (crops read from the feature cache, metrics, log, heartbeat, diagnostics,
-validation of the model with updated tables, best and last checkpoint on disk). Bare: the same codec, loss, optimisers
+validation of the model with updated tables, best and last checkpoint on disk). Bare: the same codec, loss, optimizers
 and clipping in the shortest loop, over the same batches and the same validation pyramids, all in memory; it keeps
 nothing. Three epochs each, as large as those of 300 training and 43 validation images: an epoch's files are written
 beside the next one's steps, and the last epoch's are waited for. Making the run directory is not timed.
@@ -18,7 +18,7 @@ from torch.nn.utils import clip_grad_norm_
 
 from fpnkit.codecs.base import Codec
 from fpnkit.codecs.build import build_codec
-from fpnkit.codecs.standardise import calibrate
+from fpnkit.codecs.calibration import calibrate
 from fpnkit.config.load import plain, to_yaml, validate
 from fpnkit.config.schema import CodecConfig, CodecTraining
 from fpnkit.data.cache import FeatureCache

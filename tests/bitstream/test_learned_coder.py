@@ -36,7 +36,7 @@ def coded(seed: int = 0) -> CodedImage:
 
 @pytest.mark.parametrize("scale", [0.0, 1.0, 30.0, 3000.0])
 @pytest.mark.parametrize("seed", [0, 1])
-def test_decoding_gives_the_quantised_path_bit_for_bit(seed: int, scale: float) -> None:
+def test_decoding_gives_the_quantized_path_bit_for_bit(seed: int, scale: float) -> None:
     original = source(seed, scale)
     with torch.no_grad():
         expected = fixed_codec()(original.pyramid).reconstruction

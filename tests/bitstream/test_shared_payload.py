@@ -40,7 +40,7 @@ def test_the_file_has_one_payload_for_all_levels_and_the_quality() -> None:
     assert write(stream) == coded.data
 
 
-def test_any_coder_of_the_model_decodes_every_quality_to_the_quantised_path() -> None:
+def test_any_coder_of_the_model_decodes_every_quality_to_the_quantized_path() -> None:
     original, sizes = source(), []
     for quality in (0.0, 1.25, 5.0):
         coded = LearnedCoder(shared_codec.trained(), quality).encode(original)

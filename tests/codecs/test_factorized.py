@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from fpnkit.codecs.base import Codec
 from fpnkit.codecs.build import build_codec
+from fpnkit.codecs.calibration import Calibration, LevelStatistics
 from fpnkit.codecs.factorized import Bottleneck
-from fpnkit.codecs.standardise import Calibration, LevelStatistics
 from fpnkit.config.schema import FactorizedCodec
 from fpnkit.errors import PyramidError, StreamError, UserError
 from fpnkit.geometry import ImageGeometry
@@ -56,7 +56,7 @@ def exported() -> Codec:
 
 @settings(max_examples=25, deadline=None)
 @given(height=st.integers(1, 150), width=st.integers(1, 150), scale=st.sampled_from([0.0, 1.0, 30.0]))
-def test_decoding_gives_exactly_the_quantised_forward_path_at_every_size(height: int, width: int, scale: float) -> None:
+def test_decoding_gives_exactly_the_quantized_forward_path_at_every_size(height: int, width: int, scale: float) -> None:
     model, original = exported(), pyramid(height, width, scale)
     with torch.no_grad():
         expected = model(original).reconstruction

@@ -135,4 +135,4 @@ def test_reading_a_window_maps_a_small_part_of_the_file(tmp_path):
     done = warm.run([sys.executable, "-m", "tests.support.measure_pages", str(tmp_path / "a")], cwd=ROOT)
     window, whole, size = map(int, done.stdout.split())
     assert whole > 0.9 * size
-    assert window < 0.3 * size  # an eighth of the rows; neighbouring pages come along
+    assert window < 0.3 * size  # an eighth of the rows; neighboring pages come along

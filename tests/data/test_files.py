@@ -14,7 +14,7 @@ def photo(height=96, width=128, seed=0):
     return Image.fromarray(np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8))
 
 
-def grey(value=100):
+def gray(value=100):
     return Image.new("L", (8, 6), value)
 
 
@@ -25,7 +25,7 @@ def palette_with_transparency(path):
 
 
 @pytest.mark.parametrize(
-    ("mode", "colour", "name", "rgb"),
+    ("mode", "color", "name", "rgb"),
     [
         ("L", 100, "a.png", (100, 100, 100)),
         ("1", 1, "a.png", (255, 255, 255)),
@@ -37,8 +37,8 @@ def palette_with_transparency(path):
         ("RGB", (10, 20, 30), "a.tiff", (10, 20, 30)),
     ],
 )
-def test_every_mode_becomes_rgb(tmp_path, mode, colour, name, rgb):
-    Image.new(mode, (8, 6), colour).save(tmp_path / name)
+def test_every_mode_becomes_rgb(tmp_path, mode, color, name, rgb):
+    Image.new(mode, (8, 6), color).save(tmp_path / name)
     image = read_rgb(tmp_path / name, upright=False)
     assert image.dtype == torch.uint8
     assert torch.equal(image, torch.tensor(rgb, dtype=torch.uint8)[:, None, None].expand(3, 6, 8))
@@ -99,10 +99,10 @@ def test_problems_have_words_of_their_own(tmp_path):
 
 def test_identity_changes_with_the_file(tmp_path):
     path = tmp_path / "a.png"
-    grey().save(path)
+    gray().save(path)
     first = file_identity(path)
     assert first == file_identity(path)
-    grey(200).resize((9, 9)).save(path)
+    gray(200).resize((9, 9)).save(path)
     assert file_identity(path) != first
     path.unlink()
     with pytest.raises(DataError) as error:

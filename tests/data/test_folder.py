@@ -5,9 +5,9 @@ from fpnkit.data.folder import FolderSet
 from fpnkit.errors import DataError
 
 
-def save(path, size=(8, 6), colour="red"):
+def save(path, size=(8, 6), color="red"):
     path.parent.mkdir(exist_ok=True, parents=True)
-    Image.new("RGB", size, colour).save(path)
+    Image.new("RGB", size, color).save(path)
 
 
 def test_images_come_in_name_order_from_all_folders_below(tmp_path):

@@ -63,23 +63,23 @@ def test_brightness_of_backgrounds_falls_with_frequency_as_in_natural_images():
 
 
 def paint(*things):
-    """The owner map and areas of things of full contrast on grey."""
+    """The owner map and areas of things of full contrast on gray."""
     canvas = np.full((SIZE, SIZE, 3), 0.5, dtype=np.float32)
     owner = np.full((SIZE, SIZE), -1, dtype=np.int16)
     fill = np.zeros((SIZE, SIZE), dtype=np.float32)
     return owner, [shapes._paint(canvas, owner, k, thing, fill, 1.0) for k, thing in enumerate(things)], canvas
 
 
-def thing(outline="circle", centre=(96.0, 96.0), radius=20.0):
+def thing(outline="circle", center=(96.0, 96.0), radius=20.0):
     return shapes._Thing(
         outline=CLASSES[outline],
         label=1,
         radius=radius,
-        centre=centre,
+        center=center,
         angle=0.3,
         flatness=1.0,
         variation=0.5,
-        colour=np.ones(3, dtype=np.float32),
+        color=np.ones(3, dtype=np.float32),
         contrast=0.4,
         texture=0.0,
         texture_shift=(0, 0),
@@ -98,22 +98,22 @@ def test_the_box_touches_the_painted_pixels_on_all_sides(outline):
 
 
 def test_a_circle_has_its_area_and_box():
-    owner, areas, _ = paint(thing("circle", centre=(96.5, 96.5), radius=30.0))
+    owner, areas, _ = paint(thing("circle", center=(96.5, 96.5), radius=30.0))
     assert areas[0] == pytest.approx(np.pi * 30**2, rel=0.01)
     assert shapes._visible_box(owner == 0, areas[0]) == (67, 67, 127, 127)
 
 
 def test_an_object_cut_by_the_border_counts_what_lies_outside():
-    owner, areas, _ = paint(thing("circle", centre=(0.0, 96.0)))
+    owner, areas, _ = paint(thing("circle", center=(0.0, 96.0)))
     assert areas[0] == pytest.approx(np.pi * 20**2, rel=0.02)
     assert (owner == 0).sum() == pytest.approx(areas[0] / 2, rel=0.05)
 
 
 def test_a_covered_object_keeps_the_box_of_its_visible_part_until_less_than_a_quarter_shows():
-    below, beside = thing(centre=(96.0, 96.0)), thing(centre=(96.0, 116.0))
+    below, beside = thing(center=(96.0, 96.0)), thing(center=(96.0, 116.0))
     owner, areas, _ = paint(below, beside)
     assert shapes._visible_box(owner == 0, 0.25 * areas[0])[2] < 96 + 19  # the right end is covered
-    owner, areas, _ = paint(below, thing(centre=(96.0, 100.0)))
+    owner, areas, _ = paint(below, thing(center=(96.0, 100.0)))
     assert shapes._visible_box(owner == 0, 0.25 * areas[0]) is None
 
 

@@ -64,7 +64,7 @@ def test_split_network_gives_exactly_what_the_whole_gives(adapter: NanodetAdapte
     assert all(torch.equal(split, whole) for split, whole in pairs)
 
 
-def test_image_is_centred_on_black_in_the_order_of_the_published_network(adapter: NanodetAdapter) -> None:
+def test_image_is_centerd_on_black_in_the_order_of_the_published_network(adapter: NanodetAdapter) -> None:
     red = torch.zeros(3, 160, 320, dtype=torch.uint8)
     red[0] = 255
 
@@ -90,7 +90,7 @@ def test_letterbox_keeps_the_aspect_ratio(
     assert geometry.offset == ((320 - content[0]) // 2, (320 - content[1]) // 2)
 
 
-def test_distances_are_expectations_in_strides_from_the_cell_centre() -> None:
+def test_distances_are_expectations_in_strides_from_the_cell_center() -> None:
     outputs = [torch.zeros(1, 112, side, side) for side in (40, 20, 10)]
     outputs[1][0, 7, 3, 5] = 4.0  # class 7 in row 3, column 5 of stride 16
     for side, steps in enumerate((1, 2, 3, 7)):  # left, top, right, bottom

@@ -81,12 +81,12 @@ def test_one_batch_can_be_learned_by_heart() -> None:
     image[:, 20:60, 20:60] = 1.0
     image[0, 70:110, 60:120] = 0.0
     target = {"boxes": torch.tensor([[20.0, 20, 60, 60], [60, 70, 120, 110]]), "labels": torch.tensor([1, 2])}
-    optimiser = torch.optim.Adam(model.parameters(), lr=3e-3)
+    optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)
     for _ in range(60):
         loss = sum(model([image, image], [target, target]).values())
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         loss.backward()
-        optimiser.step()
+        optimizer.step()
 
     adapter = TorchvisionAdapter(model, "shapes_fcos", CATEGORIES)
     batch = adapter.prepare([(image * 255).to(torch.uint8)])

@@ -228,7 +228,7 @@ def test_fingerprint_follows_weights_and_preprocessing() -> None:
     assert first != twin.fingerprint()
 
 
-def test_fingerprint_follows_the_epsilon_of_normalisation() -> None:
+def test_fingerprint_follows_the_epsilon_of_normalization() -> None:
     adapter = detector()
     first = adapter.fingerprint()
     next(part for part in adapter.module.modules() if hasattr(part, "eps")).eps = 0.0

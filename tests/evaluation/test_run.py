@@ -11,10 +11,10 @@ from PIL import Image
 from torch import Tensor
 
 from fpnkit.codecs.build import build_codec
+from fpnkit.codecs.calibration import calibrate
 from fpnkit.codecs.coder import CodedImage, CoderInput
 from fpnkit.codecs.learned import LearnedCoder
 from fpnkit.codecs.saved import TrainedCodec, model_hash
-from fpnkit.codecs.standardise import calibrate
 from fpnkit.config.load import plain, validate
 from fpnkit.config.schema import Cache, CodecConfig, FactorizedCodec
 from fpnkit.data.shapes import ShapesSet
@@ -267,7 +267,7 @@ def test_boxes_of_an_image_received_larger_are_those_of_the_original(task: Task,
 
 
 def folder_task(folder: Path, sizes: Sequence[tuple[int, int]]) -> Task:
-    """The built-in detector on unlabelled corners, (height, width) each, of built-in images."""
+    """The built-in detector on unlabeled corners, (height, width) each, of built-in images."""
     folder.mkdir()
     shapes = ShapesSet(len(sizes), 5)
     for index, (height, width) in enumerate(sizes):

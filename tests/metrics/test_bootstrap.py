@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
+from tests.support.labeled_sets import found, random_set, truth
 
 from fpnkit.metrics.bootstrap import interval, map_interval, resamples
 from fpnkit.metrics.matches import average_precision_of
 from fpnkit.metrics.matching import match
-from tests.support.labelled_sets import found, random_set, truth
 
 SQUARE = [10.0, 10.0, 110.0, 110.0]
 
@@ -54,7 +54,7 @@ def test_map_interval_of_perfect_detections_has_no_width() -> None:
     assert map_interval(sure, count=50) == pytest.approx((1, 1))
 
 
-def test_nothing_labelled_has_no_interval() -> None:
+def test_nothing_labeled_has_no_interval() -> None:
     assert map_interval(match([truth()], [found(SQUARE)]), count=10) is None
 
 

@@ -2,12 +2,12 @@
 
 import pytest
 import torch
+from tests.support.labeled_sets import found, random_set, reference, truth
 
 from fpnkit.data.images import Sample
 from fpnkit.errors import DataError
 from fpnkit.metrics.coco_format import GroundTruth
 from fpnkit.metrics.detection import DetectionScores, average_precision
-from tests.support.labelled_sets import found, random_set, reference, truth
 
 SQUARE = [10.0, 10.0, 110.0, 110.0]
 BESIDE = [210.0, 10.0, 310.0, 110.0]
@@ -81,7 +81,7 @@ def test_no_detections_score_zero() -> None:
 
 
 @pytest.mark.parametrize("nothing", [[truth()], [truth(SQUARE, crowd=[True])], []])
-def test_nothing_labelled_cannot_be_scored(nothing: list[GroundTruth]) -> None:
+def test_nothing_labeled_cannot_be_scored(nothing: list[GroundTruth]) -> None:
     assert average_precision(nothing, [found(SQUARE)] * len(nothing)) == DetectionScores(None, None)
 
 
@@ -98,8 +98,8 @@ def test_nothing_is_printed(capfd: pytest.CaptureFixture[str]) -> None:
 
 
 def test_truth_of_a_sample_has_no_pixels() -> None:
-    labelled = truth(SQUARE, labels=[5], image_id=3)
-    sample = Sample(3, torch.zeros(3, 8, 8, dtype=torch.uint8), labelled.boxes, labelled.labels, labelled.crowd)
+    labeled = truth(SQUARE, labels=[5], image_id=3)
+    sample = Sample(3, torch.zeros(3, 8, 8, dtype=torch.uint8), labeled.boxes, labeled.labels, labeled.crowd)
 
     assert vars(GroundTruth.of(sample)) == {
         "image_id": 3,
@@ -111,10 +111,10 @@ def test_truth_of_a_sample_has_no_pixels() -> None:
 
 @pytest.mark.parametrize("seed", range(5))
 def test_scores_equal_those_of_pycocotools(seed: int) -> None:
-    labelled, detected = random_set(seed)
-    expected = reference(labelled, detected)
+    labeled, detected = random_set(seed)
+    expected = reference(labeled, detected)
 
-    scores = average_precision(labelled, detected)
+    scores = average_precision(labeled, detected)
 
     assert 0.1 < expected[0] < 0.9
     assert (scores.map, scores.map50) == pytest.approx(expected, abs=1e-9)

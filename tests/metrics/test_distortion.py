@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from fpnkit.errors import PyramidError
-from fpnkit.metrics.distortion import distortion, level_weights, snr_db, standardised_mse
+from fpnkit.metrics.distortion import distortion, level_weights, snr_db, standardized_mse
 from fpnkit.metrics.rate import bpp
 from fpnkit.pyramid import LevelSpec, Pyramid, PyramidSpec
 
@@ -16,7 +16,7 @@ def test_decoding_the_mean_is_0_db_and_a_tenth_of_the_error_10_db() -> None:
     level = 3 * torch.randn(1, 4, 200, 200) + 2
     original = Pyramid({"p2": level})
     deviation = level.std(correction=0).reshape(1)
-    mean = standardised_mse(original, Pyramid({"p2": torch.full_like(level, level.mean())}), deviation)["p2"]
+    mean = standardized_mse(original, Pyramid({"p2": torch.full_like(level, level.mean())}), deviation)["p2"]
     assert snr_db(mean.item()) == pytest.approx(0, abs=1e-4)
     assert snr_db(mean.item() / 10) == pytest.approx(10, abs=1e-4)
 

@@ -10,6 +10,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.support.labeled_sets import fast_reference, found, random_set, reference, truth
 
 from fpnkit.config.schema import NanodetDetector
 from fpnkit.data.coco import CocoSet
@@ -19,11 +20,10 @@ from fpnkit.errors import DataError
 from fpnkit.metrics.coco_format import GroundTruth
 from fpnkit.metrics.matches import DetectionScores, Matches, average_precision_of, average_precisions
 from fpnkit.metrics.matching import match
-from tests.support.labelled_sets import fast_reference, found, random_set, reference, truth
 
 SQUARE = [10.0, 10.0, 110.0, 110.0]
 BESIDE = [210.0, 10.0, 310.0, 110.0]
-Labelled = tuple[list[GroundTruth], list[Detections]]
+Labeled = tuple[list[GroundTruth], list[Detections]]
 
 
 def assert_same(ours: DetectionScores, theirs: DetectionScores) -> None:
@@ -33,7 +33,7 @@ def assert_same(ours: DetectionScores, theirs: DetectionScores) -> None:
 
 
 @st.composite
-def small_sets(draw: st.DrawFn) -> Labelled:
+def small_sets(draw: st.DrawFn) -> Labeled:
     """Few places, sizes and scores, so that equal overlaps, equal scores and thresholds hit exactly are common."""
     box = st.builds(
         lambda x, y, width, height: [float(x), float(y), float(x + width), float(y + height)],
@@ -45,48 +45,48 @@ def small_sets(draw: st.DrawFn) -> Labelled:
     hits = st.lists(st.tuples(box, st.sampled_from([0.25, 0.5, 0.75]), st.integers(1, 4)), max_size=8)
     images = draw(st.lists(st.tuples(objects, hits), min_size=1, max_size=5))
     ids = draw(st.permutations(range(1, len(images) + 1)))
-    labelled = [
+    labeled = [
         truth(*(one[0] for one in o), labels=[one[1] for one in o], crowd=[one[2] for one in o], image_id=number)
         for number, (o, _) in zip(ids, images, strict=True)
     ]
     detected = [
         found(*(one[0] for one in h), scores=[one[1] for one in h], labels=[one[2] for one in h]) for _, h in images
     ]
-    return labelled, detected
+    return labeled, detected
 
 
 @given(small_sets())
 @settings(max_examples=150)
-def test_scores_equal_cocos_for_any_set(labelled_and_detected: Labelled) -> None:
-    matches = match(*labelled_and_detected)
-    assert_same(average_precision_of(matches), fast_reference(*labelled_and_detected))
+def test_scores_equal_cocos_for_any_set(labeled_and_detected: Labeled) -> None:
+    matches = match(*labeled_and_detected)
+    assert_same(average_precision_of(matches), fast_reference(*labeled_and_detected))
 
 
-def repeated(labelled: list[GroundTruth], detected: list[Detections], weights: np.ndarray) -> Labelled:
+def repeated(labeled: list[GroundTruth], detected: list[Detections], weights: np.ndarray) -> Labeled:
     """A set that really holds each image as many times as its weight."""
     rows = [row for row, weight in enumerate(weights) for _ in range(weight)]
     return (
-        [dataclasses.replace(labelled[row], image_id=number) for number, row in enumerate(rows, start=1)],
+        [dataclasses.replace(labeled[row], image_id=number) for number, row in enumerate(rows, start=1)],
         [detected[row] for row in rows],
     )
 
 
 @pytest.mark.parametrize("seed", range(8))
 def test_weights_equal_a_set_that_holds_images_several_times(seed: int) -> None:
-    labelled, detected = random_set(seed)
-    weights = np.random.default_rng(seed).integers(0, 4, len(labelled))
+    labeled, detected = random_set(seed)
+    weights = np.random.default_rng(seed).integers(0, 4, len(labeled))
 
-    scores = average_precision_of(match(labelled, detected), weights)
+    scores = average_precision_of(match(labeled, detected), weights)
 
-    assert_same(scores, fast_reference(*repeated(labelled, detected, weights)))
+    assert_same(scores, fast_reference(*repeated(labeled, detected, weights)))
 
 
 @given(st.lists(st.integers(0, 3), min_size=30, max_size=30), st.integers(0, 3))
 @settings(max_examples=25)
 def test_weights_equal_a_set_that_holds_images_several_times_for_any_weights(weights: list[int], seed: int) -> None:
-    labelled, detected = random_set(seed)
-    scores = average_precision_of(match(labelled, detected), np.array(weights))
-    assert_same(scores, fast_reference(*repeated(labelled, detected, np.array(weights))))
+    labeled, detected = random_set(seed)
+    scores = average_precision_of(match(labeled, detected), np.array(weights))
+    assert_same(scores, fast_reference(*repeated(labeled, detected, np.array(weights))))
 
 
 def test_many_resamples_at_once_equal_one_at_a_time() -> None:
@@ -100,8 +100,8 @@ def test_many_resamples_at_once_equal_one_at_a_time() -> None:
 
 
 def test_a_category_that_a_resample_misses_is_left_out_of_the_average() -> None:
-    labelled = [truth(SQUARE, labels=[1]), truth(SQUARE, labels=[2], image_id=2)]
-    matches = match(labelled, [found(SQUARE, labels=[1]), found()])
+    labeled = [truth(SQUARE, labels=[1]), truth(SQUARE, labels=[2], image_id=2)]
+    matches = match(labeled, [found(SQUARE, labels=[1]), found()])
 
     assert average_precision_of(matches).map == pytest.approx(0.5)
     assert average_precision_of(matches, np.array([2, 0])).map == pytest.approx(1)
@@ -110,20 +110,20 @@ def test_a_category_that_a_resample_misses_is_left_out_of_the_average() -> None:
 
 
 @pytest.mark.parametrize("nothing", [[truth()], [truth(SQUARE, crowd=[True])], []])
-def test_nothing_labelled_cannot_be_scored(nothing: list[GroundTruth]) -> None:
+def test_nothing_labeled_cannot_be_scored(nothing: list[GroundTruth]) -> None:
     matches = match(nothing, [found(SQUARE)] * len(nothing))
     assert average_precision_of(matches) == DetectionScores(None, None)
 
 
 def test_of_objects_that_overlap_equally_the_last_is_taken() -> None:
     """As COCO does: the first detection takes the right object, so that nothing is left for the second."""
-    labelled = [truth([0.0, 0.0, 10.0, 10.0], [4.0, 0.0, 14.0, 10.0])]
+    labeled = [truth([0.0, 0.0, 10.0, 10.0], [4.0, 0.0, 14.0, 10.0])]
     detected = [found([2.0, 0.0, 12.0, 10.0], [4.0, 0.0, 14.0, 10.0])]
 
-    matches = match(labelled, detected)
+    matches = match(labeled, detected)
 
     assert matches.matched[0].tolist() == [True, False]
-    assert_same(average_precision_of(matches), fast_reference(labelled, detected))
+    assert_same(average_precision_of(matches), fast_reference(labeled, detected))
 
 
 def test_no_detections_score_zero() -> None:
@@ -137,17 +137,17 @@ def test_a_hundred_detections_of_an_image_and_category_count() -> None:
     two_categories = found(*boxes, scores=scores, labels=[2] * 100 + [1])
 
     for detected, expected in ((one_category, 0.0), (two_categories, 0.5)):
-        labelled = [truth(SQUARE, BESIDE, labels=[1, 2])] if detected is two_categories else [truth(SQUARE)]
-        matches = match(labelled, [detected])
-        assert_same(average_precision_of(matches), fast_reference(labelled, [detected]))
+        labeled = [truth(SQUARE, BESIDE, labels=[1, 2])] if detected is two_categories else [truth(SQUARE)]
+        matches = match(labeled, [detected])
+        assert_same(average_precision_of(matches), fast_reference(labeled, [detected]))
         assert matches.matched[0, matches.category == 1].sum() == (2 * expected)
 
 
 def test_matches_say_what_was_found_where() -> None:
-    labelled = [truth(), truth(SQUARE, [200.0, 0.0, 400.0, 200.0], labels=[7, 7], crowd=[False, True], image_id=4)]
+    labeled = [truth(), truth(SQUARE, [200.0, 0.0, 400.0, 200.0], labels=[7, 7], crowd=[False, True], image_id=4)]
     detected = [found(SQUARE, labels=[7]), found(SQUARE, [300.0, 0, 390, 90], BESIDE, labels=[7, 7, 3])]
 
-    matches = match(labelled, detected)
+    matches = match(labeled, detected)
 
     assert matches.image.tolist() == [0, 1, 1]
     assert matches.category.tolist() == [7, 7, 7]
@@ -204,19 +204,19 @@ def test_real_detections_score_as_cocos_evaluation_and_pycocotools_say(real_data
     """NanoDet on photographs: our counting, faster-coco-eval and the reference implementation agree."""
     detector = build_nanodet(NanodetDetector(kind="nanodet_m", weights=str(real_data / "weights" / "nanodet_m.pth")))
     folder = real_data / "coco-val206"
-    labelled, detected = [], []
+    labeled, detected = [], []
     for sample in CocoSet(folder / "images", folder / "annotations.json", limit=60):
         batch = detector.prepare([sample.image])
         detected += detector.detect(detector.complete(detector.pyramid(batch)), batch.geometry)
-        labelled.append(GroundTruth.of(sample))
-    matches = match(labelled, detected)
-    weights = np.random.default_rng(0).multinomial(len(labelled), [1 / len(labelled)] * len(labelled))
+        labeled.append(GroundTruth.of(sample))
+    matches = match(labeled, detected)
+    weights = np.random.default_rng(0).multinomial(len(labeled), [1 / len(labeled)] * len(labeled))
 
     scores = average_precision_of(matches)
 
     assert scores.map is not None
     assert 0.15 < scores.map < 0.6
-    assert_same(scores, fast_reference(labelled, detected))
-    assert (scores.map, scores.map50) == pytest.approx(reference(labelled, detected), abs=1e-9)
-    assert_same(average_precision_of(matches, weights), fast_reference(*repeated(labelled, detected, weights)))
-    assert torch.cat([image.crowd for image in labelled]).any()
+    assert_same(scores, fast_reference(labeled, detected))
+    assert (scores.map, scores.map50) == pytest.approx(reference(labeled, detected), abs=1e-9)
+    assert_same(average_precision_of(matches, weights), fast_reference(*repeated(labeled, detected, weights)))
+    assert torch.cat([image.crowd for image in labeled]).any()

@@ -11,7 +11,7 @@ from matplotlib.colors import to_hex
 
 from fpnkit.plots import across, bits, features, images, maps, task
 from fpnkit.plots.panels import figure_of, legend_below, new_panels, wide_scale
-from fpnkit.plots.style import level_colour, new_axes, style
+from fpnkit.plots.style import level_color, new_axes, style
 
 LEVELS = ["p3", "p4"]
 PHOTO = maps.Photo(1, 7, np.zeros((20, 20, 3), np.uint8), (40, 40))
@@ -33,13 +33,13 @@ def by_level(**columns: list[float]) -> pd.DataFrame:
     return pd.concat([pd.DataFrame({"level": level, "channel": range(count), **columns}) for level in LEVELS])
 
 
-def colours(ax: Axes) -> list[str]:
+def colors(ax: Axes) -> list[str]:
     return [to_hex(line.get_color()).upper() for line in ax.lines]
 
 
-def test_each_level_has_its_colour_and_axes_have_units() -> None:
+def test_each_level_has_its_color_and_axes_have_units() -> None:
     ax = features.plot_energy(by_level(energy_share=[0.7, 0.2, 0.1]))
-    assert colours(ax)[:2] == [level_colour(level) for level in LEVELS]
+    assert colors(ax)[:2] == [level_color(level) for level in LEVELS]
     assert ax.lines[0].get_ydata().tolist() == pytest.approx([0, 0.7, 0.9, 1])
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("strongest channels (share of all)", "share of energy")
     draw(ax)
@@ -212,9 +212,9 @@ def test_stacked_bars_are_one_column_a_codec_by_lambda() -> None:
     draw(ax)
 
 
-def test_curves_along_the_rate_keep_colour_and_marker() -> None:
+def test_curves_along_the_rate_keep_color_and_marker() -> None:
     ax = across.plot_by_rate(rates(), "snr_db", "SNR (dB)")
-    assert colours(ax) == [level_colour(level) for level in LEVELS]
+    assert colors(ax) == [level_color(level) for level in LEVELS]
     assert {line.get_marker() for line in ax.lines} == {"o"}
     assert ax.get_xlabel() == "rate of all levels (bpp)"
     draw(ax)

@@ -34,7 +34,7 @@ def test_lines_points_and_ceiling(runs: list[Path], tmp_path: Path) -> None:
     np.testing.assert_allclose(line.get_xdata(), [0.02, 0.1, 0.32], rtol=1e-2)
     expected = [ap_of(0.3), ap_of(0.6), (ap_of(0.7) + ap_of(0.74)) / 2]
     np.testing.assert_allclose(line.get_ydata(), 100 * np.array(expected))
-    assert (line.get_color(), line.get_marker()) == (codec_look("factorized").colour, "o")
+    assert (line.get_color(), line.get_marker()) == (codec_look("factorized").color, "o")
     assert line_of(ax, "jpeg_input").get_xdata() == pytest.approx([0.9, 1.9], rel=1e-2)
     assert ax.get_xscale() == "log"
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("rate (bits per pixel)", "mAP (%)")
@@ -91,7 +91,7 @@ def test_two_curves_of_a_codec_can_be_told_apart(runs: list[Path], tmp_path: Pat
 def test_text_stands_out_from_the_paper(runs: list[Path], tmp_path: Path, dark: bool) -> None:
     with style(dark=dark):
         ax = plot_rd(read_points(runs, home=tmp_path))
-        brightness = [np.mean(to_rgba(colour)[:3]) for colour in (ax.get_facecolor(), ax.xaxis.label.get_color())]
+        brightness = [np.mean(to_rgba(color)[:3]) for color in (ax.get_facecolor(), ax.xaxis.label.get_color())]
     assert abs(brightness[0] - brightness[1]) > 0.7
     assert (brightness[0] < 0.5) == dark
 

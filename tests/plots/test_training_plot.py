@@ -1,10 +1,10 @@
-"""The curves of a training show its numbers, with units, and levels in their colours."""
+"""The curves of a training show its numbers, with units, and levels in their colors."""
 
 import math
 
 from matplotlib.colors import to_hex
 
-from fpnkit.plots.style import level_colour, style
+from fpnkit.plots.style import level_color, style
 from fpnkit.plots.training import plot_accuracy, plot_loss, plot_rate, plot_snr, plot_training
 from fpnkit.runs.metrics import MetricsLine, Split
 
@@ -36,7 +36,7 @@ def test_each_curve_holds_the_numbers_of_the_lines() -> None:
     assert list(curves) == list(LEVELS)
     assert list(curves["p5b"].get_ydata()) == [2.4, 2.8, 3.2]
     for name in LEVELS:
-        assert to_hex(curves[name].get_color()) == level_colour(name).lower()
+        assert to_hex(curves[name].get_color()) == level_color(name).lower()
     named = [ax.get_ylabel() for ax in (loss, rate, snr)]
     assert named == ["loss", "bpp estimated", "SNR (dB)"]
     assert {ax.get_xlabel() for ax in (loss, rate, snr)} == {"training step"}

@@ -309,7 +309,7 @@ def test_nothing_at_all_is_an_empty_table(tmp_path: Path) -> None:
     assert str(error.value) == "curve 'jpeg': required one of none"
 
 
-def test_unlabelled_images_are_judged_by_self_map(base: Path, tmp_path: Path) -> None:
+def test_unlabeled_images_are_judged_by_self_map(base: Path, tmp_path: Path) -> None:
     run = write_run(base, 1e-4, 0.5, 0.1, map=None, map50=None, map_interval=None)
     points = read_points([run], home=tmp_path)
     assert points.accuracy == "self_map"

@@ -79,7 +79,7 @@ def test_an_odd_name_cannot_break_the_list_or_steer_the_terminal(base):
     assert len(list(csv.DictReader(io.StringIO(text)))) == len(ODD_NAMES)
 
 
-def test_json_has_all_columns_with_nan_spelt_out(base):
+def test_json_has_all_columns_with_nan_spelled_out(base):
     good_run(base, best=Best(1, float("nan"), "best_model.pth"))
     (row,) = json.loads(command_line("--base-dir", base, "--json").stdout, parse_constant=pytest.fail)
     assert set(row) == {*COLUMNS, "best_loss_repr"}
@@ -220,19 +220,19 @@ def test_a_terminal_of_middling_width_has_short_names_and_room_for_results(base)
     assert row.startswith("20261216_143022 ")
 
 
-def test_colours_are_left_out_where_they_are_not_wanted(base):
+def test_colors_are_left_out_where_they_are_not_wanted(base):
     write_run(base, "run_a", exit_code=1)
-    coloured = {}
+    colored = {}
     for wanted in (True, False):
         environment = os.environ | {"TERM": "xterm"} | ({} if wanted else {"NO_COLOR": "1"})
         code = f"import pty; pty.spawn([{sys.executable!r}, '-m', 'fpnkit.runs', '--base-dir', {str(base)!r}])"
-        coloured[wanted] = (
+        colored[wanted] = (
             b"\x1b[31mcrashed\x1b[0m"
             in subprocess.run(
                 [sys.executable, "-c", code], env=environment, capture_output=True, stdin=subprocess.DEVNULL
             ).stdout
         )
-    assert coloured == {True: True, False: False}
+    assert colored == {True: True, False: False}
 
 
 def test_details_of_a_damaged_run_still_name_its_files(base):

@@ -1,4 +1,4 @@
-"""Small sets of labelled images with detections, and what the reference implementation makes of them."""
+"""Small sets of labeled images with detections, and what the reference implementation makes of them."""
 
 import contextlib
 import io
@@ -40,13 +40,13 @@ def random_set(seed: int) -> tuple[list[GroundTruth], list[Detections]]:
     def uniform(*shape: int) -> torch.Tensor:
         return torch.rand(*shape, generator=generator)
 
-    labelled, detected = [], []
+    labeled, detected = [], []
     for image_id in range(30):
         n = int(torch.randint(0, 9, (), generator=generator))
         corners = uniform(n, 2) * 400
         boxes = torch.cat([corners, corners + 5 + uniform(n, 2) ** 2 * 200], dim=1)
         labels = torch.randint(1, 6, (n,), generator=generator)
-        labelled.append(GroundTruth(image_id * 7 + 3, boxes, labels, uniform(n) < 0.1))
+        labeled.append(GroundTruth(image_id * 7 + 3, boxes, labels, uniform(n) < 0.1))
         size = (boxes[:, 2:] - boxes[:, :2]).repeat(1, 2)
         shifted = [boxes + size * spread * (uniform(n, 4) - 0.5) for spread in (0.15, 0.4, 0.8)]
         invented = uniform(12, 2) * 400
@@ -54,18 +54,18 @@ def random_set(seed: int) -> tuple[list[GroundTruth], list[Detections]]:
         candidate_labels = torch.cat([labels, labels, labels, torch.randint(1, 7, (12,), generator=generator)])
         keep = uniform(len(candidates)) < 0.7
         detected.append(Detections(candidates[keep], uniform(len(candidates))[keep], candidate_labels[keep]))
-    return labelled, detected
+    return labeled, detected
 
 
-def fast_reference(labelled: list[GroundTruth], detected: list[Detections]) -> DetectionScores:
+def fast_reference(labeled: list[GroundTruth], detected: list[Detections]) -> DetectionScores:
     """By faster-coco-eval, which refuses sets without an object or a detection."""
-    if all(bool(image.crowd.all()) for image in labelled):
+    if all(bool(image.crowd.all()) for image in labeled):
         return DetectionScores(None, None)
-    ids = [image.image_id for image in labelled]
+    ids = [image.image_id for image in labeled]
     results = [entry for image in zip(ids, detected, strict=True) for entry in detections_to_coco(*image)]
     if not results:
         return DetectionScores(0.0, 0.0)
-    objects = FastCOCO(truth_to_coco(labelled))
+    objects = FastCOCO(truth_to_coco(labeled))
     evaluation = COCOeval_faster(objects, objects.loadRes(results), iouType="bbox", print_function=lambda *_: None)
     evaluation.evaluate()
     evaluation.accumulate()
@@ -73,9 +73,9 @@ def fast_reference(labelled: list[GroundTruth], detected: list[Detections]) -> D
     return DetectionScores(float(evaluation.stats[0]), float(evaluation.stats[1]))
 
 
-def reference(labelled: list[GroundTruth], detected: list[Detections]) -> tuple[float, float]:
+def reference(labeled: list[GroundTruth], detected: list[Detections]) -> tuple[float, float]:
     objects, results = [], []
-    for image, detections in zip(labelled, detected, strict=True):
+    for image, detections in zip(labeled, detected, strict=True):
         for (left, top, right, bottom), label, crowd in zip(
             image.boxes.double().tolist(), image.labels.tolist(), image.crowd.tolist(), strict=True
         ):
@@ -99,7 +99,7 @@ def reference(labelled: list[GroundTruth], detected: list[Detections]) -> tuple[
         coco = COCO()
         coco.dataset = {
             "info": {},
-            "images": [{"id": image.image_id} for image in labelled],
+            "images": [{"id": image.image_id} for image in labeled],
             "categories": [{"id": number} for number in range(1, 91)],
             "annotations": objects,
         }

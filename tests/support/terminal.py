@@ -11,7 +11,7 @@ import termios
 
 
 def on_a_terminal(width, *arguments, answer=None):
-    """What a terminal of this width shows, line by line, without colours; questions get the answer."""
+    """What a terminal of this width shows, line by line, without colors; questions get the answer."""
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 50, width, 0, 0))
     environment = {key: value for key, value in os.environ.items() if key not in ("COLUMNS", "LINES", "NO_COLOR")}

@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 
 from fpnkit.codecs.build import build_codec
-from fpnkit.codecs.standardise import calibrate
+from fpnkit.codecs.calibration import calibrate
 from fpnkit.config.load import plain, to_yaml, validate
 from fpnkit.config.schema import CodecConfig
 from fpnkit.data.cache import FeatureCache

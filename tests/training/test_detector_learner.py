@@ -134,7 +134,7 @@ def test_training_lowers_the_loss_on_images_it_has_seen(tmp_path: Path) -> None:
     assert sum(losses[-4:]) < 0.8 * sum(losses[:4])
 
 
-class Labelled:
+class Labeled:
     """A set with these categories and boxes, and otherwise empty."""
 
     def __init__(self, name: str, categories: tuple[Category, ...], boxes: int = 0) -> None:
@@ -155,18 +155,18 @@ CELLS = (Category(1, "RBC"), Category(2, "WBC"))
     ("train_set", "val_set", "message"),
     [
         (
-            Labelled("plain", ()),
-            Labelled("val", ()),
+            Labeled("plain", ()),
+            Labeled("val", ()),
             "plain: required images with boxes to train a detector on, found none",
         ),
         (
-            Labelled("cells", CELLS, 1),
-            Labelled("other", CELLS[:1], 1),
+            Labeled("cells", CELLS, 1),
+            Labeled("other", CELLS[:1], 1),
             "other: required the categories of cells (RBC, WBC), found RBC",
         ),
         (
-            Labelled("cells", CELLS, 1),
-            Labelled("empty", CELLS),
+            Labeled("cells", CELLS, 1),
+            Labeled("empty", CELLS),
             "empty: required at least one box to validate with, found none",
         ),
     ],
@@ -179,6 +179,6 @@ def test_sets_that_a_detector_cannot_be_trained_on_are_named(
     assert str(error.value) == message
 
 
-def test_a_holdout_of_a_labelled_set_can_be_trained_on() -> None:
+def test_a_holdout_of_a_labeled_set_can_be_trained_on() -> None:
     images = ShapesSet(4)
     assert require_labels(Subset(images, [0, 1], "a"), Subset(images, [2, 3], "b")) == images.categories

@@ -12,7 +12,7 @@ from fpnkit.training.optim import CodecOptimizers, Schedule
 from tests.support.shared_codec import SharedCodec
 
 
-def test_every_parameter_is_in_exactly_one_optimiser_and_quantiles_alone_in_theirs() -> None:
+def test_every_parameter_is_in_exactly_one_optimizer_and_quantiles_alone_in_theirs() -> None:
     codec = build_codec(FactorizedCodec(channels=4, latent_channels=4), PyramidSpec((LevelSpec("p2", 3, 4),)))
     optimizers = CodecOptimizers.of(codec, CodecTraining(epochs=1))
     assert optimizers.quantiles is not None

@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from fpnkit.codecs.standardise import Calibration, LevelStatistics
+from fpnkit.codecs.calibration import Calibration, LevelStatistics
 from fpnkit.training.losses import MseDistortion
 from fpnkit.training.preflight import forecast
 
@@ -27,7 +27,7 @@ def test_without_the_image_scale_the_same_lambda_is_reported_to_collapse() -> No
 
 
 def test_water_filling_agrees_with_a_search_for_the_cheapest_error() -> None:
-    """The loss of one Gaussian channel, minimised by brute force over its error."""
+    """The loss of one Gaussian channel, minimized by brute force over its error."""
     lmbda, scale, cells, variances = 0.01, 50.0, 1 / 16, [3.0, 1.0, 0.05]
     total = 0.0
     for variance in variances:

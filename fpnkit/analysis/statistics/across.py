@@ -31,7 +31,7 @@ def rates(entries: Sequence[Entry]) -> pd.DataFrame:
         rows["snr_db"] = entry.tables["level_loss"].set_index("level")["snr_db"]
         if "latent_channels" in entry.tables:
             rows["dead_share"] = entry.tables["latent_channels"].groupby("level", sort=False)["dead"].mean()
-        parts.append(_labelled(entry, rows.reset_index()))
+        parts.append(_labeled(entry, rows.reset_index()))
     return _ordered(pd.concat(parts, ignore_index=True))
 
 
@@ -42,7 +42,7 @@ def losses(entries: Sequence[Entry]) -> pd.DataFrame:
         objects = entry.tables["objects"]
         shares = lost_shares(objects[objects["truth"] == "detector"], "size")
         shares = shares.sort_values("size", key=lambda names: names.map(SIZES.index))
-        parts.append(_labelled(entry, shares))
+        parts.append(_labeled(entry, shares))
     return _ordered(pd.concat(parts, ignore_index=True))
 
 
@@ -52,11 +52,11 @@ def task(entries: Sequence[Entry]) -> pd.DataFrame:
     for entry in entries:
         table = entry.tables["task"].set_index("features")
         row = table.loc["decoded"].to_dict() | {"map_uncompressed": table.loc["uncompressed", "map"]}
-        parts.append(_labelled(entry, pd.DataFrame([row])))
+        parts.append(_labeled(entry, pd.DataFrame([row])))
     return _ordered(pd.concat(parts, ignore_index=True))
 
 
-def _labelled(entry: Entry, table: pd.DataFrame) -> pd.DataFrame:
+def _labeled(entry: Entry, table: pd.DataFrame) -> pd.DataFrame:
     bits = entry.tables["image_bits"]
     pixels = bits.drop_duplicates("image")["pixels"].sum()
     return pd.DataFrame(

@@ -1,4 +1,4 @@
-"""Histograms of standardised levels, and the densities that fit them best."""
+"""Histograms of standardized levels, and the densities that fit them best."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class LevelHistograms:
             self._counts[name] += counts.numpy()
 
     def table(self) -> pd.DataFrame:
-        """A row per bin, up to the outermost non-empty one: its centre in deviations and the densities there."""
+        """A row per bin, up to the outermost non-empty one: its center in deviations and the densities there."""
         return pd.concat([_densities(name, counts) for name, counts in self._counts.items()], ignore_index=True)
 
     def fits(self) -> pd.DataFrame:
@@ -44,35 +44,35 @@ class LevelHistograms:
 
 
 def _densities(name: str, counts: NDArray[np.float64]) -> pd.DataFrame:
-    centres, share = _shares(counts)
+    centers, share = _shares(counts)
     fit = _fit(name, counts)
     used = np.flatnonzero(share)
     shown = slice(used[0], used[-1] + 1) if len(used) else slice(0, 0)
     columns = {
-        "value": centres,
+        "value": centers,
         "density": share / _WIDTH,
-        "gaussian": _gaussian(centres, fit) / _WIDTH,
-        "laplacian": _laplacian(centres, fit) / _WIDTH,
+        "gaussian": _gaussian(centers, fit) / _WIDTH,
+        "laplacian": _laplacian(centers, fit) / _WIDTH,
     }
     return pd.DataFrame({"level": name, **{key: column[shown] for key, column in columns.items()}})
 
 
 def _fit(name: str, counts: NDArray[np.float64]) -> dict[str, float | str]:
     """Fitted by maximum likelihood to the values inside the range."""
-    centres, share = _shares(counts)
+    centers, share = _shares(counts)
     inside = share / (share.sum() or 1.0)
-    mean = float((inside * centres).sum())
-    median = float(centres[np.searchsorted(np.cumsum(inside), 0.5).clip(max=_BINS - 1)])
+    mean = float((inside * centers).sum())
+    median = float(centers[np.searchsorted(np.cumsum(inside), 0.5).clip(max=_BINS - 1)])
     fit: dict[str, float | str] = {
         "level": name,
         "mean": mean,
-        "deviation": max(math.sqrt(float((inside * (centres - mean) ** 2).sum())), _WIDTH / 10),
+        "deviation": max(math.sqrt(float((inside * (centers - mean) ** 2).sum())), _WIDTH / 10),
         "median": median,
-        "scale": max(float((inside * abs(centres - median)).sum()), _WIDTH / 10),
+        "scale": max(float((inside * abs(centers - median)).sum()), _WIDTH / 10),
         "outside_share": float((counts[0] + counts[-1]) / (counts.sum() or 1.0)),
     }
-    fit["bits_from_gaussian"] = _divergence(inside, _gaussian(centres, fit))
-    fit["bits_from_laplacian"] = _divergence(inside, _laplacian(centres, fit))
+    fit["bits_from_gaussian"] = _divergence(inside, _gaussian(centers, fit))
+    fit["bits_from_laplacian"] = _divergence(inside, _laplacian(centers, fit))
     return fit
 
 
@@ -80,16 +80,16 @@ def _shares(counts: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[n
     return (np.arange(_BINS) - _HALF) * _WIDTH, counts[1:-1] / (counts.sum() or 1.0)
 
 
-def _gaussian(centres: NDArray[np.float64], fit: dict[str, float | str]) -> NDArray[np.float64]:
-    """Mass of each bin, from the density at its centre."""
+def _gaussian(centers: NDArray[np.float64], fit: dict[str, float | str]) -> NDArray[np.float64]:
+    """Mass of each bin, from the density at its center."""
     deviation = float(fit["deviation"])
-    distance = (centres - float(fit["mean"])) / deviation
+    distance = (centers - float(fit["mean"])) / deviation
     return np.asarray(np.exp(-(distance**2) / 2) / (deviation * math.sqrt(2 * math.pi)) * _WIDTH)
 
 
-def _laplacian(centres: NDArray[np.float64], fit: dict[str, float | str]) -> NDArray[np.float64]:
+def _laplacian(centers: NDArray[np.float64], fit: dict[str, float | str]) -> NDArray[np.float64]:
     scale = float(fit["scale"])
-    return np.asarray(np.exp(-abs(centres - float(fit["median"])) / scale) / (2 * scale) * _WIDTH)
+    return np.asarray(np.exp(-abs(centers - float(fit["median"])) / scale) / (2 * scale) * _WIDTH)
 
 
 def _divergence(share: NDArray[np.float64], model: NDArray[np.float64]) -> float:

@@ -52,7 +52,7 @@ def object_rows(
     """One row per object of one image.
 
     `truth` is "detector" for detections on uncompressed features with a score of at least `threshold`, and "label" for
-    labelled objects without crowds. An object counts as found if a detection with at least `threshold` matches it.
+    labeled objects without crowds. An object counts as found if a detection with at least `threshold` matches it.
     """
     sure = before.scores >= threshold
     kinds = {
@@ -119,6 +119,6 @@ def score_bins(objects: pd.DataFrame, threshold: float, edges: Sequence[float] =
 def _wilson(hits: int, count: int) -> tuple[float, float]:
     z = 1.959964
     share, scale = hits / count, 1 + z**2 / count
-    centre = (share + z**2 / (2 * count)) / scale
+    center = (share + z**2 / (2 * count)) / scale
     half = z / scale * (share * (1 - share) / count + z**2 / (4 * count**2)) ** 0.5
-    return max(0.0, centre - half), min(1.0, centre + half)
+    return max(0.0, center - half), min(1.0, center + half)

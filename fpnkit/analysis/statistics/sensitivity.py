@@ -17,7 +17,7 @@ from fpnkit.metrics.detection import average_precision
 from fpnkit.pyramid import Pyramid
 
 SNRS_DB = (20.0, 15.0, 10.0, 5.0, 0.0)
-FLOOR = 0.02  # smallest weight of a level before normalising, as a share of the largest
+FLOOR = 0.02  # smallest weight of a level before normalizing, as a share of the largest
 
 
 @torch.no_grad()
@@ -49,7 +49,7 @@ def level_sensitivity(
 
 
 def metrics(truth: Mapping[str, Sequence[GroundTruth]], detections: Sequence[Detections]) -> dict[str, float]:
-    """Kind of truth → AP@[.50:.95]; NaN if nothing is labelled."""
+    """Kind of truth → AP@[.50:.95]; NaN if nothing is labeled."""
     scores = {kind: average_precision(objects, detections).map for kind, objects in truth.items()}
     return {kind: float("nan") if score is None else score for kind, score in scores.items()}
 
@@ -59,7 +59,7 @@ def suggested_weights(
 ) -> pd.DataFrame:
     """Weights of the levels in the distortion, summing to 1.
 
-    The drop of the metric is modelled as a sum over levels of slope times standardised MSE (10^(-SNR/10)), so weights
+    The drop of the metric is modeled as a sum over levels of slope times standardized MSE (10^(-SNR/10)), so weights
     in proportion to the slopes make the loss count errors as the task does. Slopes are fitted through 0 on points of at
     least `from_db`; slopes below `FLOOR` of the largest are raised to it, because no level can be left out. Raises
     `DataError` if noise on no level matters.

@@ -38,11 +38,11 @@ class RadialSpectrum:
 
     def table(self) -> pd.DataFrame:
         """Level, frequency in cycles per cell (middle of the bin), power; without empty bins."""
-        centres = (np.arange(_BINS) + 0.5) * _TOP / _BINS
+        centers = (np.arange(_BINS) + 0.5) * _TOP / _BINS
         parts = []
         for name, power in self._power.items():
             used = self._count[name] > 0
-            columns = {"frequency": centres[used], "power": power[used] / self._count[name][used]}
+            columns = {"frequency": centers[used], "power": power[used] / self._count[name][used]}
             parts.append(pd.DataFrame({"level": name, **columns}))
         return pd.concat(parts, ignore_index=True)
 

@@ -10,14 +10,14 @@ from fpnkit.foundation.html import Html, element, join
 from fpnkit.foundation.html import table as plain_table
 from fpnkit.foundation.text import printable
 
-# Colours of the theme, so that a dark one is dark; the second is for front ends without them.
+# Colors of the theme, so that a dark one is dark; the second is for front ends without them.
 INK = "var(--jp-ui-font-color1, #212121)"
 PALE = "var(--jp-ui-font-color2, #616161)"
 LINE = "var(--jp-border-color2, #bdbdbd)"
 ALARM = "var(--jp-error-color1, #c62828)"
 _ALARMING = f"border-left:4px solid {ALARM};padding:4px 10px;color:{INK};line-height:1.45"
 
-# Icon and colour behind white text, dark enough for it in every theme; the word says the same without both.
+# Icon and color behind white text, dark enough for it in every theme; the word says the same without both.
 _BADGES = {
     "running": ("▶", "#0b6bb0"),
     "finished": ("✔", "#2e7d32"),
@@ -44,9 +44,9 @@ def icon(status: str) -> str:
 
 
 def badge(status: str) -> Html:
-    """Icon, word and colour of a run's status."""
-    sign, colour = _BADGES.get(status, _OTHER_BADGE)
-    look = f"background:{colour};color:#fff;border-radius:10px;padding:1px 9px;white-space:nowrap;font-weight:600"
+    """Icon, word and color of a run's status."""
+    sign, color = _BADGES.get(status, _OTHER_BADGE)
+    look = f"background:{color};color:#fff;border-radius:10px;padding:1px 9px;white-space:nowrap;font-weight:600"
     return element("span", f"{sign} {status}", style=look)
 
 

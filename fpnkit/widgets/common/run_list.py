@@ -1,4 +1,4 @@
-"""The runs that a panel lists, labelled and filtered for people."""
+"""The runs that a panel lists, labeled and filtered for people."""
 
 import math
 from collections.abc import Callable, Sequence

@@ -97,7 +97,7 @@ class PyramidViewer(Panel):
             self._show_view()
 
     def redraw(self) -> None:
-        """Redraw the open figure in the other colours."""
+        """Redraw the open figure in the other colors."""
         self._drawn = None
         self._draw_photo()
         self._show_tab()

@@ -148,7 +148,7 @@ class RDExplorer(Panel):
         self._spent += time.perf_counter() - began
 
     def redraw(self) -> None:
-        """Draw the figure again, in the other colours."""
+        """Draw the figure again, in the other colors."""
         self.show_points()
 
     def _look(self) -> bool:

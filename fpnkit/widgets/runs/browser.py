@@ -97,7 +97,7 @@ class RunBrowser(Panel):
                 self.moves.show(path, self.runs)
 
     def redraw(self) -> None:
-        """Redraw the curves in the other colours."""
+        """Redraw the curves in the other colors."""
         if self.tabs.selected_index == 1:
             self.compare.draw()
 

@@ -119,7 +119,7 @@ class LiveView(widgets.VBox):
             self.watch(submit(["--resume", str(seen.run)], seen.run.parent).file)
 
     def redraw(self) -> None:
-        """Redraw in the other colours."""
+        """Redraw in the other colors."""
         if self.seen is not None and self._tail is not None:
             self._fresh, self._drawn = True, float("-inf")
             self._draw(self.seen)

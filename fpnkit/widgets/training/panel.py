@@ -118,7 +118,7 @@ class TrainingPanel(Panel):
         self.list_running()
 
     def redraw(self) -> None:
-        """Redraw the curves in the other colours."""
+        """Redraw the curves in the other colors."""
         self.live.redraw()
 
     def close(self) -> None:

@@ -66,7 +66,7 @@ def _statistics(name: str, total: Tensor, product: Tensor, cells: int, pixels: f
     return LevelStatistics(mean.item(), math.sqrt(variance), spectrum, cells / pixels)
 
 
-class Standardiser(nn.Module):
+class Standardizer(nn.Module):
     """Scales levels by their calibration; the numbers are part of the codec's weights."""
 
     mean: Tensor

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from fpnkit.codecs.standardise import Standardiser, calibrate
+from fpnkit.codecs.calibration import Standardizer, calibrate
 from fpnkit.errors import DataError
 from fpnkit.geometry import ImageGeometry
 from fpnkit.pyramid import LevelSpec, Pyramid, PyramidSpec
@@ -23,9 +23,9 @@ def features(count: int, mixing: torch.Tensor) -> list[Pyramid]:
     ]
 
 
-def test_standardised_levels_have_mean_0_and_variance_1_whatever_their_scale() -> None:
+def test_standardized_levels_have_mean_0_and_variance_1_whatever_their_scale() -> None:
     pyramids = features(20, 7 * torch.eye(3))
-    standardiser = Standardiser(SPEC)
+    standardiser = Standardizer(SPEC)
     standardiser.set(calibrate((pyramid, GEOMETRY) for pyramid in pyramids))
     for name in SPEC.names:
         values = torch.cat([standardiser(pyramid)[name].flatten() for pyramid in pyramids])
@@ -33,9 +33,9 @@ def test_standardised_levels_have_mean_0_and_variance_1_whatever_their_scale() -
         assert values.square().mean().item() == pytest.approx(1, rel=1e-4)
 
 
-def test_inverse_undoes_standardising() -> None:
+def test_inverse_undoes_standardizing() -> None:
     pyramids = features(3, torch.eye(3))
-    standardiser = Standardiser(SPEC)
+    standardiser = Standardizer(SPEC)
     standardiser.set(calibrate((pyramid, GEOMETRY) for pyramid in pyramids))
     back = standardiser.inverse(standardiser(pyramids[0]))
     assert all(torch.allclose(back[name], pyramids[0][name], atol=1e-6) for name in SPEC.names)
@@ -50,7 +50,7 @@ def test_spectrum_is_that_of_all_values_at_once() -> None:
     values = (values - values.mean()) / level.deviation
     expected = torch.linalg.eigvalsh(values @ values.T / values.shape[1]).flip(0)
     assert torch.allclose(level.spectrum, expected, rtol=1e-6)
-    assert level.spectrum.mean().item() == pytest.approx(1)  # the mean variance of standardised channels
+    assert level.spectrum.mean().item() == pytest.approx(1)  # the mean variance of standardized channels
     assert level.cells_per_pixel == 64 / 64**2
     assert calibration.images == 50
 
@@ -58,7 +58,7 @@ def test_spectrum_is_that_of_all_values_at_once() -> None:
 @pytest.mark.parametrize(
     ("value", "found"), [(3.0, "only one value"), (float("nan"), "variance nan"), (float("inf"), "variance nan")]
 )
-def test_a_level_that_cannot_be_standardised_is_named(value: float, found: str) -> None:
+def test_a_level_that_cannot_be_standardized_is_named(value: float, found: str) -> None:
     pyramid = Pyramid({"p2": torch.randn(1, 3, 8, 8), "p3": torch.full((1, 2, 4, 4), value)})
     with pytest.raises(DataError) as error:
         calibrate([(pyramid, GEOMETRY)])
