@@ -31,7 +31,6 @@ from fpnkit.runs.trained import TrainedRun
 
 log = logging.getLogger(__name__)
 
-SPLITS = ("val", "test")
 
 
 @dataclass(frozen=True)

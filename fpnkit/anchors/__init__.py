@@ -1,0 +1,1 @@
+"""Rivals of codecs: image and video coders, for pictures and for features. A new one is a row in `catalogue`."""

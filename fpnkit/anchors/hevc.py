@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from fpnkit.errors import StreamError, UserError
 
 MISSING = 'HEVC: required PyAV, found none; pip install "fpnkit[hevc]" installs it'
-QP = (0, 51)  # finest and coarsest quantizer
 _LEAST_SIDE, _MULTIPLE = 16, 8  # x265's smallest picture and smallest block
 # info: no text about the encoder in the stream. One thread: the same bytes however many cores there are.
 _SETTINGS = "keyint=1:bframes=0:rc-lookahead=0:ipratio=1:info=0:log-level=none:pools=none:frame-threads=1:no-wpp=1"

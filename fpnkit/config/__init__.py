@@ -1,0 +1,1 @@
+"""Settings: their schema, loading with all problems at once, differences, and what makes two runs the same."""

@@ -1,0 +1,1 @@
+"""Image sets, and the cache of a detector's features."""

@@ -1,0 +1,1 @@
+"""Measuring coders: every image through real bytes, the detector's heads and the metrics."""

@@ -1,0 +1,1 @@
+"""Rate, distortion, average precision with intervals, and Bjontegaard deltas."""

@@ -1,0 +1,1 @@
+"""Run directories: write, list, query, compare and tidy them, and read their evaluations. Without torch."""

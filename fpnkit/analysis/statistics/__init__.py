@@ -1,0 +1,1 @@
+"""Statistics of features, latents, errors and detections, as tables."""

@@ -1,0 +1,1 @@
+"""Rate and accuracy of runs and anchors."""

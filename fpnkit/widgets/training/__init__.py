@@ -1,0 +1,1 @@
+"""Starting trainings and watching them."""
