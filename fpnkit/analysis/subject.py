@@ -32,7 +32,6 @@ from fpnkit.runs.trained import TrainedRun
 log = logging.getLogger(__name__)
 
 
-
 @dataclass(frozen=True)
 class CachedBench(Bench):
     """A bench with the feature cache of training."""
