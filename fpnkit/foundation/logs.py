@@ -68,6 +68,8 @@ class RunLog:
 
     def close(self) -> None:
         """Restore the logger and the streams."""
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()  # while a pipe that is gone still does no harm
         sys.stdout, sys.stderr = self._streams
         for handler in (self._memory, self._terminal, self._file):
             if handler is not None:

@@ -37,6 +37,10 @@ class Prefetcher(Generic[T]):
         self._next = (*following, self._thread.submit(self._make, *following))
         return batch
 
+    def close(self) -> None:
+        """End the thread."""
+        self._thread.shutdown(cancel_futures=True)
+
 
 def chosen(seed: int, epoch: int, index: int, batch_size: int, items: int) -> list[int]:
     """The items of batch `index` in the epoch's random order."""

@@ -60,6 +60,10 @@ class CodecLearner:
         settings = self._config.training
         return codec_step(self._codec, batch, self.objective, self._optimizers, clip=settings.clip, amp=settings.amp)
 
+    def close(self) -> None:
+        """End the thread that reads ahead."""
+        self._batches.close()
+
     def values(self, tally: Tally) -> Values:
         """Means of distortions, bits over pixels."""
         return values(tally, self.objective)

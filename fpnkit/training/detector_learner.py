@@ -80,6 +80,10 @@ class DetectorLearner:
         self._optimizer.step()
         return Tally(count=1, loss=loss.item(), gradient_norm=norm.item())
 
+    def close(self) -> None:
+        """End the thread that reads ahead."""
+        self._batches.close()
+
     def values(self, tally: Tally) -> Values:
         """The mean loss."""
         return Values(loss=tally.loss / tally.count)

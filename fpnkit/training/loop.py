@@ -7,6 +7,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -53,6 +54,10 @@ class Learner(Protocol):
 
     def step(self, epoch: int, index: int, lr: float) -> Tally:
         """One optimizer step on batch `index` of `epoch`."""
+        ...
+
+    def close(self) -> None:
+        """End threads; no step follows."""
         ...
 
     def values(self, tally: Tally) -> Values:
@@ -145,7 +150,7 @@ def train(
     schedule = Schedule(settings.schedule, settings.lr, total, warmup_steps, settings.plateau_epochs)
     at = Progress() if resume is None else _restore(resume, learner, schedule)
     bar = tqdm(total=total, initial=at.step, unit="step", disable=None, dynamic_ncols=True)
-    with StopRequest(run.stop_requested) as stop, bar, BackgroundWriter() as files:
+    with StopRequest(run.stop_requested) as stop, bar, closing(learner), BackgroundWriter() as files:
         while at.epoch <= settings.epochs:
             started = saved = time.monotonic()
             while at.index < learner.steps_per_epoch:

@@ -118,7 +118,7 @@ def test_an_interrupted_analysis_goes_on_where_it_stopped(run: Path, caplog: pyt
     assert not (output / "index.html").exists()
     with caplog.at_level("INFO"):
         assert main(arguments) == 0
-    assert "codec: tables are there already" in caplog.messages
+    assert "codec: tables already exist" in caplog.messages
     assert_complete(output / "index.html", small=True)
 
 

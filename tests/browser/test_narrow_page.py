@@ -14,12 +14,7 @@ from tests.support.lab import KERNEL, open_notebook, run_all
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
-PANELS = {
-    "RunBrowser": "runs",
-    "RDExplorer": "rd",
-    "PyramidViewer": "features",
-    "TrainingPanel": "training",
-}
+PANELS = ["RunBrowser", "RDExplorer", "PyramidViewer", "TrainingPanel"]
 _CONTROLS = "button, select, input, textarea, img, .widget-readout, .lm-TabBar-tabLabel"
 # Right edges beyond the panel's, texts wider than the place for them, and sliders that nobody can set.
 _FAULTS = """(panel, controls) => {
@@ -39,7 +34,7 @@ _FAULTS = """(panel, controls) => {
 @pytest.fixture(scope="module")
 def lab(browser: "Browser", root: Path, home: Path) -> Iterator["Page"]:
     """All panels below each other."""
-    codes = [f"from fpnkit.widgets.{module} import {name}\n{name}()" for name, module in PANELS.items()]
+    codes = [f"from fpnkit.widgets import {name}\n{name}()" for name in PANELS]
     notebook = new_notebook(cells=[new_code_cell(code) for code in codes], metadata=KERNEL)
     nbformat.write(notebook, root / "narrow.ipynb")
     with jupyter_lab(root, home) as address, page(browser, height=3000) as made:
@@ -51,7 +46,7 @@ def lab(browser: "Browser", root: Path, home: Path) -> Iterator["Page"]:
 
 @pytest.mark.parametrize("name", PANELS)
 def test_nothing_is_cut_and_nothing_stands_out(lab: "Page", name: str) -> None:
-    panel = lab.locator(".jp-OutputArea-output > .widget-box").nth(list(PANELS).index(name))
+    panel = lab.locator(".jp-OutputArea-output > .widget-box").nth(PANELS.index(name))
     panel.wait_for()
     if name == "PyramidViewer":
         panel.get_by_role("img", name="original, decoded").wait_for()

@@ -219,7 +219,7 @@ def test_the_snr_of_a_model_is_that_of_its_training_on_the_same_images(task: Tas
         learner.step(epoch, 0, 1e-3)
     validation = learner.validate()
     model = build_codec(settings.codec, task.detector.spec).eval()
-    model.load_state_dict(validation.content["state_dict"])
+    model.load_state_dict(validation.content()["state_dict"])
     trained_codec = TrainedCodec(model, settings, "f" * 64, 1, model_hash(model.state_dict()))
     variance = model.standardiser.variance()
     (summary,) = evaluate([Job(LearnedCoder(trained_codec), tmp_path / "out", ORIGIN, variance)], task)

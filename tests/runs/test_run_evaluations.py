@@ -26,7 +26,7 @@ def test_each_quality_of_a_checkpoint_is_an_evaluation(base):
     write_summary(path, "coco", "0123abcd/q0", time=1000, bpp=0.1, quality=0)
     write_summary(path, "coco", "0123abcd/q2.5_s24", time=2000, bpp=0.2, quality=2.5)
     write_summary(path, "coco", "0123abcd/streams", time=3000, bpp=0.3)
-    found = [(each.checkpoint, each.quality, each.number("bpp")) for each in read_evaluations(path)]
+    found = [(each.checkpoint, each.quality, each.summary.bpp) for each in read_evaluations(path)]
     assert found == [("0123abcd", 0.0, 0.1), ("0123abcd", 2.5, 0.2)]
     shown = command_line("--base-dir", base, "--show-details", "run_a").stdout
     assert "Evaluation on coco at quality 0" in shown

@@ -160,7 +160,10 @@ def test_a_lambda_that_can_only_collapse_is_warned_about(config: Path, tmp_path:
         "WARNING: lambda 1.00e-09 is too small: below 0.005 bpp the codec learns to send nothing "
         "(0 dB SNR on every level); use a larger loss.lambda or loss.distortion_scale"
     ) in done.stderr.splitlines()
-    assert done.stderr.splitlines()[-1] == f"dry run: everything is in order; a run would go to {tmp_path / 'runs'}"
+    assert (
+        done.stderr.splitlines()[-1]
+        == f"dry run: everything is in order; a run would be created in {tmp_path / 'runs'}"
+    )
     assert not (tmp_path / "runs").exists()
 
 

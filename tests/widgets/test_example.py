@@ -53,7 +53,7 @@ def test_where_there_are_none_one_press_starts_a_sweep_that_others_see(base: Pat
     assert find(base) == [launched]
     other = offer(base)  # in another notebook, or after the kernel was restarted
     assert other.make_button.disabled
-    assert "It is being made" in other.said.value
+    assert "It is running" in other.said.value
     deadline = time.monotonic() + 60
     while not sweep_ids(base):
         assert launched.lives(), launched.log.read_text()
@@ -64,7 +64,7 @@ def test_where_there_are_none_one_press_starts_a_sweep_that_others_see(base: Pat
         other.live._looked = float("-inf")
         other.update()
     stop(launched, "kill")
-    while "It is being made" in other.said.value:
+    while "It is running" in other.said.value:
         assert time.monotonic() < deadline
         other.live._looked = float("-inf")
         other.update()
