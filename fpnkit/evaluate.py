@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING
 
 from fpnkit import cli
 from fpnkit.config.load import plain
-from fpnkit.errors import WeightsError
 from fpnkit.runs import layout
 from fpnkit.runs.results import FEWEST_IMAGES, NO_INTERVAL, Summary
 from fpnkit.runs.trained import TrainedRun, find_candidates
@@ -69,12 +68,7 @@ def _job(candidate: TrainedRun, task: Task) -> Job:
 
     path = candidate.path
     trained = load_codec(path / layout.BEST_MODEL)
-    found = task.detector.fingerprint()
-    if trained.detector_fingerprint != found:
-        raise WeightsError(
-            f"run {path}: required the detector it was trained with (fingerprint {trained.detector_fingerprint[:8]}), "
-            f"found another one ({task.detector.name}, {found[:8]})"
-        )
+    trained.require_detector(f"run {path}", task.detector.name, task.detector.fingerprint())
     log.info("run %s: best model of epoch %d, hash %s", path.name, trained.epoch, trained.hash)
     directory = layout.evaluation_directory(path, task.images.name, trained.hash)
     origin = Origin(path.name, trained.hash, trained.epoch, lmbda=trained.config.loss.lmbda)

@@ -24,7 +24,7 @@ from fpnkit.data.images import ImageSet
 from fpnkit.data.windows import Features
 from fpnkit.detectors.build import build_detector
 from fpnkit.detectors.cached import feature_cache
-from fpnkit.errors import ConfigError, RunError, WeightsError
+from fpnkit.errors import ConfigError, RunError
 from fpnkit.evaluation.bench import Bench, Transmission
 from fpnkit.runs import layout
 from fpnkit.runs.trained import TrainedRun
@@ -108,11 +108,7 @@ def _identity(config: CodecConfig, split: str, images: ImageSet, indices: tuple[
 def load_subject(run: Path, bench: CachedBench) -> Subject:
     """The best codec of a run; raises `WeightsError` if it was trained for another detector."""
     trained = load_codec(run / layout.BEST_MODEL)
-    if trained.detector_fingerprint != bench.fingerprint:
-        raise WeightsError(
-            f"run {run}: required the detector it was trained with (fingerprint {trained.detector_fingerprint[:8]}), "
-            f"found another one ({bench.detector.name}, {bench.fingerprint[:8]})"
-        )
+    trained.require_detector(f"run {run}", bench.detector.name, bench.fingerprint)
     log.info("run %s: best model of epoch %d, hash %s", run.name, trained.epoch, trained.hash)
     return Subject(run, trained, bench)
 

@@ -19,7 +19,7 @@ from fpnkit.data.files import problems_of_files, read_rgb
 from fpnkit.detectors.base import Detector
 from fpnkit.detectors.build import build_detector
 from fpnkit.detectors.one_image import features_of
-from fpnkit.errors import DataError, WeightsError
+from fpnkit.errors import DataError
 from fpnkit.foundation.files import write_bytes
 from fpnkit.metrics.rate import bpp
 
@@ -63,12 +63,7 @@ def decoder(checkpoint: Path, files: Sequence[Path]) -> Work:
 
 def _detector(trained: TrainedCodec, checkpoint: Path) -> Detector:
     detector = build_detector(trained.config.detector)
-    found = detector.fingerprint()
-    if found != trained.detector_fingerprint:
-        raise WeightsError(
-            f"{checkpoint}: required the detector it was trained with (fingerprint "
-            f"{trained.detector_fingerprint[:8]}), found another one ({detector.name}, {found[:8]})"
-        )
+    trained.require_detector(str(checkpoint), detector.name, detector.fingerprint())
     return detector
 
 

@@ -14,6 +14,7 @@ from fpnkit.codecs.base import Codec
 from fpnkit.codecs.build import build_codec
 from fpnkit.config.load import shown_settings, validate
 from fpnkit.config.schema import CodecConfig
+from fpnkit.errors import WeightsError
 from fpnkit.pyramid import LevelSpec, PyramidSpec
 from fpnkit.torch_files import load_checkpoint
 
@@ -42,6 +43,14 @@ class TrainedCodec:
     detector_fingerprint: str
     epoch: int
     hash: str  # 8 hex digits; the model's streams carry it
+
+    def require_detector(self, owner: str, detector: str, fingerprint: str) -> None:
+        """Raise `WeightsError`, about the `owner` of this codec, unless it was trained for this detector."""
+        if fingerprint != self.detector_fingerprint:
+            raise WeightsError(
+                f"{owner}: required the detector it was trained with (fingerprint {self.detector_fingerprint[:8]}), "
+                f"found another one ({detector}, {fingerprint[:8]})"
+            )
 
 
 def codec_content(codec: Codec, config: CodecConfig, detector_fingerprint: str) -> dict[str, Any]:
