@@ -21,7 +21,7 @@ from fpnkit.runs import layout
 from fpnkit.runs.trained import find_candidates
 
 if TYPE_CHECKING:
-    from fpnkit.analysis.report import Analysis
+    from fpnkit.analysis.report import AnalysisResult
 
 _OVERRIDABLE = ("data", "detector", "cache")
 
@@ -66,7 +66,7 @@ def _analyze(options: argparse.Namespace) -> Path:
 
     subjects = load_subjects(candidates, options.split, options.images)
     alone = len(subjects) == 1
-    analyzed: list[Analysis] = []
+    analyzed: list[AnalysisResult] = []
     for subject in subjects:
         usual = default_directory(subject.run, subject.trained.config, options.split)
         directory = options.output.absolute() if alone and options.output else usual

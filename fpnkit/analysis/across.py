@@ -9,7 +9,7 @@ from fpnkit.analysis.compute import codec_tables
 from fpnkit.analysis.figures import comparison_figures
 from fpnkit.analysis.page import write_page
 from fpnkit.analysis.parts import Tables
-from fpnkit.analysis.report import INDEX, Analysis
+from fpnkit.analysis.report import INDEX, AnalysisResult
 from fpnkit.analysis.statistics.across import Entry, losses, rates, task
 from fpnkit.analysis.subject import Subject, load_subjects
 from fpnkit.errors import RunError
@@ -18,7 +18,7 @@ from fpnkit.runs.provenance import describe_commit
 from fpnkit.runs.trained import find_candidates
 
 
-def compare(subjects: Sequence[Subject], analyzed: Sequence[Analysis], directory: Path, *, dark: bool) -> None:
+def compare(subjects: Sequence[Subject], analyzed: Sequence[AnalysisResult], directory: Path, *, dark: bool) -> None:
     """Write the comparison of several codecs on the same images into the directory."""
     entries = [_entry(subject, each.tables) for subject, each in zip(subjects, analyzed, strict=True)]
     drawings = comparison_figures(rates(entries), losses(entries), task(entries))

@@ -40,7 +40,7 @@ def default_directory(run: Path, config: CodecConfig, split: str) -> Path:
 
 
 @dataclass(frozen=True)
-class Analysis:
+class AnalysisResult:
     """The results of an analysis and where they are."""
 
     directory: Path
@@ -50,7 +50,7 @@ class Analysis:
 
 def analyze(
     subject: Subject, directory: Path, *, sensitivity: bool = False, small: bool = False, dark: bool = False
-) -> Analysis:
+) -> AnalysisResult:
     """Fill the directory, reusing tables that were computed from the same facts.
 
     `small`: only what differs between codecs, one image in detail, figures as PNG only.
@@ -77,7 +77,7 @@ def analyze(
     notes = _notes(directory, weights)
     title = f"Analysis of {subject.run.name}"
     write_page(directory / INDEX, title, _facts(subject, tables), drawings, dark=dark, formats=formats, notes=notes)
-    return Analysis(directory, tables, weights)
+    return AnalysisResult(directory, tables, weights)
 
 
 def _scaled_facts(subject: Subject) -> Mapping[str, object]:

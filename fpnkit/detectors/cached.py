@@ -18,14 +18,14 @@ from fpnkit.errors import UserError
 
 
 @dataclass(frozen=True)
-class View:
+class FeatureView:
     """A deterministic transform of an image, such as a flip, whose features are cached under their own key."""
 
     name: str  # part of the key; none: the image as it is
     transform: Callable[[Tensor], Tensor]  # of uint8 RGB (3, height, width)
 
 
-PLAIN = View("", lambda image: image)
+PLAIN = FeatureView("", lambda image: image)
 
 
 def feature_cache(
@@ -33,7 +33,7 @@ def feature_cache(
     detector: Detector,
     images: ImageSet,
     *,
-    views: Sequence[View] = (PLAIN,),
+    views: Sequence[FeatureView] = (PLAIN,),
     read_only: bool = False,
 ) -> FeatureCache:
     """Pyramids of all images of a set in the first view, then in the second, and so on."""

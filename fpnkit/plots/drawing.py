@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 from fpnkit.plots.panels import figure_of
 
-Section = Literal["Bits", "Losses", "Objects", "Single images", "Features", "Sensitivity", "Along the curve"]
+ReportSection = Literal["Bits", "Losses", "Objects", "Single images", "Features", "Sensitivity", "Along the curve"]
 
 P = ParamSpec("P")
 Plotted = TypeVar("Plotted", bound=Axes | Figure)
@@ -37,7 +37,7 @@ class Plot(Generic[P, Plotted]):
     """A plot function that carries the texts of its figure; it is called like the function itself."""
 
     def __init__(
-        self, function: Callable[P, Plotted], name: str, section: Section, title: str, reading: str, wide: bool
+        self, function: Callable[P, Plotted], name: str, section: ReportSection, title: str, reading: str, wide: bool
     ) -> None:
         self.name, self.section, self.title, self.reading, self.wide = name, section, title, reading, wide
         self._function, self._signature = function, inspect.signature(function)
@@ -60,7 +60,7 @@ class Plot(Generic[P, Plotted]):
 
 
 def figure(
-    name: str, section: Section, title: str, reading: str, *, wide: bool = False
+    name: str, section: ReportSection, title: str, reading: str, *, wide: bool = False
 ) -> Callable[[Callable[P, Plotted]], Plot[P, Plotted]]:
     """Attach texts to a plot function; they may contain its arguments in braces, as in `boxes_{number}`."""
     return lambda function: Plot(function, name, section, title, reading, wide)

@@ -22,7 +22,7 @@ class Remarks:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class CurveComparison:
     """Results with intervals, which take seconds."""
 
     shares: tuple[RateAtShare, ...]
@@ -48,11 +48,11 @@ def judge(points: RdPoints, x: str, y: str, missing: Sequence[str] = ()) -> Rema
     return Remarks(tuple(warnings), tuple(following))
 
 
-def compare_all(points: RdPoints, sampler: Resampler, against: str | None = None) -> Comparison:
+def compare_all(points: RdPoints, sampler: Resampler, against: str | None = None) -> CurveComparison:
     """Rates at shares of the ceiling, and savings `against` a curve. Raises `UserError` if there is no such curve."""
     anchor = None if against is None else points.curve(against)
     measured = [curve for curve in points.curves if curve.steps(sampler.x, sampler.y)]
     shares = [result for curve in measured for result in rates_at_shares(points, curve, sampler)]
     others = [] if anchor is None else [curve for curve in measured if curve is not anchor]
     savings = [compare(anchor, curve, sampler) for curve in others] if anchor is not None else []
-    return Comparison(tuple(shares), tuple(savings))
+    return CurveComparison(tuple(shares), tuple(savings))

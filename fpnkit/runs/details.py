@@ -23,14 +23,14 @@ _NUMBERED = re.compile(r"(training_diagnostics_epoch_|best_model_epoch_).*(\.\w+
 
 
 @dataclass(frozen=True)
-class Section:
+class DetailSection:
     """A heading with labeled lines."""
 
     title: str
     rows: list[tuple[str, str]]
 
 
-def run_details(run_dir: Path) -> list[Section]:
+def run_details(run_dir: Path) -> list[DetailSection]:
     """Details from the files of a run; empty sections are left out. Raises RunError if it is not a run."""
     info = run_info(run_dir)
     try:
@@ -43,11 +43,11 @@ def run_details(run_dir: Path) -> list[Section]:
         sections[1:1] = [_progress(info, record), _settings(run_dir, record), *measured]
     elif info.status == "imported":
         sections[1:1] = [_read_out(info)]
-    printable = [Section(s.title, [(text.printable(a), text.printable(b)) for a, b in s.rows]) for s in sections]
+    printable = [DetailSection(s.title, [(text.printable(a), text.printable(b)) for a, b in s.rows]) for s in sections]
     return [section for section in printable if section.rows]
 
 
-def _about(info: RunInfo) -> Section:
+def _about(info: RunInfo) -> DetailSection:
     status = info.status + (f" ({info.reason})" if info.reason else "")
     rows = [("path", str(info.path)), ("status", status)]
     if info.kind:
@@ -55,10 +55,10 @@ def _about(info: RunInfo) -> Section:
     rows += [("note", line) for line in _note_lines(info.path)]
     if info.tags:
         rows.append(("tags", ", ".join(info.tags)))
-    return Section(info.name, rows)
+    return DetailSection(info.name, rows)
 
 
-def _progress(info: RunInfo, record: RunRecord) -> Section:
+def _progress(info: RunInfo, record: RunRecord) -> DetailSection:
     last_sign = ("ended", record.ended) if record.ended else ("last heartbeat", record.heartbeat)
     rows = [
         ("epoch", f"{record.epoch} of {record.epochs}, step {record.step}"),
@@ -71,7 +71,7 @@ def _progress(info: RunInfo, record: RunRecord) -> Section:
     ]
     rows += [("resumed", time) for time in record.resumed]
     rows += [("sweep", record.sweep)] if record.sweep else []
-    return Section("Progress", rows)
+    return DetailSection("Progress", rows)
 
 
 def _epoch_seconds(info: RunInfo) -> float | None:
@@ -85,7 +85,7 @@ def _note_lines(path: Path) -> list[str]:
         return []
 
 
-def _read_out(info: RunInfo) -> Section:
+def _read_out(info: RunInfo) -> DetailSection:
     """Details from an old-style log."""
     rows = [
         ("epoch", text.NOTHING if info.epoch is None else f"{info.epoch} of {info.epochs or '?'}"),
@@ -96,10 +96,10 @@ def _read_out(info: RunInfo) -> Section:
         ("batch size", text.NOTHING if info.batch_size is None else str(info.batch_size)),
         ("last change", text.date(info.created)),
     ]
-    return Section("Read out of the log", [(label, value) for label, value in rows if value != text.NOTHING])
+    return DetailSection("Read out of the log", [(label, value) for label, value in rows if value != text.NOTHING])
 
 
-def _settings(run_dir: Path, record: RunRecord) -> Section:
+def _settings(run_dir: Path, record: RunRecord) -> DetailSection:
     """Settings that differ from the defaults; if the file is unreadable, those in the record."""
     from fpnkit.runs.settings import chosen_settings  # pydantic takes longer to load than all the rest
 
@@ -111,14 +111,14 @@ def _settings(run_dir: Path, record: RunRecord) -> Section:
     for setting in settings:
         default = "" if setting.required else f"  (default {_plain(setting.default)})"
         rows.append((setting.key, _plain(setting.value) + default))
-    return Section("Settings that are not by default", rows)
+    return DetailSection("Settings that are not by default", rows)
 
 
 def _plain(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
-def _summary(record: RunRecord) -> Section:
+def _summary(record: RunRecord) -> DetailSection:
     config = record.config
     rows = [
         ("lambda", text.rate(config.lmbda)),
@@ -129,17 +129,17 @@ def _summary(record: RunRecord) -> Section:
         ("dataset", config.dataset or text.NOTHING),
         ("seed", str(config.seed)),
     ]
-    return Section("Settings", [(label, value) for label, value in rows if value not in (text.NOTHING, "None")])
+    return DetailSection("Settings", [(label, value) for label, value in rows if value not in (text.NOTHING, "None")])
 
 
-def _evaluated(run_dir: Path) -> list[Section]:
+def _evaluated(run_dir: Path) -> list[DetailSection]:
     """The newest evaluation of each data set and quality."""
     sections = []
     for evaluation in {(each.dataset, each.quality): each for each in read_evaluations(run_dir)}.values():
         rows = [(key, _with_interval(evaluation, key, value)) for key, value in evaluation.measured().items()]
         quality = "" if evaluation.quality is None else f" at quality {evaluation.quality:g}"
         title = f"Evaluation on {evaluation.dataset}{quality}"
-        sections.append(Section(title, [("checkpoint", evaluation.checkpoint), *rows]))
+        sections.append(DetailSection(title, [("checkpoint", evaluation.checkpoint), *rows]))
     return sections
 
 
@@ -148,9 +148,9 @@ def _with_interval(evaluation: Evaluation, key: str, value: float) -> str:
     return text.number(value) + (f"  [{text.number(ends[0])}, {text.number(ends[1])}]" if ends else "")
 
 
-def _best(record: RunRecord) -> Section:
+def _best(record: RunRecord) -> DetailSection:
     if record.best is None:
-        return Section("Best", [])
+        return DetailSection("Best", [])
     numbers = {key: value for key, value in record.best.metrics.items() if isinstance(value, int | float)}
     rows = [
         ("epoch", str(record.best.epoch)),
@@ -158,10 +158,10 @@ def _best(record: RunRecord) -> Section:
         ("file", record.best.file),
         *((key, text.number(value)) for key, value in numbers.items() if key not in _OF_THE_MOMENT),
     ]
-    return Section("Best", rows)
+    return DetailSection("Best", rows)
 
 
-def _last(run_dir: Path) -> list[Section]:
+def _last(run_dir: Path) -> list[DetailSection]:
     """The last line of each split."""
     try:
         lines = {line.split: line for line in read_metrics(run_dir / layout.METRICS)}
@@ -170,7 +170,7 @@ def _last(run_dir: Path) -> list[Section]:
     return [_measured(line) for line in lines.values()]
 
 
-def _measured(line: MetricsLine) -> Section:
+def _measured(line: MetricsLine) -> DetailSection:
     values: dict[str, float | None] = {
         "loss": line.loss,
         "bpp estimated": line.bpp_estimated,
@@ -184,21 +184,21 @@ def _measured(line: MetricsLine) -> Section:
         parts = [f"{snr_db[level]:6.2f} dB"] if level in snr_db else []
         parts += [f"{bpp[level]:.4f} bpp"] if level in bpp else []
         rows.append((level, "  ".join(parts)))
-    return Section(f"Last {line.split} metrics (epoch {line.epoch}, step {line.step})", rows)
+    return DetailSection(f"Last {line.split} metrics (epoch {line.epoch}, step {line.step})", rows)
 
 
-def _files(run_dir: Path) -> Section:
+def _files(run_dir: Path) -> DetailSection:
     """File sizes, with many files of one kind on one line and directories as a whole."""
     groups: dict[str, list[int]] = {}
     try:
         paths = sorted(run_dir.iterdir()) if run_dir.is_dir() else [run_dir]
     except OSError:
-        return Section("Files", [])
+        return DetailSection("Files", [])
     for path in paths:
         if not path.name.startswith("."):
             name = _NUMBERED.sub(r"\1*\2", path.name) + ("/" if path.is_dir() else "")
             groups.setdefault(name, []).append(directory_size(path) if path.is_dir() else _size(path))
-    return Section("Files", [(name, _sizes(sizes)) for name, sizes in groups.items()])
+    return DetailSection("Files", [(name, _sizes(sizes)) for name, sizes in groups.items()])
 
 
 def _sizes(sizes: list[int]) -> str:
@@ -212,21 +212,21 @@ def _size(path: Path) -> int:
         return 0
 
 
-def _source(run_dir: Path) -> Section:
+def _source(run_dir: Path) -> DetailSection:
     git = read_json(run_dir / layout.ENV / layout.GIT_JSON)
     if not git.get("commit"):
-        return Section("Source", [])
+        return DetailSection("Source", [])
     state = "changed since the commit, see env/diff.patch" if git.get("dirty") else "as committed"
     rows = [("commit", str(git["commit"])), ("branch", str(git.get("branch") or "none")), ("tree", state)]
     if untracked := git.get("untracked"):
         rows.append(("untracked files", str(len(untracked))))
-    return Section("Source", rows)
+    return DetailSection("Source", rows)
 
 
-def _machine(run_dir: Path) -> Section:
+def _machine(run_dir: Path) -> DetailSection:
     system = read_json(run_dir / layout.ENV / layout.SYSTEM_JSON)
     if not system:
-        return Section("Environment", [])
+        return DetailSection("Environment", [])
     memory = system.get("memory_bytes")
     found = [f"{name} {version}" for name, version in versions(run_dir).items()]
     rows = [
@@ -236,7 +236,7 @@ def _machine(run_dir: Path) -> Section:
         ("GPU", ", ".join(map(str, system.get("gpus") or [])) or "none"),
         ("packages", ", ".join([f"python {system.get('python')}", *found])),
     ]
-    return Section("Environment", rows)
+    return DetailSection("Environment", rows)
 
 
 def versions(run_dir: Path) -> dict[str, str]:
@@ -249,16 +249,16 @@ def versions(run_dir: Path) -> dict[str, str]:
     return {name: found[name] for name in _PACKAGES if name in found}
 
 
-def _commands(info: RunInfo) -> Section:
+def _commands(info: RunInfo) -> DetailSection:
     run_dir = info.path
     rows = [("command", line) for line in commands.read_commands(run_dir)[-1:]]
     if not run_dir.is_dir():
-        return Section("Commands", [])
+        return DetailSection("Commands", [])
     if info.status not in ("running", "finished") and (run_dir / layout.LAST).exists():
         rows.append(("resume", commands.resume_command(run_dir)))
     if (run_dir / layout.CONFIG_USED).exists():
         rows.append(("run again", commands.rerun_command(run_dir)))
-    return Section("Commands", rows)
+    return DetailSection("Commands", rows)
 
 
 def read_json(path: Path) -> Mapping[str, Any]:

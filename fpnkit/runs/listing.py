@@ -20,7 +20,7 @@ from fpnkit.runs.store import COLUMNS, RunInfo, list_runs
 from fpnkit.runs.table import HEADERS, plain_table, terminal_table
 
 if TYPE_CHECKING:
-    from fpnkit.runs.details import Section
+    from fpnkit.runs.details import DetailSection
 
 _NARROWEST = 15  # column of labels, so that sections with short ones stand in line
 
@@ -77,7 +77,7 @@ def print_details(options: argparse.Namespace) -> None:
         print("\n".join(_plain_lines(sections)))
 
 
-def _plain_lines(sections: "list[Section]") -> list[str]:
+def _plain_lines(sections: "list[DetailSection]") -> list[str]:
     lines = []
     for section in sections:
         width = _label_width(section)
@@ -86,7 +86,7 @@ def _plain_lines(sections: "list[Section]") -> list[str]:
     return lines
 
 
-def _print_sections(sections: "list[Section]") -> None:
+def _print_sections(sections: "list[DetailSection]") -> None:
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
@@ -107,7 +107,7 @@ def _print_sections(sections: "list[Section]") -> None:
         console.print(table)
 
 
-def _label_width(section: "Section") -> int:
+def _label_width(section: "DetailSection") -> int:
     return max(_NARROWEST, *(len(label) for label, _ in section.rows))
 
 

@@ -125,7 +125,7 @@ class EpochEnd:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class TrainingEnd:
     """How training ended; `reason` is finished, early stop, or the source of the stop request."""
 
     finished: bool
@@ -140,7 +140,7 @@ def train(
     warmup_steps: int = 0,
     after_epoch: Sequence[Callable[[EpochEnd], None]] = (),
     resume: dict[str, Any] | None = None,
-) -> Outcome:
+) -> TrainingEnd:
     """Train to the end, an early stop or a stop request; the state is saved in each case.
 
     An epoch's files are written during the next epoch's steps, in the order best model, run.json, last.pth; so even
@@ -178,8 +178,8 @@ def train(
                 return _stopped(files, run, stop, at)
             if settings.patience is not None and schedule.epochs_since_best >= settings.patience:
                 log.info("early stop: no better validation loss for %d epochs", schedule.epochs_since_best)
-                return Outcome(True, "early stop")
-    return Outcome(True, "finished")
+                return TrainingEnd(True, "early stop")
+    return TrainingEnd(True, "finished")
 
 
 def _step(learner: Learner, at: Progress, lr: float) -> None:
@@ -274,9 +274,9 @@ def _restore(state: dict[str, Any], learner: Learner, schedule: Schedule) -> Pro
     return Progress.of(state["progress"])
 
 
-def _stopped(files: BackgroundWriter, run: RunWriter, stop: StopRequest, at: Progress) -> Outcome:
+def _stopped(files: BackgroundWriter, run: RunWriter, stop: StopRequest, at: Progress) -> TrainingEnd:
     files.wait()
     log.info(
         "stopped by %s after step %d; to go on: python -m fpnkit.train --resume %s", stop.reason, at.step, run.path
     )
-    return Outcome(False, stop.reason or "")
+    return TrainingEnd(False, stop.reason or "")

@@ -41,7 +41,7 @@ class Batch:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class DistortionInputs:
     """The inputs of a distortion."""
 
     original: Pyramid
@@ -55,7 +55,7 @@ class Comparison:
 class Distortion(Protocol):
     """A distortion: how much is lost in coding."""
 
-    def __call__(self, pair: Comparison) -> Mapping[str, Tensor]:
+    def __call__(self, pair: DistortionInputs) -> Mapping[str, Tensor]:
         """Named terms whose sum is the distortion: scalars, or (batch,) if `pair.per_image`."""
         ...
 
@@ -67,7 +67,7 @@ class MseDistortion:
     scale: float
     weights: Mapping[str, float]  # per level
 
-    def __call__(self, pair: Comparison) -> Mapping[str, Tensor]:
+    def __call__(self, pair: DistortionInputs) -> Mapping[str, Tensor]:
         return {"mse": distortion(pair.mse, self.weights, self.scale)}
 
     @property
@@ -104,7 +104,7 @@ def loss_terms(codec: Codec, output: CodecOutput, batch: Batch, objective: Objec
     per_image = batch.lmbda is not None
     decoded, deviation = output.reconstruction, codec.standardiser.deviation
     mse = standardized_mse(batch.pyramid, decoded, deviation, per_image=per_image)
-    parts = objective.distortion(Comparison(batch.pyramid, decoded, mse, per_image, batch.geometry, batch.heads))
+    parts = objective.distortion(DistortionInputs(batch.pyramid, decoded, mse, per_image, batch.geometry, batch.heads))
     error = functools.reduce(operator.add, parts.values())
     bits = {name: each.flatten(1).sum(1) if per_image else each.sum() for name, each in output.bits.items()}
     images = len(batch.lmbda) if batch.lmbda is not None else 1

@@ -7,7 +7,7 @@ from fpnkit.config.schema import Cache
 from fpnkit.data.shapes import ShapesSet
 from fpnkit.detectors.base import Detector
 from fpnkit.detectors.build import build_detector
-from fpnkit.detectors.cached import PLAIN, View, feature_cache
+from fpnkit.detectors.cached import PLAIN, FeatureView, feature_cache
 from tests.support.coders import config
 
 
@@ -22,7 +22,7 @@ def test_views_of_an_image_are_kept_beside_it_and_leave_what_was_kept_of_it_vali
     settings, images = Cache(directory=str(tmp_path)), ShapesSet(2, 0)
     feature_cache(settings, detector, images).fill()
     plain = {path: path.read_bytes() for path in tmp_path.rglob("*.safetensors")}
-    both = feature_cache(settings, detector, images, views=(PLAIN, View("flip", lambda image: image.flip(2))))
+    both = feature_cache(settings, detector, images, views=(PLAIN, FeatureView("flip", lambda image: image.flip(2))))
     assert len(both) == 4
     both.fill()
     assert len(list(tmp_path.rglob("*.safetensors"))) == 4

@@ -15,7 +15,7 @@ from fpnkit.runs.metrics import MetricsLine, read_metrics
 from fpnkit.runs.writer import RunWriter
 from fpnkit.torch_files import load_checkpoint
 from fpnkit.training.diagnostics import diagnostics_writer
-from fpnkit.training.loop import Outcome, train
+from fpnkit.training.loop import TrainingEnd, train
 from tests.support import ROOT, tiny, warm
 from tests.support.trainings_alike import Interrupted, assert_same_state, lines
 
@@ -170,7 +170,7 @@ def test_a_stop_file_stops_the_run(tmp_path: Path) -> None:
     settings = tiny.config()
     learner, run = tiny.learner(settings, tmp_path), tiny.run(settings, tmp_path)
     (run.path / "STOP").touch()
-    assert train(learner, run, settings.training) == Outcome(False, "STOP file")
+    assert train(learner, run, settings.training) == TrainingEnd(False, "STOP file")
     run.end("STOP file", 130)
     assert load_checkpoint(run.path / "last.pth", "last")["progress"]["step"] == 1
 
@@ -192,7 +192,7 @@ def test_only_the_newest_best_models_stay(tmp_path: Path) -> None:
 def test_training_ends_early_when_validation_stops_improving(tmp_path: Path) -> None:
     settings = tiny.config(epochs=50, patience=2, lr=1e-12, schedule="constant", aux_lr=1e-12)
     run = tiny.run(settings, tmp_path)
-    assert train(tiny.learner(settings, tmp_path), run, settings.training) == Outcome(True, "early stop")
+    assert train(tiny.learner(settings, tmp_path), run, settings.training) == TrainingEnd(True, "early stop")
     run.end("early stop", 0)
     assert run.record.epoch < 50
     assert run.record.best is not None

@@ -9,7 +9,7 @@ from fpnkit.codecs.base import Codec, CodecOutput
 from fpnkit.codecs.build import build_codec
 from fpnkit.pyramid import Pyramid
 from fpnkit.training.codec_learner import objective
-from fpnkit.training.losses import Batch, Comparison, MseDistortion, Objective, loss_terms
+from fpnkit.training.losses import Batch, DistortionInputs, MseDistortion, Objective, loss_terms
 from fpnkit.training.step import to_tally, values
 from fpnkit.training.tally import Tally
 from tests.support import tiny
@@ -59,7 +59,7 @@ def test_equal_lambdas_of_all_images_are_the_objectives(codec: Codec) -> None:
 class WithAbsolute:
     """A distortion of two terms, one of which needs the levels themselves."""
 
-    def __call__(self, pair: Comparison) -> Mapping[str, Tensor]:
+    def __call__(self, pair: DistortionInputs) -> Mapping[str, Tensor]:
         absolute = torch.stack([(pair.decoded[name] - level).abs().mean() for name, level in pair.original.items()])
         return {**MseDistortion(2.0, {"p2": 1.0, "p3": 0.0})(pair), "absolute": absolute.sum()}
 

@@ -12,7 +12,7 @@ from fpnkit.foundation.html import Html, join
 from fpnkit.foundation.tables import Rows
 from fpnkit.launch.request import make_request
 from fpnkit.ratedist.judge import NextLambda
-from fpnkit.ratedist.overview import Comparison, Remarks, compare_all
+from fpnkit.ratedist.overview import CurveComparison, Remarks, compare_all
 from fpnkit.ratedist.points import RdPoints
 from fpnkit.ratedist.resampling import Resampler
 from fpnkit.ratedist.rows import bd_rows, bd_title, next_line, share_rows, share_title
@@ -35,7 +35,7 @@ class ComparisonView(widgets.VBox):
         self._asked: object = None  # what is computed, or was
         self._sampler = Resampler("", "")
         self._sampled: Mapping[Path, object] = {}
-        self._work = Background[Comparison]("compare")
+        self._work = Background[CurveComparison]("compare")
         place = {"width": "auto", "align_self": "flex-start"}
         self.against = widgets.Dropdown(options=[_NOTHING], description="BD-rate against", style=LABEL, layout=place)
         self._curves = Choices(panel, self.against, "compare", self._ask)
@@ -83,7 +83,7 @@ class ComparisonView(widgets.VBox):
         self.said.value, self.savings.value = html.paragraph(_COMPUTING, pale=True), ""
         self._work.ask(lambda: compare_all(points, sampler, against))
 
-    def _fill(self, compared: Comparison) -> None:
+    def _fill(self, compared: CurveComparison) -> None:
         x, y, against = self._sampler.x, self._sampler.y, self.against.value or None
         shares = html.paragraph(f"There is no ceiling for {y}.", pale=True)
         if compared.shares:
@@ -92,7 +92,7 @@ class ComparisonView(widgets.VBox):
         self.savings.value = _savings(compared, y, against)
 
 
-def _savings(compared: Comparison, y: str, against: str | None) -> Html:
+def _savings(compared: CurveComparison, y: str, against: str | None) -> Html:
     if against is None:
         return html.paragraph("Choose a curve to see how many bits the others save compared with it.", pale=True)
     if not compared.savings:

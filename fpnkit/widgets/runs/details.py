@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from fpnkit.foundation.html import Html, element, join
-from fpnkit.runs.details import Section, run_details
+from fpnkit.runs.details import DetailSection, run_details
 from fpnkit.runs.store import run_info
 from fpnkit.widgets.common import html
 
@@ -23,5 +23,5 @@ def details_html(run_dir: Path) -> Html:
     return html.bounded(join(parts))
 
 
-def _commands(section: Section) -> Html:
+def _commands(section: DetailSection) -> Html:
     return join(part for label, value in section.rows for part in (html.paragraph(label, pale=True), html.code(value)))
