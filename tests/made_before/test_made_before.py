@@ -103,8 +103,12 @@ def test_a_model_is_evaluated_with_the_same_result(home: Path) -> None:
     assert summary.bpp_level == pytest.approx(expected["summary"]["bpp_level"], rel=1e-12)
 
 
-def test_a_stopped_run_is_resumed_to_what_the_uninterrupted_one_gave(home: Path) -> None:
+def test_a_stopped_run_is_resumed_to_what_the_uninterrupted_one_gave(home: Path, tmp_path: Path) -> None:
     torch.set_num_threads(1)
+    config = runs(home) / STOPPED / "config_used.yaml"
+    uncached = config.read_text()
+    config.write_text(uncached.replace("  directory: null\n  budget_gb: 0.0", f"  directory: {tmp_path / 'features'}"))
+    assert config.read_text() != uncached  # where features are kept may change; computing them each time takes long
     assert train.main(["--resume", str(runs(home) / STOPPED)]) == 0
     found = [line for line in read_metrics(runs(home) / STOPPED / "metrics.jsonl") if line.split == "val"]
     before = EXPECTED["uninterrupted"]["validation"]

@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
-from tests.support.labeled_sets import found, random_set, truth
 
 from fpnkit.metrics.bootstrap import interval, map_interval, resamples
 from fpnkit.metrics.matches import average_precision_of
 from fpnkit.metrics.matching import match
+from tests.support.labeled_sets import found, random_set, truth
 
 SQUARE = [10.0, 10.0, 110.0, 110.0]
 

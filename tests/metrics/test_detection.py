@@ -2,12 +2,12 @@
 
 import pytest
 import torch
-from tests.support.labeled_sets import found, random_set, reference, truth
 
 from fpnkit.data.images import Sample
 from fpnkit.errors import DataError
 from fpnkit.metrics.coco_format import GroundTruth
 from fpnkit.metrics.detection import DetectionScores, average_precision
+from tests.support.labeled_sets import found, random_set, reference, truth
 
 SQUARE = [10.0, 10.0, 110.0, 110.0]
 BESIDE = [210.0, 10.0, 310.0, 110.0]

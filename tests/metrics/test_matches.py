@@ -10,7 +10,6 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.support.labeled_sets import fast_reference, found, random_set, reference, truth
 
 from fpnkit.config.schema import NanodetDetector
 from fpnkit.data.coco import CocoSet
@@ -20,6 +19,7 @@ from fpnkit.errors import DataError
 from fpnkit.metrics.coco_format import GroundTruth
 from fpnkit.metrics.matches import DetectionScores, Matches, average_precision_of, average_precisions
 from fpnkit.metrics.matching import match
+from tests.support.labeled_sets import fast_reference, found, random_set, reference, truth
 
 SQUARE = [10.0, 10.0, 110.0, 110.0]
 BESIDE = [210.0, 10.0, 310.0, 110.0]
