@@ -140,7 +140,7 @@ class FeatureCache:
         )
 
     def fill(self, progress: Callable[[int, int], None] = lambda done, total: None) -> None:
-        """Compute and save missing features while there is room;
+        """Compute and save missing features while there is room.
 
         `progress(done, total)` is called after each image. Each process goes through the images in its own order and
         skips what already exists, so several can share the work. `progress` may raise to stop.

@@ -1,7 +1,6 @@
-"""Records:
+"""Records: JSON files read as the dataclass that defines their schema.
 
-JSON files read as the dataclass that defines their schema. Unknown keys are ignored. NaN and infinities are written as
-in `files.to_json`.
+Unknown keys are ignored. NaN and infinities are written as in `files.to_json`.
 """
 
 from __future__ import annotations

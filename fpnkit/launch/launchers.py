@@ -96,7 +96,7 @@ def facts(launch: Launch) -> ProcessRecord:
 
 
 def run_of(launch: Launch, record: ProcessRecord | None = None) -> Path | None:
-    """The run directory that the command created or resumed;
+    """The run directory that the command created or resumed.
 
     None if there is none (yet), it is gone, or it is a sweep.
     """

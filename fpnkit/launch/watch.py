@@ -62,7 +62,7 @@ def see(path: Path) -> TrainingState:
 
 
 def running(base_dir: Path, runs: Sequence[RunInfo] | None = None) -> list[Choice]:
-    """Everything that is running or starting in a base directory, newest first;
+    """Everything that is running or starting in a base directory, newest first.
 
     `runs` are its runs, if already known.
     """

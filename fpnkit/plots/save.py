@@ -32,10 +32,9 @@ def save_figure(
     source: Mapping[str, object],
     formats: Sequence[str] | None = None,
 ) -> list[Path]:
-    """Write `path` in its own format, or, without a suffix, in `formats` (default:
+    """Write `path` in its own format, or, without a suffix, in `formats`; returns the files written.
 
-    PNG and PDF); returns the files written.
-
+    The default formats are PNG and PDF.
     `<stem>.csv` holds the points and `<stem>.json` their origin (run names, commit, …). Raises `UserError` for another
     format and `StorageError`.
     """

@@ -99,7 +99,7 @@ def saturated(points: RdPoints, curve: Curve, x: str, y: str) -> str | None:
 
 
 def next_lambda(points: RdPoints, curve: Curve, x: str, y: str) -> NextLambda | None:
-    """A lambda above the largest if the curve ends far from the ceiling, otherwise in the largest gap in log rate;
+    """A lambda above the largest if the curve ends far from the ceiling, otherwise in the largest gap in log rate.
 
     None for an anchor.
     """

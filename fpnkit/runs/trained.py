@@ -21,7 +21,7 @@ class TrainedRun:
 def find_candidates(
     texts: Sequence[str], base_dir: Path | None, settings: Sequence[str], sections: Sequence[str]
 ) -> list[TrainedRun]:
-    """Each run once, even if named several times;
+    """Each run once, even if named several times.
 
     `settings` are `key.path=value` within `sections`. Raises RunError if a run is missing, is not a codec or has no
     model yet, and ConfigError for a setting that belongs to the run.

@@ -28,9 +28,9 @@ class ErrorStatistics:
             self._levels[name].add(values.numpy(), errors.numpy())
 
     def channels(self) -> pd.DataFrame:
-        """`snr_db` relative to the channel's own variance: decoding only its mean gives 0 dB;
+        """`snr_db` relative to the channel's own variance: decoding only its mean gives 0 dB.
 
-        NaN for a constant channel.
+        A constant channel has NaN.
         """
         return pd.concat([errors.channels(name) for name, errors in self._levels.items()], ignore_index=True)
 

@@ -51,9 +51,9 @@ class FeatureStatistics:
         return table
 
     def correlations(self, most: int = 64) -> pd.DataFrame:
-        """Pearson correlation of the `most` channels with the highest energy, in that order;
+        """Pearson correlation of the `most` channels with the highest energy, in that order.
 
-        NaN for a constant channel.
+        A constant channel has NaN.
         """
         return pd.concat([sums.correlations(name, most) for name, sums in self._sums.items()], ignore_index=True)
 
