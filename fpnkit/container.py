@@ -6,7 +6,8 @@ with * are those of version 2 alone.
     bytes          what
     3              `FPN`
     1              version of this format: 1 or 2
-    varint         16 * codec + number of levels (1 to 15); codecs: 1 factorized
+    varint         16 * codec + number of levels (1 to 15); codecs: 1 factorized, 2 fused,
+                   3 linear
     4              the model: the first bytes of the SHA-256 that `fpnkit.codecs.model_hash` defines
   * varint         quality: 0 where there is none, else 1 + thousandths
     varint * 2     height, width of the original image
@@ -50,7 +51,7 @@ from fpnkit.geometry import ImageGeometry
 MAGIC = b"FPN"
 VERSION = 2
 SUFFIX = ".fpn"
-CODECS = {1: "factorized"}
+CODECS = {1: "factorized", 2: "fused", 3: "linear"}
 SHARED = "shared"
 QUALITY_STEPS = 1000  # of a quality of 1: finer ones cannot be written
 MAX_QUALITY = 1000

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
@@ -88,6 +88,15 @@ class ParameterGroup:
     lr_factor: float = 1.0  # of training.lr
 
 
+@dataclass(frozen=True)
+class Start:
+    """What a codec may know of its task before the first step."""
+
+    pyramids: Callable[[], Iterable[Pyramid]]  # (1, channel, height, width), of calibration images; each call anew
+    curvature: Mapping[str, Tensor]  # level → (channel, channel): second derivatives, see `training.curvature`
+    lambdas: tuple[float, ...]  # in bits a unit of the whole image's distortion; of each rate, ascending
+
+
 def is_quantile(parameter: str) -> bool:
     """Whether the name is that of an entropy model's quantiles, which have their own loss."""
     return parameter.endswith("quantiles")
@@ -118,6 +127,9 @@ class Codec(nn.Module, ABC):
 
         `geometry` is that of each image or crop (None: all picture); `quality` has shape (batch,).
         """
+
+    def start(self, start: Start) -> None:
+        """Set weights from statistics of the features, once the standardiser is set; by default none."""
 
     @abstractmethod
     def aux_loss(self) -> Tensor:

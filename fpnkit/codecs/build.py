@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fpnkit.codecs.base import Codec
-from fpnkit.config.schema import CodecSettings, FactorizedCodec
+from fpnkit.config.schema import CodecSettings, FactorizedCodec, FusedCodec
 from fpnkit.pyramid import PyramidSpec
 
 
@@ -14,3 +14,7 @@ def build_codec(settings: CodecSettings, spec: PyramidSpec) -> Codec:
             from fpnkit.codecs.factorized import FactorizedPyramidCodec  # here: compressai takes seconds to import
 
             return FactorizedPyramidCodec(settings, spec)
+        case FusedCodec():
+            from fpnkit.codecs.fused import FusedPyramidCodec
+
+            return FusedPyramidCodec(settings, spec)

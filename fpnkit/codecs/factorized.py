@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from fpnkit.codecs.base import Codec, CodecOutput, CodedLatents, LatentDensity, Payload, Streams, symbols_crc
-from fpnkit.codecs.bottleneck import GDN, LARGEST_SYMBOL, Bottleneck
+from fpnkit.codecs.bottleneck import GDN, Bottleneck
+from fpnkit.codecs.rans import LARGEST_SYMBOL
 from fpnkit.config.schema import FactorizedCodec
 from fpnkit.errors import PyramidError, StreamError
 from fpnkit.geometry import ImageGeometry

@@ -6,7 +6,7 @@ import os
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, JsonValue
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, model_validator
 
 
 class Section(BaseModel):
@@ -169,6 +169,20 @@ class FactorizedCodec(Section):
     halvings: dict[str, Annotated[int, Field(ge=1, le=6)]] | None = None  # per level; default: latents at 1/32, 1/64
 
 
+class FusedCodec(Section):
+    """All levels as one grid of cells at the coarsest stride, coded together."""
+
+    kind: Literal["fused"]
+    latent_channels: Annotated[int, Field(gt=0, le=2048)] = 320
+    components: Annotated[int, Field(gt=0, le=4096)] = 512  # of the KLT, that the encoder sees
+    channels: Annotated[int, Field(gt=0, le=4096)] = 256  # of the networks beside the KLT
+    blocks: Annotated[int, Field(ge=0, le=16)] = 2
+    context_channels: Annotated[int, Field(gt=0, le=4096)] = 128  # of the entropy model's networks
+    slices: Annotated[int, Field(gt=0, le=16)] = 5  # of channels, each coded with those before it as context
+    checkerboard: bool = True  # each slice in two passes, the second with its neighbors as context
+    rates: Annotated[int, Field(gt=0, le=64)] = 8  # quality runs from 0 at loss.lowest_lambda to rates - 1
+
+
 DEFAULT_CODEC = "factorized"  # of configs that name none
 
 
@@ -176,7 +190,12 @@ def _with_kind(settings: Any) -> Any:
     return {"kind": DEFAULT_CODEC, **settings} if isinstance(settings, dict) and "kind" not in settings else settings
 
 
-CodecSettings = Annotated[FactorizedCodec, Field(discriminator="kind"), BeforeValidator(_with_kind)]
+CodecSettings = Annotated[FactorizedCodec | FusedCodec, Field(discriminator="kind"), BeforeValidator(_with_kind)]
+
+
+def rates_of(codec: CodecSettings) -> int:
+    """How many rates a codec learns at once."""
+    return codec.rates if isinstance(codec, FusedCodec) else 1
 
 
 def _not_all_zero(weights: dict[str, float]) -> dict[str, float]:
@@ -188,10 +207,21 @@ def _not_all_zero(weights: dict[str, float]) -> dict[str, float]:
 LevelWeights = Annotated[dict[str, Annotated[float, Field(ge=0, allow_inf_nan=False)]], AfterValidator(_not_all_zero)]
 
 
-class Loss(Section):
-    """`lambda * distortion_scale * sum_l weight_l * MSE_l + bpp`, MSE on standardized levels."""
+DistortionName = Literal["mse", "head"]
 
-    lmbda: Annotated[float, Field(gt=0, alias="lambda", allow_inf_nan=False)]
+
+class Loss(Section):
+    """`lambda * distortion + bpp`.
+
+    The distortion is a weighted sum of `mse`, `distortion_scale * sum_l weight_l * MSE_l` on standardized levels, and
+    `head`, what the detector's heads notice, in nats a pixel.
+    """
+
+    lmbda: Annotated[float, Field(gt=0, alias="lambda", allow_inf_nan=False)]  # with lowest_lambda: the largest
+    lowest_lmbda: Annotated[float | None, Field(gt=0, alias="lowest_lambda", allow_inf_nan=False)] = None
+    distortion: Annotated[
+        dict[DistortionName, Annotated[float, Field(gt=0, allow_inf_nan=False)]], Field(min_length=1)
+    ] = {"mse": 1.0}
     distortion_scale: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 65025.0  # 255², the convention of images
     weights: LevelWeights | None = None  # default: 1/L each
 
@@ -224,6 +254,9 @@ class CodecTraining(TrainingBase):
     crop: Annotated[int, Field(gt=0)] = 256  # pixels of the network input; larger than an image: all of it
     crops_per_image: Annotated[int, Field(gt=0)] = 1  # an epoch
     calibration_images: Annotated[int, Field(gt=0)] = 64
+    flip: bool = False  # mirrored images as further features
+    image_crops: Annotated[int, Field(ge=0)] = 0  # parts of each image as further features
+    weight_average: Annotated[float, Field(gt=0, lt=1)] | None = None  # of steps; what is validated and kept
 
 
 class DetectorTraining(TrainingBase):
@@ -263,6 +296,23 @@ class CodecConfig(ConfigBase):
     codec: CodecSettings = FactorizedCodec()
     loss: Loss
     training: CodecTraining
+
+    @property
+    def lambdas(self) -> tuple[float, ...]:
+        """One for each rate of the codec, ascending; in geometric progression."""
+        low, high, count = self.loss.lowest_lmbda, self.loss.lmbda, rates_of(self.codec)
+        return (high,) if low is None else tuple(low * (high / low) ** (i / (count - 1)) for i in range(count))
+
+    @model_validator(mode="after")
+    def _one_curve(self) -> CodecConfig:
+        rates, low, high = rates_of(self.codec), self.loss.lowest_lmbda, self.loss.lmbda
+        if low is None and rates > 1:
+            raise ValueError(f"loss.lowest_lambda: required with {rates} rates of the codec, found none")
+        if low is not None and rates == 1:
+            raise ValueError(f"loss.lowest_lambda: required none for a codec of one rate, found {low:g}")
+        if low is not None and low >= high:
+            raise ValueError(f"loss.lowest_lambda: required less than loss.lambda, {high:g}, found {low:g}")
+        return self
 
 
 class DetectorConfig(ConfigBase):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -87,4 +87,38 @@ class Detector(Protocol):
 
     def fingerprint(self) -> str:
         """Hash of everything the pyramid of an image depends on: weights, preprocessing, split point."""
+        ...
+
+
+@dataclass(frozen=True)
+class HeadOutput:
+    """What one head says at each of its places: cells, anchors or proposals."""
+
+    logits: Tensor  # (batch, place, class)
+    threshold: float  # scores below it never become detections
+    exclusive: bool = False  # the classes, background first, exclude each other; else each has a score of its own
+    bins: Tensor | None = None  # (batch, place, side, bin): logits of the distribution of each distance
+    offsets: Tensor | None = None  # (batch, place, n): where the box lies, in tenths of its size
+    weight: Tensor | None = None  # (batch, place); None: 1
+    maps: Tensor | None = None  # (batch, place, pixels): logits of masks, or of keypoints' heat maps if `peaks`
+    peaks: bool = False  # each row of `maps` is one distribution over its pixels
+
+
+HeadOutputs = Mapping[str, HeadOutput]  # name of the head → its output
+
+
+@runtime_checkable
+class DetectorWithHeads(Protocol):
+    """An optional protocol for detectors whose heads a codec can be trained for, and searched with.
+
+    Weights must not require gradients.
+    """
+
+    def heads(
+        self, pyramid: Pyramid, geometry: Sequence[ImageGeometry], fixed: HeadOutputs | None = None
+    ) -> HeadOutputs:
+        """Raw outputs for what `Detector.pyramid` returned, or for its decoded counterpart, with gradients.
+
+        `fixed`: the outputs on the originals, whose proposals are taken over, so that places correspond.
+        """
         ...

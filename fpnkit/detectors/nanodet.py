@@ -14,7 +14,7 @@ from torchvision.models.detection import FasterRCNN_ResNet50_FPN_Weights
 from torchvision.ops import batched_nms, clip_boxes_to_image
 
 from fpnkit.config.schema import NanodetDetector
-from fpnkit.detectors.base import Detections, ImageBatch
+from fpnkit.detectors.base import Detections, HeadOutput, HeadOutputs, ImageBatch
 from fpnkit.detectors.torchvision import hash_weights
 from fpnkit.detectors.weights import find_weights, load_strictly, read_weights
 from fpnkit.geometry import ImageGeometry
@@ -63,7 +63,7 @@ class NanodetAdapter:
     spec = PyramidSpec(tuple(LevelSpec(f"p{s.bit_length() - 1}", _CHANNELS, s) for s in _STRIDES))
 
     def __init__(self, module: Nanodet, score_threshold: float) -> None:
-        self.module = module.eval()
+        self.module = module.eval().requires_grad_(False)
         self._score_threshold = score_threshold
 
     def to(self, device: torch.device) -> None:
@@ -100,6 +100,14 @@ class NanodetAdapter:
         """Head, decoding and class-wise NMS."""
         scores, boxes = decode(self.module.head(list(pyramid.values())))
         return [self._select(*image) for image in zip(scores, boxes, geometry, strict=True)]
+
+    def heads(
+        self, pyramid: Pyramid, geometry: Sequence[ImageGeometry], fixed: HeadOutputs | None = None
+    ) -> HeadOutputs:
+        """Class logits, and the bins of the distances, at each cell."""
+        outputs = [output.flatten(2).transpose(1, 2) for output in self.module.head(list(pyramid.values()))]
+        logits, bins = torch.cat(outputs, dim=1).split([len(_COCO_IDS), 4 * _BINS], dim=2)
+        return {"dense": HeadOutput(logits, self._score_threshold, bins=bins.unflatten(2, (4, _BINS)))}
 
     def fingerprint(self) -> str:
         """Hash of weights and adapter; the preprocessing is constant."""

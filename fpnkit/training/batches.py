@@ -72,7 +72,6 @@ class CropBatches:
             return torch.cat([part[..., :rows, :columns] for part in parts])
 
         levels = {name: together(name, [crop.pyramid[name] for crop in crops]) for name in self._spec.names}
-        heads = {name: together(name, [crop.heads[name] for crop in crops]) for name in crops[0].heads}
         pixels = [
             crop.geometry.original_pixels(window.top, window.left, height, width)
             for crop, window in zip(crops, windows, strict=True)
@@ -81,7 +80,7 @@ class CropBatches:
             crop.geometry.window(window.top, window.left, height, width)
             for crop, window in zip(crops, windows, strict=True)
         )
-        return Batch(Pyramid(levels), sum(pixels), geometry, heads=heads or None)
+        return Batch(Pyramid(levels), sum(pixels), geometry)
 
     def _random_crop(self, item: int, rng: np.random.Generator) -> Features:
         return self._cache.crop(

@@ -14,12 +14,15 @@ from fpnkit.codecs.saved import codec_content
 from fpnkit.config.load import shown_settings
 from fpnkit.config.schema import CodecConfig
 from fpnkit.data.cache import FeatureCache
+from fpnkit.detectors.base import Detector
 from fpnkit.errors import WeightsError
+from fpnkit.training.average import WeightAverage
 from fpnkit.training.batches import CropBatches, Prefetcher
 from fpnkit.training.loop import Validation
 from fpnkit.training.losses import Batch, Objective, build_distortion, loss_terms
 from fpnkit.training.optim import CodecOptimizers
-from fpnkit.training.step import codec_step, to_tally, values
+from fpnkit.training.rates import Balance, at_quality, validated_qualities, with_quality
+from fpnkit.training.step import codec_step, over_qualities, to_tally, values
 from fpnkit.training.tally import Tally, Values
 
 
@@ -32,16 +35,18 @@ class CodecLearner:
         config: CodecConfig,
         train: FeatureCache,
         val: FeatureCache,
-        detector_fingerprint: str,
+        detector: Detector,
         device: torch.device,
     ) -> None:
         settings = config.training
         self.device, self._config, self._val = device, config, val
-        self.detector_fingerprint = detector_fingerprint
+        self.detector_fingerprint = detector.fingerprint()
         self._codec = codec.to(device)
         self.parameters = sum(each.numel() for each in codec.parameters())
         self._optimizers = CodecOptimizers.of(codec, settings)
-        self.objective = objective(config, codec)
+        self._average = WeightAverage(codec, settings.weight_average) if settings.weight_average else None
+        self._balance = Balance.of(codec)
+        self.objective = objective(config, codec, detector)
         crops = CropBatches(
             train,
             codec.spec,
@@ -57,8 +62,20 @@ class CodecLearner:
         """One step of both optimizers."""
         self._optimizers.set_lr(lr)
         batch = self._batches.get(epoch, index).to(self.device)
+        batch = with_quality(batch, self.objective, self._codec, [self._config.seed, epoch, index])
         settings = self._config.training
-        return codec_step(self._codec, batch, self.objective, self._optimizers, clip=settings.clip, amp=settings.amp)
+        tally = codec_step(
+            self._codec,
+            batch,
+            self.objective,
+            self._optimizers,
+            clip=settings.clip,
+            amp=settings.amp,
+            balance=self._balance,
+        )
+        if self._average is not None:
+            self._average.follow()
+        return tally
 
     def close(self) -> None:
         """End the thread that reads ahead."""
@@ -71,37 +88,46 @@ class CodecLearner:
     @torch.no_grad()
     def validate(self) -> Validation:
         """Whole pyramids, one image at a time, through a copy with updated medians, so that the reported values are
-        those of the saved model.
+        those of the saved model; a codec of several rates at several qualities.
         """
-        codec = copy.deepcopy(self._codec).eval()
+        followed = copy.deepcopy(self._codec) if self._average is None else self._average.model(self._codec)
+        codec = followed.eval()
         codec.update_quantiles()
-        tally, latents = Tally(), LatentRanges()
+        qualities, latents = validated_qualities(codec), LatentRanges()
+        tallies = {quality: Tally() for quality in qualities}
         aux_loss = codec.aux_loss()
         for index in range(len(self._val)):
             features = self._val.load(index)
-            batch = Batch(features.pyramid, features.original_pixels, (features.geometry,)).to(self.device)
-            output = codec(batch.pyramid, batch.geometry, batch.quality)
-            terms = loss_terms(codec, output, batch, self.objective)
-            tally += to_tally(terms, batch.pixels, aux_loss, torch.zeros_like(aux_loss))
-            for name, level in output.latents.items():
-                latents.add(name, level)
+            whole = Batch(features.pyramid, features.original_pixels, (features.geometry,)).to(self.device)
+            for quality in qualities:
+                batch = whole if quality is None else at_quality(whole, self.objective, torch.tensor([quality]))
+                output = codec(batch.pyramid, batch.geometry, batch.quality)
+                terms = loss_terms(codec, output, batch, self.objective)
+                tallies[quality] += to_tally(terms, batch.pixels, aux_loss, torch.zeros_like(aux_loss))
+                for name, level in output.latents.items():
+                    latents.add(name, level)
 
         def content() -> dict[str, Any]:
             codec.make_tables()
             return codec_content(codec.cpu(), self._config, self.detector_fingerprint)
 
-        return Validation(values(tally, self.objective), content, latents.report())
+        measured = over_qualities(tallies, self.objective)
+        return Validation(measured, content, latents.report())
 
     def settings(self) -> dict[str, Any]:
         """The config, without secrets."""
         return shown_settings(self._config)
 
     def state_dict(self) -> dict[str, Any]:
-        """Codec and optimizers."""
+        """Codec, optimizers, and what follows them."""
+        average = {} if self._average is None else {"average": self._average.state_dict()}
+        balance = {} if self._balance is None else {"balance": self._balance.means}
         return {
             "codec": self._codec.state_dict(),
             "optimizers": self._optimizers.state_dict(),
             "detector_fingerprint": self.detector_fingerprint,
+            **average,
+            **balance,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -113,6 +139,10 @@ class CodecLearner:
             )
         self._codec.load_state_dict(state["codec"])
         self._optimizers.load_state_dict(state["optimizers"])
+        if self._average is not None:
+            self._average.load_state_dict(state["average"])
+        if self._balance is not None:
+            self._balance.means.copy_(state["balance"])
 
 
 class LatentRanges:
@@ -138,6 +168,8 @@ class LatentRanges:
         ]
 
 
-def objective(config: CodecConfig, codec: Codec) -> Objective:
+def objective(config: CodecConfig, codec: Codec, detector: Detector) -> Objective:
     """The loss defined by the config for the codec's levels."""
-    return Objective(config.loss.lmbda, build_distortion(config.loss, codec.spec))
+    highest = 0.0 if codec.qualities is None else codec.qualities[1]
+    distortion = build_distortion(config.loss, codec.spec, detector)
+    return Objective(config.loss.lmbda, distortion, config.loss.lowest_lmbda, highest)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 import operator
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,8 +14,11 @@ from torch import Tensor
 
 from fpnkit.codecs.base import Codec, CodecOutput
 from fpnkit.config.schema import Loss
+from fpnkit.detectors.base import Detector, DetectorWithHeads
+from fpnkit.errors import UserError
 from fpnkit.geometry import ImageGeometry
 from fpnkit.metrics.distortion import distortion, level_weights, standardized_mse
+from fpnkit.metrics.heads import head_distance
 from fpnkit.pyramid import Pyramid, PyramidSpec
 
 
@@ -27,7 +31,6 @@ class Batch:
     geometry: tuple[ImageGeometry, ...] | None = None  # of each crop; None: all of it is picture
     lmbda: Tensor | None = None  # (batch,) of each image; None: the objective's
     quality: Tensor | None = None  # (batch,) for a codec of several rates
-    heads: Mapping[str, Tensor] | None = None  # outputs of the detector's heads on the originals
 
     def to(self, device: torch.device) -> Batch:
         """The batch with its tensors on the device."""
@@ -36,8 +39,7 @@ class Batch:
             return None if tensor is None else tensor.to(device)
 
         pyramid = Pyramid({name: level.to(device) for name, level in self.pyramid.items()})
-        heads = None if self.heads is None else {name: value.to(device) for name, value in self.heads.items()}
-        return Batch(pyramid, self.pixels, self.geometry, moved(self.lmbda), moved(self.quality), heads)
+        return Batch(pyramid, self.pixels, self.geometry, moved(self.lmbda), moved(self.quality))
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,7 @@ class DistortionInputs:
     mse: Mapping[str, Tensor]  # level → standardized MSE, a scalar; (batch,) if `per_image`
     per_image: bool = False
     geometry: Sequence[ImageGeometry] | None = None
-    heads: Mapping[str, Tensor] | None = None  # on the original
+    pixels: float = 1.0  # of the original, a mean image
 
 
 class Distortion(Protocol):
@@ -77,16 +79,61 @@ class MseDistortion:
 
 
 @dataclass(frozen=True)
+class HeadDistortion:
+    """What the detector's heads notice, in nats a pixel of the original: lambda is then in bits a nat."""
+
+    detector: DetectorWithHeads
+
+    def __call__(self, pair: DistortionInputs) -> Mapping[str, Tensor]:
+        assert pair.geometry is not None
+        with torch.no_grad():
+            original = self.detector.heads(pair.original, pair.geometry)
+        decoded = self.detector.heads(pair.decoded, pair.geometry, original)
+        parts = head_distance(original, decoded)
+        return {name: (nats if pair.per_image else nats.mean()) / pair.pixels for name, nats in parts.items()}
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """A weighted sum of distortions."""
+
+    parts: Sequence[tuple[float, Distortion]]
+
+    def __call__(self, pair: DistortionInputs) -> Mapping[str, Tensor]:
+        return {name: weight * term for weight, part in self.parts for name, term in part(pair).items()}
+
+
+@dataclass(frozen=True)
 class Objective:
     """`loss = lambda * distortion + bpp`."""
 
     lmbda: float
     distortion: Distortion
+    lowest_lmbda: float | None = None  # of a codec of several rates, at quality 0
+    highest_quality: float = 0.0  # at which lambda is `lmbda`
+
+    def lmbda_at(self, quality: Tensor) -> Tensor:
+        """In geometric progression from the lowest quality to the highest."""
+        low, high = math.log(self.lowest_lmbda or self.lmbda), math.log(self.lmbda)
+        return torch.exp(low + (high - low) * quality / max(1.0, self.highest_quality))
 
 
-def build_distortion(settings: Loss, spec: PyramidSpec) -> Distortion:
-    """Raises `PyramidError` if the weights name other levels."""
-    return MseDistortion(settings.distortion_scale, level_weights(settings.weights, spec))
+def build_distortion(settings: Loss, spec: PyramidSpec, detector: Detector) -> Distortion:
+    """Raises `PyramidError` if the weights name other levels, and `UserError` if the detector shows no heads."""
+    parts: list[tuple[float, Distortion]] = []
+    for name, weight in settings.distortion.items():
+        if name == "mse":
+            parts.append((weight, MseDistortion(settings.distortion_scale, level_weights(settings.weights, spec))))
+        else:
+            parts.append((weight, HeadDistortion(require_heads(detector))))
+    return parts[0][1] if len(parts) == 1 and parts[0][0] == 1 else Mixture(parts)
+
+
+def require_heads(detector: Detector) -> DetectorWithHeads:
+    """The detector itself. Raises `UserError` unless its heads can be had."""
+    if not isinstance(detector, DetectorWithHeads):
+        raise UserError(f"detector {detector.name}: required the method `heads`, see DetectorWithHeads; found none")
+    return detector
 
 
 @dataclass(frozen=True)
@@ -97,6 +144,7 @@ class LossTerms:
     terms: Mapping[str, Tensor]  # `distortion`, `rate`; the terms of the distortion, if it has several
     mse: Mapping[str, Tensor]  # per level, standardized
     bits: Mapping[str, Tensor]  # per level, or `shared`; of the whole batch
+    each: Tensor | None = None  # (batch,) the loss of each image, if each has its own lambda
 
 
 def loss_terms(codec: Codec, output: CodecOutput, batch: Batch, objective: Objective) -> LossTerms:
@@ -104,11 +152,11 @@ def loss_terms(codec: Codec, output: CodecOutput, batch: Batch, objective: Objec
     per_image = batch.lmbda is not None
     decoded, deviation = output.reconstruction, codec.standardiser.deviation
     mse = standardized_mse(batch.pyramid, decoded, deviation, per_image=per_image)
-    parts = objective.distortion(DistortionInputs(batch.pyramid, decoded, mse, per_image, batch.geometry, batch.heads))
+    pixels = batch.pixels / next(iter(batch.pyramid.values())).shape[0]
+    parts = objective.distortion(DistortionInputs(batch.pyramid, decoded, mse, per_image, batch.geometry, pixels))
     error = functools.reduce(operator.add, parts.values())
     bits = {name: each.flatten(1).sum(1) if per_image else each.sum() for name, each in output.bits.items()}
-    images = len(batch.lmbda) if batch.lmbda is not None else 1
-    rate = torch.stack(list(bits.values())).sum(0) / (batch.pixels / images)
+    rate = torch.stack(list(bits.values())).sum(0) / (pixels if per_image else batch.pixels)
     loss = (objective.lmbda if batch.lmbda is None else batch.lmbda) * error + rate
     terms = {"distortion": error, "rate": rate, **(parts if len(parts) > 1 else {})}
     return LossTerms(
@@ -116,4 +164,5 @@ def loss_terms(codec: Codec, output: CodecOutput, batch: Batch, objective: Objec
         {name: term.mean() for name, term in terms.items()},
         {name: level.mean() for name, level in mse.items()},
         {name: count.sum() for name, count in bits.items()},
+        loss if per_image else None,
     )

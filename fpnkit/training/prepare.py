@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,24 +10,29 @@ from contextlib import contextmanager
 import torch
 from tqdm import tqdm
 
-from fpnkit.codecs.base import Codec
+from fpnkit.codecs.base import Codec, Start
 from fpnkit.codecs.build import build_codec
 from fpnkit.codecs.calibration import Calibration, calibrate
 from fpnkit.config.schema import CodecConfig, DetectorConfig
 from fpnkit.data.build import build_image_sets
 from fpnkit.data.cache import FeatureCache
+from fpnkit.detectors.base import Detector
 from fpnkit.detectors.build import build_detector, build_trainable
 from fpnkit.detectors.cached import feature_cache
 from fpnkit.errors import ConfigError, UserError
-from fpnkit.pyramid import PyramidSpec
-from fpnkit.training.codec_learner import CodecLearner
+from fpnkit.geometry import ImageGeometry
+from fpnkit.pyramid import Pyramid
+from fpnkit.training.codec_learner import CodecLearner, objective
+from fpnkit.training.curvature import measure_curvature
 from fpnkit.training.detector_learner import DetectorLearner, require_labels
 from fpnkit.training.losses import MseDistortion, build_distortion
 from fpnkit.training.preflight import forecast
+from fpnkit.training.views import training_views
 
 log = logging.getLogger(__name__)
 
 _DRY_RUN_IMAGES = 8
+_CURVATURE_IMAGES = 64
 
 
 def codec_learner(config: CodecConfig, *, resumed: bool = False, dry_run: bool = False) -> CodecLearner:
@@ -38,8 +44,9 @@ def codec_learner(config: CodecConfig, *, resumed: bool = False, dry_run: bool =
     detector = build_detector(config.detector)
     detector.to(device)
     log.info("detector %s: %s", detector.name, detector.spec)
-    codec = _codec(config, detector.spec)
-    train, val = (feature_cache(config.cache, detector, images, read_only=dry_run) for images in (train_set, val_set))
+    codec = _codec(config, detector)
+    train = feature_cache(config.cache, detector, train_set, views=training_views(config.training), read_only=dry_run)
+    val = feature_cache(config.cache, detector, val_set, read_only=dry_run)
     for name, cache in (("training", train), ("validation", val)):
         log.info("%s features: %s", name, cache.plan().describe())
         if not dry_run:
@@ -47,21 +54,24 @@ def codec_learner(config: CodecConfig, *, resumed: bool = False, dry_run: bool =
     torch.manual_seed(config.seed)  # again, because a detector may have drawn random numbers for features
     if not resumed:  # a resumed codec brings its calibration along
         count = _DRY_RUN_IMAGES if dry_run else config.training.calibration_images
-        calibration = _calibrate(train, count)
+        features = Calibrating(train, count, len(train_set))
+        calibration = calibrate(features)
         codec.standardiser.set(calibration)
-        _forecast(config, codec.spec, calibration)
+        _forecast(config, codec, detector, calibration)
+        _start(config, codec, detector, features)
     log.info("codec %s: %d parameters", config.codec.kind, sum(parameter.numel() for parameter in codec.parameters()))
-    return CodecLearner(codec, config, train, val, detector.fingerprint(), device)
+    return CodecLearner(codec, config, train, val, detector, device)
 
 
-def _codec(config: CodecConfig, spec: PyramidSpec) -> Codec:
+def _codec(config: CodecConfig, detector: Detector) -> Codec:
     """The codec, after checking every setting that names levels or strides against the detector."""
     problems: list[str] = []
+    spec = detector.spec
     torch.manual_seed(config.seed)
     with _collected(problems):
         codec = build_codec(config.codec, spec)
     with _collected(problems):
-        build_distortion(config.loss, spec)
+        build_distortion(config.loss, spec, detector)
     if config.training.crop % spec.coarsest_stride:
         stride, found = spec.coarsest_stride, config.training.crop
         problems.append(f"training.crop: required a multiple of the coarsest stride, {stride} pixels; found {found}")
@@ -112,14 +122,36 @@ def _fill(cache: FeatureCache, name: str) -> None:
         cache.fill(progress)
 
 
-def _calibrate(cache: FeatureCache, images: int) -> Calibration:
-    count = min(images, len(cache))
-    spread = (index * len(cache) // count for index in range(count))
-    return calibrate((features.pyramid, features.geometry) for features in map(cache.load, spread))
+class Calibrating:
+    """Pyramids of some images, spread over the training set, as often as asked for."""
+
+    def __init__(self, cache: FeatureCache, count: int, images: int) -> None:
+        """`images` as they are come first in the cache, then their other views."""
+        count = min(count, images)
+        self._cache, self._indices = cache, [index * images // count for index in range(count)]
+
+    def __iter__(self) -> Iterator[tuple[Pyramid, ImageGeometry]]:
+        for index in self._indices:
+            features = self._cache.load(index)
+            yield features.pyramid, features.geometry
+
+    def pyramids(self) -> Iterator[Pyramid]:
+        """Without their geometry."""
+        return (pyramid for pyramid, _ in self)
 
 
-def _forecast(config: CodecConfig, spec: PyramidSpec, calibration: Calibration) -> None:
-    distortion = build_distortion(config.loss, spec)
+def _start(config: CodecConfig, codec: Codec, detector: Detector, features: Calibrating) -> None:
+    """Let a codec that can take a start from statistics do so."""
+    if type(codec).start is Codec.start:
+        return
+    goal = objective(config, codec, detector)
+    few = itertools.islice(features, _CURVATURE_IMAGES)
+    curvature = measure_curvature(goal.distortion, few, codec.standardiser, config.seed)
+    codec.start(Start(features.pyramids, curvature, config.lambdas))
+
+
+def _forecast(config: CodecConfig, codec: Codec, detector: Detector, calibration: Calibration) -> None:
+    distortion = build_distortion(config.loss, codec.spec, detector)
     if not isinstance(distortion, MseDistortion):
         return  # what another one is worth in bits is not known before training
     result = forecast(config.loss.lmbda, distortion, calibration)

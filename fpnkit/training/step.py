@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import math
+import operator
+import statistics
+from collections.abc import Mapping
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -15,11 +20,19 @@ from fpnkit.metrics.distortion import snr_db
 from fpnkit.metrics.rate import bpp
 from fpnkit.training.losses import Batch, LossTerms, Objective, loss_terms
 from fpnkit.training.optim import CodecOptimizers
+from fpnkit.training.rates import Balance
 from fpnkit.training.tally import Tally, Values
 
 
 def codec_step(
-    codec: Codec, batch: Batch, objective: Objective, optimizers: CodecOptimizers, *, clip: float, amp: bool
+    codec: Codec,
+    batch: Batch,
+    objective: Objective,
+    optimizers: CodecOptimizers,
+    *,
+    clip: float,
+    amp: bool,
+    balance: Balance | None = None,
 ) -> Tally:
     """Forward, backward, both updates; raises `DivergedError` before a bad gradient can touch a weight."""
     codec.train()
@@ -28,7 +41,7 @@ def codec_step(
         output = codec(batch.pyramid, batch.geometry, batch.quality)
     terms = loss_terms(codec, output, batch, objective)
     optimizers.network.zero_grad(set_to_none=True)
-    torch.autograd.backward(terms.loss)
+    torch.autograd.backward(_minimized(terms, batch, balance))
     norm = clip_grad_norm_(optimizers.network_parameters, clip)
     aux_loss = codec.aux_loss()
     if optimizers.quantiles is not None:
@@ -40,6 +53,12 @@ def codec_step(
     if optimizers.quantiles is not None:
         optimizers.quantiles.step()
     return tally
+
+
+def _minimized(terms: LossTerms, batch: Batch, balance: Balance | None) -> Tensor:
+    if balance is None or terms.each is None or batch.quality is None:
+        return terms.loss
+    return balance.balanced(terms.each, batch.quality)
 
 
 def to_tally(terms: LossTerms, pixels: float, aux_loss: Tensor, gradient_norm: Tensor) -> Tally:
@@ -67,6 +86,24 @@ def values(tally: Tally, objective: Objective) -> Values:
         bpp_level={name: bpp(value, tally.pixels) for name, value in tally.bits.items()},
         terms={name: value / tally.count for name, value in tally.terms.items()} or None,
     )
+
+
+def over_qualities(tallies: Mapping[float | None, Tally], objective: Objective) -> Values:
+    """Validation at several qualities: means, but the loss is the geometric mean of the qualities' losses.
+
+    So a percent less counts the same at each quality, however large its lambda. Mean decibels are those of the mean
+    error.
+    """
+    if set(tallies) == {None}:
+        return values(tallies[None], objective)
+    losses = []
+    for quality, tally in tallies.items():
+        lmbda = objective.lmbda_at(torch.tensor(float(quality or 0))).item()
+        losses.append(lmbda * tally.distortion / tally.count + bpp(sum(tally.bits.values()), tally.pixels))
+    mean = values(functools.reduce(operator.add, tallies.values()), objective)
+    positive = all(0 < loss < math.inf for loss in losses)
+    loss = math.exp(statistics.fmean(map(math.log, losses))) if positive else math.nan
+    return replace(mean, loss=loss)
 
 
 def _require_finite(codec: Codec, tally: Tally) -> None:

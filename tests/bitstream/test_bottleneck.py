@@ -7,7 +7,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fpnkit.codecs.bottleneck import LARGEST_SYMBOL, Bottleneck, _overrun
+from fpnkit.codecs.bottleneck import Bottleneck
+from fpnkit.codecs.rans import LARGEST_SYMBOL, _overrun
 from fpnkit.errors import StreamError
 from tests.support import rans_reference, warm
 from tests.support.fixed_codec import LATENT_CHANNELS, fixed_codec, offset, table
