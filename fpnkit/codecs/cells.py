@@ -57,15 +57,12 @@ class CellLayout:
         """The inverse of `packed`."""
         parts = cells.split(list(self._widths.values()), dim=1)
         levels = {
-            name: F.pixel_shuffle(part, ratio)
-            for (name, ratio), part in zip(self._ratios.items(), parts, strict=True)
+            name: F.pixel_shuffle(part, ratio) for (name, ratio), part in zip(self._ratios.items(), parts, strict=True)
         }
         return Pyramid(levels).cropped(sizes)
 
 
-def what_both_know(
-    geometry: Sequence[ImageGeometry] | None, batch: int, grid: tuple[int, int], stride: int
-) -> Tensor:
+def what_both_know(geometry: Sequence[ImageGeometry] | None, batch: int, grid: tuple[int, int], stride: int) -> Tensor:
     """(batch, 3, rows, columns): the share of each cell that is picture, its row and its column from -1 to 1.
 
     Made of whole numbers, so that sender and receiver have the same ones.

@@ -66,7 +66,9 @@ class ContextModel(nn.Module):
         self.gaussian = GaussianTables()
 
     def relaxed(self, latents: Tensor, side: Tensor, steps: Steps, *, noise: bool) -> Relaxed:
-        """Float arithmetic with gradients; the rate is that of noisy latents, or of the latents before rounding."""
+        """Float arithmetic with gradients; the rate is that of noisy latents, or of the rounded ones with the
+        gradient that it has before rounding.
+        """
         known, bits = latents.new_zeros(len(latents), 0, *latents.shape[2:]), []
         for part, network in zip(self.slices, self.networks, strict=True):
             own, step = latents[:, part], steps.step[:, part]
@@ -75,8 +77,15 @@ class ContextModel(nn.Module):
                 inputs = self._inputs(side, known, decoded, cells)
                 mean, log2_deviation = network(inputs).float().chunk(2, dim=1)
                 distance = (own - mean) / step
-                cost = cost + cells * self._cost(distance, log2_deviation - steps.log2[:, part], noise=noise)
                 rounded = distance + (distance.round() - distance).detach()
+                log2 = log2_deviation - steps.log2[:, part]
+                if noise:
+                    new = self.gaussian.bits(distance + torch.rand_like(distance) - 0.5, log2)
+                else:
+                    new = _valued(
+                        self.gaussian.bits(distance, log2), self.gaussian.bits(rounded.detach(), log2.detach())
+                    )
+                cost = cost + cells * new
                 decoded = decoded + cells * (mean + rounded * step)
             known = torch.cat([known, decoded], dim=1)
             bits.append(cost)
@@ -146,11 +155,6 @@ class ContextModel(nn.Module):
         """Estimated, of each latent."""
         return self.gaussian.bits(coded.symbols.float(), self.gaussian.log2_deviation(coded.index))
 
-    def _cost(self, distance: Tensor, log2_deviation: Tensor, *, noise: bool) -> Tensor:
-        if noise:
-            distance = distance + torch.rand_like(distance) - 0.5
-        return self.gaussian.bits(distance, log2_deviation)
-
     def _passes(self, like: Tensor) -> Sequence[Tensor]:
         """(1, 1, rows, columns) of 0 and 1: the cells of each pass."""
         rows, columns = (torch.arange(length, device=like.device) for length in like.shape[2:])
@@ -164,6 +168,11 @@ class ContextModel(nn.Module):
         if self.passes == 2:
             parts += [decoded, cells.expand(len(side), -1, -1, -1)]
         return torch.cat(parts, dim=1)
+
+
+def _valued(gradient: Tensor, value: Tensor) -> Tensor:
+    """The second's value with the first's gradient."""
+    return gradient + (value - gradient).detach()
 
 
 def interpolated(table: Tensor, quality: Tensor, per_unit: int) -> Tensor:
@@ -183,6 +192,8 @@ def _ends(channels: int, slices: int) -> list[int]:
     if slices == 1:
         return [channels]
     last = len(_FIRST_SHARES) - 1
-    shares = [(_FIRST_SHARES[0] ** (1 - i / (slices - 1))) if slices != last + 1 else _FIRST_SHARES[i] for i in range(slices)]
+    shares = [
+        (_FIRST_SHARES[0] ** (1 - i / (slices - 1))) if slices != last + 1 else _FIRST_SHARES[i] for i in range(slices)
+    ]
     ends = [max(i + 1, round(share * channels)) for i, share in enumerate(shares)]
     return [*ends[:-1], channels]

@@ -18,7 +18,7 @@ from fpnkit.codecs.base import (
     symbols_crc,
 )
 from fpnkit.codecs.cells import SIDE_CHANNELS, CellLayout, what_both_know
-from fpnkit.codecs.context import LARGEST_SYMBOL, Coded, ContextModel, Steps, interpolated
+from fpnkit.codecs.context import LARGEST_SYMBOL, ContextModel, Steps, interpolated
 from fpnkit.codecs.exact import on_grid
 from fpnkit.codecs.klt import fit_klt
 from fpnkit.config.schema import FusedCodec
@@ -113,12 +113,22 @@ class FusedPyramidCodec(Codec):
         return self._analyze(pyramid, geometry, quality)[0]
 
     def simulate(
-        self, latents: Tensor, sizes: Mapping[str, tuple[int, int]], geometry: Sequence[ImageGeometry], quality: Tensor | None
+        self,
+        latents: Tensor,
+        sizes: Mapping[str, tuple[int, int]],
+        geometry: Sequence[ImageGeometry],
+        quality: Tensor | None,
     ) -> CodecOutput:
         """Rate and reconstruction of latents, with gradients."""
         side = self._side(geometry, latents, quality)
         relaxed = self.entropy.relaxed(latents, side, self._steps(quality, len(latents)), noise=False)
-        return CodecOutput(self._synthesize(relaxed.latents, side, sizes), {SHARED: relaxed.bits}, {SHARED: relaxed.latents})
+        return CodecOutput(
+            self._synthesize(relaxed.latents, side, sizes), {SHARED: relaxed.bits}, {SHARED: relaxed.latents}
+        )
+
+    def latent_steps(self, quality: Tensor | None) -> Tensor:
+        """(batch, channel, 1, 1) quantizer steps."""
+        return self._steps(quality, 1).step.detach()
 
     def aux_loss(self) -> Tensor:
         return self.log2_step.new_zeros(())

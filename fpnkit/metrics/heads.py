@@ -31,7 +31,9 @@ def head_distance(original: HeadOutputs, decoded: HeadOutputs) -> Mapping[str, T
         if before.offsets is not None and after.offsets is not None:
             parts.setdefault("boxes", []).append(_weighted(_moved(before.offsets, after.offsets), confidence))
         if before.maps is not None and after.maps is not None:
-            each = _categorical(before.maps, after.maps) if before.peaks else _bernoulli(before.maps, after.maps).mean(-1)
+            each = (
+                _categorical(before.maps, after.maps) if before.peaks else _bernoulli(before.maps, after.maps).mean(-1)
+            )
             parts.setdefault("maps", []).append(_weighted(each, confidence))
     return {name: torch.stack(each).sum(0) for name, each in parts.items()}
 

@@ -31,8 +31,6 @@ def _part(image: Tensor, number: int) -> Tensor:
     """A random part, always the same one of the same image."""
     rng = np.random.default_rng([number, zlib.crc32(image[:, ::8, ::8].contiguous().numpy().data)])
     sides = [max(1, round(side * rng.uniform(_SMALLEST_PART, 1))) for side in image.shape[1:]]
-    top, left = (
-        int(rng.integers(whole - side + 1)) for whole, side in zip(image.shape[1:], sides, strict=True)
-    )
+    top, left = (int(rng.integers(whole - side + 1)) for whole, side in zip(image.shape[1:], sides, strict=True))
     part = image[:, top : top + sides[0], left : left + sides[1]]
     return _mirrored(part) if number % 2 else part
