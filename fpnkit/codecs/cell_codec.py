@@ -112,7 +112,7 @@ class CellCodec(nn.Module):
         unit = components / self.deviation[:, None, None]
         # Components that cost little to lose are heard less.
         heard = unit * (self.deviation / self.deviation[0]).sqrt()[:, None, None]
-        branch = self.to_latents(self.encoder(torch.cat([heard, side], dim=1)))
+        branch: Tensor = self.to_latents(self.encoder(torch.cat([heard, side], dim=1)))
         return unit[:, : self.log2_step.shape[1]] + branch.float()
 
     def levels(self, latents: Tensor, side: Tensor, sizes: Mapping[str, tuple[int, int]]) -> Pyramid:

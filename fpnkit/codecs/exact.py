@@ -40,7 +40,7 @@ class ExactLinear(nn.Module):
     def exact(self, values: Tensor) -> Tensor:
         """The same on the grid, float64."""
         weight, bias = (on_grid(each, WEIGHT_STEP, WEIGHT_BOUND) for each in (self.weight, self.bias))
-        product = (weight @ values.flatten(2)).unflatten(2, values.shape[2:])
+        product = (weight @ values.flatten(2)).reshape(len(values), -1, *values.shape[2:])
         return on_grid(product + bias[:, None, None])
 
 
@@ -91,9 +91,11 @@ class ExactNetwork(nn.Module):
         """The same from `on_grid` values, float64: bit-equal wherever it runs."""
         values = F.relu(self.first.exact(values))
         for neighbors, middle in zip(self.neighbors, self.middle, strict=True):
+            assert isinstance(neighbors, ExactNeighbors)
+            assert isinstance(middle, ExactLinear)
             near = F.relu(on_grid(values + neighbors.exact(values)))
             values = F.relu(on_grid(values + middle.exact(near)))
-        return self.last.exact(values)  # type: ignore[no-any-return]
+        return self.last.exact(values)
 
 
 def require_exact(terms: int) -> None:

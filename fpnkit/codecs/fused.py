@@ -100,7 +100,9 @@ class FusedPyramidCodec(Codec):
             part.entropy.gaussian.make()
 
     def parameter_groups(self) -> tuple[ParameterGroup, ...]:
-        output = [part.to_values.weight for _, part in self._parts()]
+        output = [
+            each for _, part in self._parts() for each in (part.to_values.weight,) if isinstance(each, nn.Parameter)
+        ]
         steps = [part.log2_step for _, part in self._parts()]
         special = {id(parameter) for parameter in (*output, *steps)}
         others = [parameter for parameter in self.parameters() if id(parameter) not in special]

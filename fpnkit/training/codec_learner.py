@@ -34,17 +34,18 @@ class CodecLearner:
         config: CodecConfig,
         train: FeatureCache,
         val: FeatureCache,
-        detector: Detector,
+        goal: Objective,
+        detector_fingerprint: str,
         device: torch.device,
     ) -> None:
         settings = config.training
         self.device, self._config, self._val = device, config, val
-        self.detector_fingerprint = detector.fingerprint()
+        self.detector_fingerprint = detector_fingerprint
         self._codec = codec.to(device)
         self.parameters = sum(each.numel() for each in codec.parameters())
         self._optimizers = CodecOptimizers.of(codec, settings)
         self._balance = Balance.of(codec)
-        self.objective = objective(config, codec, detector)
+        self.objective = goal
         crops = CropBatches(
             train,
             codec.spec,
@@ -158,8 +159,8 @@ class LatentRanges:
         ]
 
 
-def objective(config: CodecConfig, codec: Codec, detector: Detector) -> Objective:
-    """The loss defined by the config for the codec's levels."""
+def objective(config: CodecConfig, codec: Codec, detector: Detector | None = None) -> Objective:
+    """The loss defined by the config for the codec's levels; only some distortions need the detector."""
     highest = 0.0 if codec.qualities is None else codec.qualities[1]
     distortion = build_distortion(config.loss, codec.spec, detector)
     return Objective(config.loss.lmbda, distortion, config.loss.lowest_lmbda, highest)

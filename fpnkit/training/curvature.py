@@ -65,4 +65,5 @@ def _gradients(
 
 def _root(matrix: Tensor) -> Tensor:
     eigenvalues, vectors = torch.linalg.eigh(matrix)
-    return (vectors * eigenvalues.clamp(min=0).sqrt()) @ vectors.T
+    root: Tensor = (vectors * eigenvalues.clamp(min=0).sqrt()) @ vectors.T
+    return root

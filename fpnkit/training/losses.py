@@ -118,7 +118,7 @@ class Objective:
         return torch.exp(low + (high - low) * quality / max(1.0, self.highest_quality))
 
 
-def build_distortion(settings: Loss, spec: PyramidSpec, detector: Detector) -> Distortion:
+def build_distortion(settings: Loss, spec: PyramidSpec, detector: Detector | None) -> Distortion:
     """Raises `PyramidError` if the weights name other levels, and `UserError` if the detector shows no heads."""
     parts: list[tuple[float, Distortion]] = []
     for name, weight in settings.distortion.items():
@@ -129,10 +129,11 @@ def build_distortion(settings: Loss, spec: PyramidSpec, detector: Detector) -> D
     return parts[0][1] if len(parts) == 1 and parts[0][0] == 1 else Mixture(parts)
 
 
-def require_heads(detector: Detector) -> DetectorWithHeads:
+def require_heads(detector: Detector | None) -> DetectorWithHeads:
     """The detector itself. Raises `UserError` unless its heads can be had."""
     if not isinstance(detector, DetectorWithHeads):
-        raise UserError(f"detector {detector.name}: required the method `heads`, see DetectorWithHeads; found none")
+        name = "none" if detector is None else detector.name
+        raise UserError(f"detector {name}: required the method `heads`, see DetectorWithHeads; found none")
     return detector
 
 

@@ -60,7 +60,8 @@ def codec_learner(config: CodecConfig, *, resumed: bool = False, dry_run: bool =
         _forecast(config, codec, detector, calibration)
         _start(config, codec, detector, features)
     log.info("codec %s: %d parameters", config.codec.kind, sum(parameter.numel() for parameter in codec.parameters()))
-    return CodecLearner(codec, config, train, val, detector, device)
+    goal = objective(config, codec, detector)
+    return CodecLearner(codec, config, train, val, goal, detector.fingerprint(), device)
 
 
 def _codec(config: CodecConfig, detector: Detector) -> Codec:
