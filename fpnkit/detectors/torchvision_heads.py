@@ -51,7 +51,7 @@ def two_stage_heads(
     canvas = [tuple(images.tensors.shape[-2:])] * len(boxes)
     logits, deltas = roi.box_predictor(roi.box_head(roi.box_roi_pool(features, list(boxes), canvas)))
     places = _likeliest(logits.detach(), boxes) if fixed is None else _places(fixed, "proposals")
-    offsets = _of_label(deltas.reshape(len(deltas), -1, 4), places)
+    offsets = _of_label(deltas.reshape(len(deltas), deltas.shape[1] // 4, 4), places)
     outputs["proposals"] = HeadOutput(
         _padded(logits, places),
         exclusive=True,
