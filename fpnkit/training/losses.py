@@ -5,12 +5,13 @@ from __future__ import annotations
 import functools
 import math
 import operator
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from fpnkit.codecs.base import Codec, CodecOutput
 from fpnkit.config.schema import Loss
@@ -86,11 +87,25 @@ class HeadDistortion:
 
     def __call__(self, pair: DistortionInputs) -> Mapping[str, Tensor]:
         assert pair.geometry is not None
-        with torch.no_grad():
-            original = self.detector.heads(pair.original, pair.geometry)
-        decoded = self.detector.heads(pair.decoded, pair.geometry, original)
+        with frozen(self.detector.trainable):
+            with torch.no_grad():
+                original = self.detector.heads(pair.original, pair.geometry)
+            decoded = self.detector.heads(pair.decoded, pair.geometry, original)
         parts = head_distance(original, decoded)
         return {name: (nats if pair.per_image else nats.mean()) / pair.pixels for name, nats in parts.items()}
+
+
+@contextmanager
+def frozen(module: nn.Module | None) -> Iterator[None]:
+    """What is computed meanwhile gives the weights no gradients; afterwards they can be trained as before."""
+    weights = [] if module is None else [weight for weight in module.parameters() if weight.requires_grad]
+    for weight in weights:
+        weight.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for weight in weights:
+            weight.requires_grad_(True)
 
 
 @dataclass(frozen=True)
