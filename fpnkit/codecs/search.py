@@ -9,20 +9,21 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
 
-from fpnkit.codecs.base import CodecOutput
+from fpnkit.codecs.base import CodecOutput, Streams
 from fpnkit.geometry import ImageGeometry
 from fpnkit.pyramid import Pyramid
 
 _MEMORY = 0.9, 0.999  # of the moments, as Adam's
 
 
+@runtime_checkable
 class Searchable(Protocol):
-    """A codec whose latents can be moved."""
+    """An optional protocol for codecs whose latents can be moved."""
 
     def latents(self, pyramid: Pyramid, geometry: Sequence[ImageGeometry], quality: Tensor | None) -> Tensor: ...
 
@@ -35,6 +36,10 @@ class Searchable(Protocol):
         geometry: Sequence[ImageGeometry],
         quality: Tensor | None,
     ) -> CodecOutput: ...
+
+    def encode_latents(
+        self, latents: Tensor, sizes: Mapping[str, tuple[int, int]], geometry: ImageGeometry, quality: float | None
+    ) -> Streams: ...
 
 
 @dataclass(frozen=True)
