@@ -17,7 +17,6 @@ from fpnkit.codecs.at_rate import highest_within
 from fpnkit.codecs.coder import CoderInput
 from fpnkit.codecs.learned import LearnedCoder
 from fpnkit.codecs.saved import TrainedCodec, load_codec
-from fpnkit.codecs.search import Search
 from fpnkit.codecs.sender import SenderSearch, require_searchable
 from fpnkit.container import StreamFile
 from fpnkit.data.files import problems_of_files, read_rgb
@@ -94,7 +93,7 @@ class _Sender:
 
     def _data(self, source: CoderInput, quality: float | None) -> bytes:
         steps = self.wanted.search_steps
-        search = None if steps is None else SenderSearch(self.trained, self.detector, Search(steps))
+        search = None if steps is None else SenderSearch(self.trained, self.detector, steps)
         return LearnedCoder(self.trained, quality, search).encode(source).data
 
 

@@ -7,7 +7,7 @@ from fpnkit.codecs.base import Payload, Streams
 from fpnkit.codecs.coder import CodedImage, CoderInput, ReceivedFeatures
 from fpnkit.codecs.saved import TrainedCodec
 from fpnkit.codecs.sender import SenderSearch
-from fpnkit.container import FilePayload, StreamFile
+from fpnkit.container import SHARED, FilePayload, StreamFile
 from fpnkit.errors import StreamError
 
 
@@ -31,7 +31,7 @@ class LearnedCoder:
         streams = encode(source.pyramid, source.geometry, self._quality)
         names = self._codec.spec.names
         payloads = [
-            FilePayload(each.data, tuple(map(names.index, each.levels)), "" if each.levels == (name,) else name)
+            FilePayload(each.data, tuple(map(names.index, each.levels)), "" if name in (SHARED, *each.levels) else name)
             for name, each in streams.payloads.items()
         ]
         stream = StreamFile(
@@ -55,7 +55,9 @@ class LearnedCoder:
         self.check(stream)
         names = self._codec.spec.names
         payloads = {
-            each.name or names[each.levels[0]]: Payload(each.data, tuple(names[level] for level in each.levels))
+            each.name or (names[each.levels[0]] if len(each.levels) == 1 else SHARED): Payload(
+                each.data, tuple(names[level] for level in each.levels)
+            )
             for each in stream.payloads
         }
         sizes = dict(zip(names, stream.sizes, strict=True))

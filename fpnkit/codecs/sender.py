@@ -11,7 +11,7 @@ from torch import Tensor
 
 from fpnkit.codecs.base import CodecOutput, Streams
 from fpnkit.codecs.saved import TrainedCodec
-from fpnkit.codecs.search import Search, Searchable, searched
+from fpnkit.codecs.search import SearchableCodec, searched
 from fpnkit.detectors.base import Detector
 from fpnkit.distortions import DistortionInputs, build_distortion
 from fpnkit.errors import UserError
@@ -20,9 +20,9 @@ from fpnkit.metrics.distortion import standardized_mse
 from fpnkit.pyramid import Pyramid
 
 
-def require_searchable(trained: TrainedCodec) -> Searchable:
+def require_searchable(trained: TrainedCodec) -> SearchableCodec:
     """The codec itself. Raises `UserError` unless its latents can be moved."""
-    if not isinstance(trained.codec, Searchable):
+    if not isinstance(trained.codec, SearchableCodec):
         raise UserError(f"search: required a codec whose latents can be moved, found {trained.config.codec.kind}")
     return trained.codec
 
@@ -30,16 +30,11 @@ def require_searchable(trained: TrainedCodec) -> Searchable:
 class SenderSearch:
     """Encodes like the codec, or better: by real bits plus lambda times the distortion of what is decoded."""
 
-    def __init__(self, trained: TrainedCodec, detector: Detector, search: Search) -> None:
+    def __init__(self, trained: TrainedCodec, detector: Detector, steps: int) -> None:
         """Raises `UserError` if the codec's latents cannot be moved, or the detector lacks the heads of its loss."""
         self._codec, self._latents, self._config = trained.codec, require_searchable(trained), trained.config
         self._distortion = build_distortion(trained.config.loss, trained.codec.spec, detector)
-        self._search = search
-
-    @property
-    def steps(self) -> int:
-        """How often the latents of an image are moved."""
-        return self._search.steps
+        self.steps = steps  # how often the latents of an image are moved
 
     @property
     def suffix(self) -> str:
@@ -52,7 +47,7 @@ class SenderSearch:
         with torch.enable_grad():
             asked = None if quality is None else torch.tensor([quality])
             cost = self._cost(pyramid, geometry, quality)
-            latents = searched(self._latents, pyramid, [geometry], asked, cost, self._search)
+            latents = searched(self._latents, pyramid, [geometry], asked, cost, self.steps)
         found = self._latents.encode_latents(latents, pyramid.sizes, geometry, quality)
         # The search sees a relaxed rate and unrounded latents, so what it found is judged by what will be decoded.
         return min(plain, found, key=functools.partial(self._real_cost, pyramid))

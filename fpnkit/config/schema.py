@@ -172,17 +172,21 @@ class FactorizedCodec(Section):
 
 
 class FusedCodec(Section):
-    """All levels as one grid of cells at the coarsest stride, coded together."""
+    """Levels as one grid of cells at the coarsest stride, coded together."""
 
     kind: Literal["fused"]
-    latent_channels: Annotated[int, Field(gt=0, le=2048)] = 320
+    latent_channels: Annotated[int, Field(gt=0, le=2048)] = 256  # at most the values of a cell
     components: Annotated[int, Field(gt=0, le=4096)] = 512  # of the KLT, that the encoder sees
     channels: Annotated[int, Field(gt=0, le=4096)] = 256  # of the networks beside the KLT
     blocks: Annotated[int, Field(ge=0, le=16)] = 2
-    context_channels: Annotated[int, Field(gt=0, le=4096)] = 128  # of the entropy model's networks
+    context_channels: Annotated[int, Field(gt=0, le=4096)] = 384  # of the entropy model's networks
+    context_blocks: Annotated[int, Field(ge=0, le=16)] = 1
     slices: Annotated[int, Field(gt=0, le=16)] = 5  # of channels, each coded with those before it as context
     checkerboard: bool = True  # each slice in two passes, the second with its neighbors as context
     rates: Annotated[int, Field(gt=0, le=64)] = 8  # quality runs from 0 at loss.lowest_lambda to rates - 1
+    head_metric: bool = True  # the KLT weighs errors as the distortion does
+    levels: Annotated[list[str], Field(min_length=1)] | None = None  # that are sent, the others follow from them
+    apart: bool = False  # each level coded alone, with its own payload
 
 
 DEFAULT_CODEC = "factorized"  # of configs that name none
@@ -258,7 +262,6 @@ class CodecTraining(TrainingBase):
     calibration_images: Annotated[int, Field(gt=0)] = 64
     flip: bool = False  # mirrored images as further features
     image_crops: Annotated[int, Field(ge=0)] = 0  # parts of each image as further features
-    weight_average: Annotated[float, Field(gt=0, lt=1)] | None = None  # of steps; what is validated and kept
 
 
 class DetectorTraining(TrainingBase):

@@ -8,7 +8,6 @@ from pathlib import Path
 
 from fpnkit.codecs.learned import LearnedCoder
 from fpnkit.codecs.saved import TrainedCodec, load_codec
-from fpnkit.codecs.search import Search
 from fpnkit.codecs.sender import SenderSearch, require_searchable
 from fpnkit.config.schema import CodecConfig
 from fpnkit.detectors.base import Detector
@@ -23,21 +22,22 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Model:
-    """The best codec of a run, and how its encoder searches."""
+    """The best codec of a run, and how long its encoder searches."""
 
     path: Path  # of the run
     config: CodecConfig  # including overrides from the command line
     trained: TrainedCodec
-    search: Search | None = None
+    search_steps: int | None = None
 
     def coder(self, detector: Detector, quality: float | None) -> LearnedCoder:
         """Codes at one quality; None for a codec of one rate."""
-        search = None if self.search is None else SenderSearch(self.trained, detector, self.search)
+        steps = self.search_steps
+        search = None if steps is None else SenderSearch(self.trained, detector, steps)
         return LearnedCoder(self.trained, quality, search)
 
     def job(self, task: Task, quality: float | None) -> Job:
         """What to measure at one quality. Raises `WeightsError` if the codec was trained for another detector."""
-        trained, steps = self.trained, self.search.steps if self.search else None
+        trained, steps = self.trained, self.search_steps
         trained.require_detector(f"run {self.path}", task.detector.name, task.detector.fingerprint())
         directory = layout.evaluation_directory(self.path, task.images.name, trained.hash, quality, steps)
         lmbda = trained.config.lmbda_at(quality)
@@ -56,4 +56,4 @@ def load_model(run: TrainedRun, search_steps: int | None) -> Model:
         require_searchable(trained)
     except UserError as error:
         raise UserError(f"run {run.path}: {error}") from None
-    return Model(run.path, run.config, trained, Search(search_steps))
+    return Model(run.path, run.config, trained, search_steps)

@@ -9,7 +9,7 @@ from fpnkit.errors import UserError
 from fpnkit.metrics.bd import BdResult
 from fpnkit.ratedist.compare import RateAtShare, compare, rates_at_shares
 from fpnkit.ratedist.judge import NextLambda, doubts, next_lambda, saturated
-from fpnkit.ratedist.points import RATES, RdPoints
+from fpnkit.ratedist.points import RATES, SECONDS, RdPoints
 from fpnkit.ratedist.resampling import Resampler
 
 
@@ -35,7 +35,7 @@ def metrics(points: RdPoints, missing: Sequence[str] = ()) -> list[str]:
         said = ["nothing to show: no run has an evaluation or a validation", *missing, *points.warnings]
         raise UserError("\n".join(said))
     known = sorted({key for curve in points.curves for point in curve.points for key in point.values})
-    return [key for key in known if key not in (*RATES, "bpp_gap")]
+    return [key for key in known if key not in (*RATES, *SECONDS, "bpp_gap")]
 
 
 def judge(points: RdPoints, x: str, y: str, missing: Sequence[str] = ()) -> Remarks:

@@ -17,7 +17,6 @@ from fpnkit.data.cache import FeatureCache
 from fpnkit.detectors.base import Detector
 from fpnkit.distortions import build_distortion
 from fpnkit.errors import WeightsError
-from fpnkit.training.average import WeightAverage
 from fpnkit.training.batches import CropBatches, Prefetcher
 from fpnkit.training.loop import Validation
 from fpnkit.training.losses import Batch, Objective, loss_terms
@@ -45,7 +44,6 @@ class CodecLearner:
         self._codec = codec.to(device)
         self.parameters = sum(each.numel() for each in codec.parameters())
         self._optimizers = CodecOptimizers.of(codec, settings)
-        self._average = WeightAverage(codec, settings.weight_average) if settings.weight_average else None
         self._balance = Balance.of(codec)
         self.objective = objective(config, codec, detector)
         crops = CropBatches(
@@ -65,7 +63,7 @@ class CodecLearner:
         batch = self._batches.get(epoch, index).to(self.device)
         batch = with_quality(batch, self.objective, self._codec, [self._config.seed, epoch, index])
         settings = self._config.training
-        tally = codec_step(
+        return codec_step(
             self._codec,
             batch,
             self.objective,
@@ -74,9 +72,6 @@ class CodecLearner:
             amp=settings.amp,
             balance=self._balance,
         )
-        if self._average is not None:
-            self._average.follow()
-        return tally
 
     def close(self) -> None:
         """End the thread that reads ahead."""
@@ -91,8 +86,7 @@ class CodecLearner:
         """Whole pyramids, one image at a time, through a copy with updated medians, so that the reported values are
         those of the saved model; a codec of several rates at several qualities.
         """
-        followed = copy.deepcopy(self._codec) if self._average is None else self._average.model(self._codec)
-        codec = followed.eval()
+        codec = copy.deepcopy(self._codec).eval()
         codec.update_quantiles()
         qualities, latents = validated_qualities(codec), LatentRanges()
         tallies = {quality: Tally() for quality in qualities}
@@ -121,13 +115,11 @@ class CodecLearner:
 
     def state_dict(self) -> dict[str, Any]:
         """Codec, optimizers, and what follows them."""
-        average = {} if self._average is None else {"average": self._average.state_dict()}
         balance = {} if self._balance is None else {"balance": self._balance.means}
         return {
             "codec": self._codec.state_dict(),
             "optimizers": self._optimizers.state_dict(),
             "detector_fingerprint": self.detector_fingerprint,
-            **average,
             **balance,
         }
 
@@ -140,8 +132,6 @@ class CodecLearner:
             )
         self._codec.load_state_dict(state["codec"])
         self._optimizers.load_state_dict(state["optimizers"])
-        if self._average is not None:
-            self._average.load_state_dict(state["average"])
         if self._balance is not None:
             self._balance.means.copy_(state["balance"])
 
