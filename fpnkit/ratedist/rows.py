@@ -8,7 +8,7 @@ from fpnkit.foundation import text
 from fpnkit.foundation.tables import Rows
 from fpnkit.metrics.bd import BdResult
 from fpnkit.ratedist.compare import RateAtShare
-from fpnkit.ratedist.judge import NextLambda
+from fpnkit.ratedist.judge import Next
 from fpnkit.ratedist.points import MEAN_SNR, PERCENT, SECONDS, Curve, Point, RdPoints
 from fpnkit.runs import layout
 
@@ -87,9 +87,9 @@ def dataset_line(points: RdPoints, y: str) -> str:
     return f"{points.dataset} with {points.detector}{known}"
 
 
-def next_line(found: NextLambda) -> str:
-    """What to train, and why."""
-    return f"{found.curve}: lambda {text.rate(found.lmbda)}: {found.reason}"
+def next_line(found: Next) -> str:
+    """What to train or measure, and why."""
+    return f"{found.curve}: {found.what}: {found.reason}"
 
 
 def share_title(x: str) -> str:

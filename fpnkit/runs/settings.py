@@ -54,6 +54,12 @@ def whole_settings(run_dir: Path) -> dict[str, Any]:
         return plain_settings(run_dir)
 
 
+def highest_quality(run_dir: Path) -> float:
+    """Of a run's codec; 0 for one rate, and where its settings cannot be read."""
+    rates = learned_by(run_dir).get("codec.rates")
+    return float(rates - 1) if isinstance(rates, int) else 0.0
+
+
 def has_several_rates(run_dir: Path) -> bool:
     """Whether the run is a whole curve: a codec of several rates. False if its settings cannot be read."""
     return several_rates(learned_by(run_dir))
