@@ -8,6 +8,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, model_validator
 
+from fpnkit.config.curve import Qualities, lmbda_at
+
 
 class Section(BaseModel):
     """Base of all sections: unknown keys are errors, nothing is converted silently."""
@@ -303,8 +305,18 @@ class CodecConfig(ConfigBase):
     @property
     def lambdas(self) -> tuple[float, ...]:
         """One for each rate of the codec, ascending; in geometric progression."""
-        low, high, count = self.loss.lowest_lmbda, self.loss.lmbda, rates_of(self.codec)
-        return (high,) if low is None else tuple(low * (high / low) ** (i / (count - 1)) for i in range(count))
+        return tuple(self.lmbda_at(quality) for quality in range(rates_of(self.codec)))
+
+    @property
+    def qualities(self) -> Qualities | None:
+        """Lowest and highest; None for a codec of one rate."""
+        return (0.0, rates_of(self.codec) - 1.0) if rates_of(self.codec) > 1 else None
+
+    def lmbda_at(self, quality: float | None) -> float:
+        """At a quality of the codec's curve; None for a codec of one rate."""
+        low, high = self.loss.lowest_lmbda, self.loss.lmbda
+        highest = 1.0 if self.qualities is None else self.qualities[1]
+        return high if low is None or quality is None else lmbda_at(low, high, quality / highest)
 
     @model_validator(mode="after")
     def _one_curve(self) -> CodecConfig:

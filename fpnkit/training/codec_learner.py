@@ -15,10 +15,11 @@ from fpnkit.config.load import shown_settings
 from fpnkit.config.schema import CodecConfig
 from fpnkit.data.cache import FeatureCache
 from fpnkit.detectors.base import Detector
+from fpnkit.distortions import build_distortion
 from fpnkit.errors import WeightsError
 from fpnkit.training.batches import CropBatches, Prefetcher
 from fpnkit.training.loop import Validation
-from fpnkit.training.losses import Batch, Objective, build_distortion, loss_terms
+from fpnkit.training.losses import Batch, Objective, loss_terms
 from fpnkit.training.optim import CodecOptimizers
 from fpnkit.training.rates import Balance, at_quality, validated_qualities, with_quality
 from fpnkit.training.step import codec_step, over_qualities, to_tally, values

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from fpnkit.codecs.calibration import Standardizer
+from fpnkit.distortions import Distortion, DistortionInputs
 from fpnkit.geometry import ImageGeometry
 from fpnkit.metrics.distortion import standardized_mse
 from fpnkit.pyramid import Pyramid
-from fpnkit.training.losses import Distortion, DistortionInputs
 
 _NOISE = 0.3  # deviations of a level: about the error at which codecs work
 

@@ -19,13 +19,13 @@ from fpnkit.data.cache import FeatureCache
 from fpnkit.detectors.base import Detector
 from fpnkit.detectors.build import build_detector, build_trainable
 from fpnkit.detectors.cached import feature_cache
+from fpnkit.distortions import MseDistortion, build_distortion
 from fpnkit.errors import ConfigError, UserError
 from fpnkit.geometry import ImageGeometry
 from fpnkit.pyramid import Pyramid
 from fpnkit.training.codec_learner import CodecLearner, objective
 from fpnkit.training.curvature import measure_curvature
 from fpnkit.training.detector_learner import DetectorLearner, require_labels
-from fpnkit.training.losses import MseDistortion, build_distortion
 from fpnkit.training.preflight import forecast
 from fpnkit.training.views import training_views
 

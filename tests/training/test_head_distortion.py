@@ -10,7 +10,7 @@ from fpnkit.errors import UserError
 from fpnkit.geometry import ImageGeometry
 from fpnkit.metrics.heads import head_distance
 from fpnkit.pyramid import Pyramid
-from fpnkit.training.losses import DistortionInputs, HeadDistortion, build_distortion, frozen
+from fpnkit.distortions import DistortionInputs, HeadDistortion, build_distortion, frozen
 from tests.support.torchvision_detectors import detector, images
 
 PIXELS = 9000.0
