@@ -183,6 +183,15 @@ class FusedCodec(Section):
     rates: Annotated[int, Field(gt=0, le=64)] = 8  # quality runs from 0 at loss.lowest_lambda to rates - 1
 
 
+class LinearCodec(Section):
+    """A linear map of each cell at the coarsest stride with counted tables: trained in seconds, without gradients."""
+
+    kind: Literal["linear"]
+    components: Annotated[int, Field(gt=0, le=4096)] = 512  # of the KLT, all of them coded
+    context_components: Annotated[int, Field(ge=0, le=1024)] = 128  # of a cell and its neighbors, that means follow
+    rates: Annotated[int, Field(gt=0, le=64)] = 8  # quality runs from 0 at loss.lowest_lambda to rates - 1
+
+
 DEFAULT_CODEC = "factorized"  # of configs that name none
 
 
@@ -190,12 +199,14 @@ def _with_kind(settings: Any) -> Any:
     return {"kind": DEFAULT_CODEC, **settings} if isinstance(settings, dict) and "kind" not in settings else settings
 
 
-CodecSettings = Annotated[FactorizedCodec | FusedCodec, Field(discriminator="kind"), BeforeValidator(_with_kind)]
+CodecSettings = Annotated[
+    FactorizedCodec | FusedCodec | LinearCodec, Field(discriminator="kind"), BeforeValidator(_with_kind)
+]
 
 
 def rates_of(codec: CodecSettings) -> int:
     """How many rates a codec learns at once."""
-    return codec.rates if isinstance(codec, FusedCodec) else 1
+    return 1 if isinstance(codec, FactorizedCodec) else codec.rates
 
 
 def _not_all_zero(weights: dict[str, float]) -> dict[str, float]:

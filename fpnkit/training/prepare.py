@@ -147,7 +147,7 @@ def _start(config: CodecConfig, codec: Codec, detector: Detector, features: Cali
     goal = objective(config, codec, detector)
     few = itertools.islice(features, _CURVATURE_IMAGES)
     curvature = measure_curvature(goal.distortion, few, codec.standardiser, config.seed)
-    codec.start(Start(features.pyramids, curvature, config.lambdas))
+    codec.start(Start(features.pyramids, lambda: features, curvature, config.lambdas))
 
 
 def _forecast(config: CodecConfig, codec: Codec, detector: Detector, calibration: Calibration) -> None:
