@@ -19,7 +19,7 @@ _FIRST, _LAST = math.log2(_SMALLEST), math.log2(_LARGEST)
 _PRECISION_BITS = 16
 _PRIOR_COUNTS = 20.0  # of the distribution that a histogram starts with
 _LEAST_REACH, _REACH = 3, 12.0  # symbols within so many expected magnitudes are in a table, others escaped
-_LARGEST_SHIFT = 0.35  # of a step
+_TOO_LARGE = 2.0**24  # for a symbol, but not for the arithmetic with it
 _ESCAPE_NIBBLES = 2.0  # that tell the number of nibbles of an escaped symbol, about
 
 
@@ -28,16 +28,15 @@ class HistogramTables(nn.Module):
 
     cdf: Tensor
     length: Tensor
-    shift: Tensor
     limits: Tensor
 
     def __init__(self) -> None:
         super().__init__()
         self.register_buffer("cdf", torch.empty(0, dtype=torch.int32))
         self.register_buffer("length", torch.empty(0, dtype=torch.int32))
-        self.register_buffer("shift", torch.zeros(CLASSES, COUNTED + 1, dtype=torch.float64))
         middle = _FIRST + (torch.arange(CLASSES - 1) + 0.5) * (_LAST - _FIRST) / (CLASSES - 1)
         self.register_buffer("limits", middle.double().exp2())
+        self._bits: tuple[Tensor, Tensor, Tensor] | None = None  # of these tables
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any, **kwargs: Any) -> None:
         for name in ("cdf", "length"):  # they take the size of the ones that are loaded
@@ -49,12 +48,8 @@ class HistogramTables(nn.Module):
         """The class of an expected magnitude, int64: comparisons alone, so that no machine can differ."""
         return torch.bucketize(magnitude, self.limits.to(magnitude.dtype))
 
-    def make(self, counts: Tensor, errors: Tensor) -> None:
-        """Set tables and reconstruction points.
-
-        `counts` (class, magnitude up to `COUNTED`) and the sums of (magnitude of the symbol - magnitude of what it
-        stands for), in steps; zeros leave a two-sided geometric distribution.
-        """
+    def make(self, counts: Tensor) -> None:
+        """Set the tables from (class, magnitude up to `COUNTED`); zeros leave a two-sided geometric distribution."""
         rows = []
         for number, count in enumerate(counts.double()):
             expected = 2.0 ** (_FIRST + number * (_LAST - _FIRST) / (CLASSES - 1))
@@ -62,23 +57,26 @@ class HistogramTables(nn.Module):
             rows.append(torch.tensor(pmf_to_quantized_cdf(_pmf(count, expected, reach), _PRECISION_BITS)))
         self.length = torch.tensor([len(row) for row in rows], dtype=torch.int32, device=counts.device)
         self.cdf = nn.utils.rnn.pad_sequence([row.int() for row in rows], batch_first=True).to(counts.device)
-        shift = (errors.double() / (counts.double() + _PRIOR_COUNTS)).clamp(-_LARGEST_SHIFT, _LARGEST_SHIFT)
-        shift[:, 0] = 0
-        self.shift.copy_((shift * 256).round() / 256)
 
     def bits(self, symbols: Tensor, index: Tensor) -> Tensor:
         """That the coder spends on each, float32."""
         table, reach = self._bits_table()
-        far = symbols.abs() > reach[index]
-        place = torch.where(far, 2 * reach[index] + 1, symbols + reach[index])
+        near = reach[index]
+        far = symbols.abs() > near
+        place = torch.where(far, 2 * near + 1, symbols + near)
         escaped = 4 * (_ESCAPE_NIBBLES + (symbols.abs().clamp(min=1).float().log2() / 4).ceil())
-        return table[index, place] + far * escaped
+        return table.flatten()[index * table.shape[1] + place] + far * escaped
 
-    def values(self, symbols: Tensor, index: Tensor) -> Tensor:
-        """What symbols stand for, in steps, float64: the mean of all that was rounded to them."""
-        magnitude = symbols.abs()
-        inner = magnitude.double() - self.shift[index, magnitude.clamp(max=COUNTED)]
-        return symbols.sign() * inner
+    def chosen(self, wanted: Tensor, index: Tensor, error_bits: float) -> Tensor:
+        """Each symbol is the one of the nearest two that is cheaper with its error; `error_bits`: of one step."""
+        nearest = wanted.round().nan_to_num(_TOO_LARGE, _TOO_LARGE, -_TOO_LARGE).clamp(-_TOO_LARGE, _TOO_LARGE).long()
+        some = nearest != 0
+        distance, table, candidate = wanted[some], index[some], nearest[some]
+        costs = []
+        for symbols in (candidate, candidate - candidate.sign()):
+            costs.append(error_bits * (distance - symbols).square() + self.bits(symbols, table))
+        nearest[some] = torch.where(costs[1] < costs[0], candidate - candidate.sign(), candidate)
+        return nearest
 
     def tables(self) -> rans.Tables:
         """For the coder. Raises `UserError` before `make`."""
@@ -94,8 +92,10 @@ class HistogramTables(nn.Module):
     def _bits_table(self) -> tuple[Tensor, Tensor]:
         """→ bits of each place in each table, largest magnitude in each table."""
         self._require()
-        frequency = self.cdf.diff(dim=1).clamp(min=1).float()
-        return _PRECISION_BITS - frequency.log2(), (self.length.long() - 3) // 2
+        if self._bits is None or self._bits[0] is not self.cdf:
+            bits = _PRECISION_BITS - self.cdf.diff(dim=1).clamp(min=1).float().log2()
+            self._bits = self.cdf, bits, (self.length.long() - 3) // 2
+        return self._bits[1:]
 
 
 def _pmf(count: Tensor, expected: float, reach: int) -> list[float]:

@@ -64,7 +64,7 @@ class NeighborModel(nn.Module):
         super().__init__()
         ends = sorted({max(1, round(share * components)) for share in _SHARES})
         self.slices = [slice(start, end) for start, end in zip([0, *ends[:-1]], ends, strict=True)]
-        self.heard = min(heard, components)
+        self.heard, self.side = min(heard, components), side
         self.histograms = HistogramTables()
         for number, (place, part) in enumerate(self._parts()):
             width = part.stop - part.start
@@ -90,15 +90,15 @@ class NeighborModel(nn.Module):
         return symbols, values
 
     def quantized(self, components: Tensor, side: Tensor, live: Tensor, rate: int) -> Coded:
-        """The sender's way. Each symbol is the one of the nearest two that is cheaper with its error."""
+        """The sender's way."""
         bits = torch.zeros(components.shape, device=components.device)
 
         def visit(inputs: Inputs) -> tuple[Tensor, Tensor]:
             mean, index = self.expected(inputs, rate)
             wanted = cells_of(components[:, inputs.part], inputs.mask) - mean
-            symbols, cost = self.chosen(wanted, index)
-            _put(bits[:, inputs.part], inputs.mask, cost)
-            return symbols, self.decoded(mean, symbols, index)
+            symbols = self.chosen(wanted, index)
+            _put(bits[:, inputs.part], inputs.mask, self.histograms.bits(symbols, index))
+            return symbols, self.decoded(mean, symbols)
 
         symbols, values = self.walk(side, live, visit)
         return Coded(symbols, values, bits)
@@ -113,7 +113,7 @@ class NeighborModel(nn.Module):
             mean, index = self.expected(inputs, rate)
             symbols.extend(own.flatten().tolist())
             indexes.extend(index.flatten().tolist())
-            return own, self.decoded(mean, own, index)
+            return own, self.decoded(mean, own)
 
         self.walk(side, live, visit)
         return rans.encode(symbols, indexes, self.histograms.tables())
@@ -127,7 +127,7 @@ class NeighborModel(nn.Module):
         def visit(inputs: Inputs) -> tuple[Tensor, Tensor]:
             mean, index = self.expected(inputs, rate)
             symbols = reader.take(index.cpu()).clamp(-LARGEST_SYMBOL, LARGEST_SYMBOL).to(index.device)
-            return symbols, self.decoded(mean, symbols, index)
+            return symbols, self.decoded(mean, symbols)
 
         symbols, values = self.walk(side, live, visit)
         return Coded(symbols, values, symbols.new_zeros(symbols.shape).float())
@@ -144,23 +144,15 @@ class NeighborModel(nn.Module):
         mean = on_grid(inputs.mean @ weight, VALUE_STEP, VALUE_BOUND).to(inputs.mean.dtype)
         return mean, self.histograms.index(torch.maximum(expected, least))
 
-    def chosen(self, wanted: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
-        """→ symbols for distances from the mean, and their bits."""
-        nearest = wanted.round().nan_to_num(2.0 * LARGEST_SYMBOL, 2.0 * LARGEST_SYMBOL, -2.0 * LARGEST_SYMBOL).long()
-        smaller = nearest - nearest.sign()
-        costs = []
-        for symbols in (nearest, smaller):
-            bits = self.histograms.bits(symbols, index)
-            error = wanted - self.histograms.values(symbols, index).to(wanted.dtype)
-            costs.append((_ERROR_BITS * error.square() + bits, bits))
-        (first, bits), (second, fewer) = costs
-        better = second < first
-        return torch.where(better, smaller, nearest), torch.where(better, fewer, bits)
+    def chosen(self, wanted: Tensor, index: Tensor) -> Tensor:
+        """Symbols for distances from the mean."""
+        return self.histograms.chosen(wanted, index, _ERROR_BITS)
 
-    def decoded(self, mean: Tensor, symbols: Tensor, index: Tensor) -> Tensor:
-        """Values in steps."""
-        values = mean + self.histograms.values(symbols, index)
-        return on_grid(values, VALUE_STEP, VALUE_BOUND).to(mean.dtype)
+    def decoded(self, mean: Tensor, symbols: Tensor) -> Tensor:
+        """Values in steps. A symbol stands for itself: once the cheaper ones are chosen, the mean of what was rounded
+        to it is nearly there.
+        """
+        return on_grid(mean + symbols, VALUE_STEP, VALUE_BOUND).to(mean.dtype)
 
     def _parts(self) -> Iterator[tuple[int, slice]]:
         return ((place, part) for part in self.slices for place in range(PASSES))

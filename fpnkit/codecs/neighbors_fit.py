@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -11,37 +11,36 @@ from fpnkit.codecs.histograms import CLASSES, COUNTED
 from fpnkit.codecs.neighbors import LEAST_SHARE, PASSES, Inputs, NeighborModel, cells_of, weights_on_grid
 
 _SWEEPS = 2  # the first has no tables yet, and rounds as if all symbols cost the same
+_FIRST_IMAGES = 64
 _DEAD_ZONE = 0.2  # of a step, of that rounding
-_RIDGE = 1e-6  # of the mean of the diagonal, and as much more in inputs of one
+_RIDGE = 1e-2  # of the mean of the diagonal: few images have less to say than the weights could learn by heart
 _MAGNITUDE_RIDGE = 1e-4
 _REWEIGHTED = 2  # times: cells with large magnitudes are also more uncertain
 _LEAST_EXPECTED = 1e-5
 
-Solve = Callable[[Tensor, Tensor], Tensor]  # (inputs, wanted) → weights
-
 
 def fit(model: NeighborModel, components: Tensor, steps: Sequence[float], side: Tensor, live: Tensor) -> None:
     """`components` (image, component, rows, columns) of examples; `steps` of each rate."""
-    counts, errors = (torch.zeros(CLASSES, COUNTED + 1, dtype=torch.float64) for _ in range(2))
-    model.histograms.make(counts, errors)
+    counts = torch.zeros(CLASSES, COUNTED + 1, dtype=torch.float64)
+    model.histograms.make(counts)
     for sweep in range(_SWEEPS):
-        counts, errors = torch.zeros_like(counts), torch.zeros_like(errors)
+        counts = torch.zeros_like(counts)
+        count = min(len(components), _FIRST_IMAGES) if sweep == 0 else len(components)
         for rate, step in enumerate(steps):
-            _Sweep(model, components / step, rate, sweep, counts, errors).walk(side, live)
-        model.histograms.make(counts, errors)
+            _Sweep(model, components[:count] / step, rate, sweep, counts).walk(side[:count], live[:count])
+        model.histograms.make(counts)
 
 
 class _Sweep:
-    """One way through the examples at one rate; adds to counts and errors."""
+    """One way through the examples at one rate; adds to the counts."""
 
-    def __init__(
-        self, model: NeighborModel, components: Tensor, rate: int, sweep: int, counts: Tensor, errors: Tensor
-    ) -> None:
+    def __init__(self, model: NeighborModel, components: Tensor, rate: int, sweep: int, counts: Tensor) -> None:
         self._model, self._components, self._rate, self._first = model, components, rate, sweep == 0
-        self._counts, self._errors = counts, errors
+        self._counts = counts
         self._factors: dict[int, Tensor] = {}
 
     def walk(self, side: Tensor, live: Tensor) -> None:
+        """Set the weights of this rate on the way."""
         self._model.walk(side, live, self._visit)
 
     def _visit(self, inputs: Inputs) -> tuple[Tensor, Tensor]:
@@ -50,12 +49,12 @@ class _Sweep:
         model.get_buffer(f"mean_{inputs.number}")[rate] = weights_on_grid(self._mean_weights(inputs, wanted))
         mean, index = model.expected(inputs, rate)
         distance = wanted - mean
-        rough = _rounded(distance) if self._first else model.chosen(distance, index)[0]
+        rough = _rounded(distance) if self._first else model.chosen(distance, index)
         self._set_magnitudes(inputs, rough.abs().to(wanted.dtype))
         mean, index = model.expected(inputs, rate)
-        symbols, _ = model.chosen(distance, index)
-        self._count(symbols, distance, index)
-        return symbols, model.decoded(mean, symbols, index)
+        symbols = model.chosen(distance, index)
+        self._count(symbols, index)
+        return symbols, model.decoded(mean, symbols)
 
     def _mean_weights(self, inputs: Inputs, wanted: Tensor) -> Tensor:
         """Slices behind all that means are predicted from have the same inputs."""
@@ -63,8 +62,9 @@ class _Sweep:
         factor = self._factors.get(place) if shared else None
         if factor is None:
             gram = (inputs.mean.T @ inputs.mean).double()
-            ridge = _RIDGE * gram.diagonal().mean() * len(gram) ** 0.5 + 1e-9
-            factor = torch.linalg.cholesky(gram + ridge * torch.eye(len(gram), dtype=gram.dtype, device=gram.device))
+            ridge = torch.full_like(gram[0], _RIDGE * gram.diagonal().mean().item() + 1e-3)
+            ridge[: self._model.side] *= 1e-3
+            factor = torch.linalg.cholesky(gram + ridge.diag())
             if shared:
                 self._factors[place] = factor
         return torch.cholesky_solve((inputs.mean.T @ wanted).double(), factor)
@@ -83,11 +83,9 @@ class _Sweep:
         least = LEAST_SHARE * magnitude.mean(0) if len(magnitude) else magnitude.new_zeros(magnitude.shape[1])
         model.get_buffer(f"least_{number}")[rate] = least.clamp(min=_LEAST_EXPECTED)
 
-    def _count(self, symbols: Tensor, distance: Tensor, index: Tensor) -> None:
+    def _count(self, symbols: Tensor, index: Tensor) -> None:
         place = (index * (COUNTED + 1) + symbols.abs().clamp(max=COUNTED)).flatten().cpu()
-        inside = symbols.abs() - distance * symbols.sign()
-        for into, what in ((self._counts, None), (self._errors, inside.flatten().double().cpu())):
-            into += torch.bincount(place, what, minlength=into.numel()).reshape(into.shape)
+        self._counts += torch.bincount(place, minlength=self._counts.numel()).reshape(self._counts.shape)
 
 
 def _component_weights(inputs: Inputs, magnitude: Tensor, each: Tensor) -> Tensor:

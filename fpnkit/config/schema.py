@@ -321,6 +321,8 @@ class CodecConfig(ConfigBase):
             raise ValueError(f"loss.lowest_lambda: required with {rates} rates of the codec, found none")
         if low is not None and rates == 1:
             raise ValueError(f"loss.lowest_lambda: required none for a codec of one rate, found {low:g}")
+        if isinstance(self.codec, LinearCodec) and self.training.epochs != 1:
+            raise ValueError(f"training.epochs: required 1 for codec linear, found {self.training.epochs}")
         if low is not None and low >= high:
             raise ValueError(f"loss.lowest_lambda: required less than loss.lambda, {high:g}, found {low:g}")
         return self

@@ -55,7 +55,7 @@ class CodecLearner:
             crops_per_image=settings.crops_per_image,
             seed=config.seed,
         )
-        self.steps_per_epoch = crops.per_epoch
+        self.steps_per_epoch = crops.per_epoch if self.parameters else 0  # `Codec.start` was all of the training
         self._batches = Prefetcher(crops.batch, crops.per_epoch)
 
     def step(self, epoch: int, index: int, lr: float) -> Tally:
