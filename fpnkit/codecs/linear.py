@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -131,9 +131,7 @@ class LinearPyramidCodec(Codec):
         except UserError as error:
             raise StreamError(str(error)) from None
 
-    def _quantized(
-        self, pyramid: Pyramid, geometry: ImageGeometry | None, point: _Point
-    ) -> tuple[Coded, _Known]:
+    def _quantized(self, pyramid: Pyramid, geometry: ImageGeometry | None, point: _Point) -> tuple[Coded, _Known]:
         """One image."""
         known = self._known(geometry, self._layout.grid(pyramid.sizes), point)
         components = self._components(self.standardiser(pyramid)) / point.step
@@ -148,12 +146,10 @@ class LinearPyramidCodec(Codec):
         cells = self._layout.packed(standard, self._layout.grid(standard.sizes)).double()
         return F.conv2d(cells - self.mean[:, None, None], self.analysis.double()[:, :, None, None])
 
-    def _synthesize(
-        self, coded: Coded, known: _Known, point: _Point, sizes: dict[str, tuple[int, int]]
-    ) -> Pyramid:
+    def _synthesize(self, coded: Coded, known: _Known, point: _Point, sizes: Mapping[str, tuple[int, int]]) -> Pyramid:
         """From whole multiples of powers of two, whose sums are exact in float64."""
         weight = on_grid(self.synthesis * point.step, _SYNTHESIS_STEP)
-        cells = (weight @ coded.values.flatten(2)).unflatten(2, known.live.shape[1:])
+        cells = (weight @ coded.values.flatten(2)).reshape(1, -1, *known.live.shape[1:])
         cells = torch.where(known.live[:, None], cells + self.mean[:, None, None], self.padding[:, None, None].double())
         return self.standardiser.inverse(self._layout.unpacked(cells.float(), sizes))
 
@@ -194,7 +190,7 @@ class LinearPyramidCodec(Codec):
         components, sides, room = [], [], _FITTED_VALUES
         for pyramid, geometry in start.features():
             components.append(self._components(self.standardiser(pyramid)).float())
-            sides.append(what_both_know([geometry], 1, components[-1].shape[2:], self._layout.stride))
+            sides.append(what_both_know([geometry], 1, self._layout.grid(pyramid.sizes), self._layout.stride))
             room -= components[-1].numel()
             if room <= 0:
                 break

@@ -70,7 +70,8 @@ class NeighborModel(nn.Module):
             width = part.stop - part.start
             means, magnitudes = self._inputs(place, part, side)
             self.register_buffer(f"mean_{number}", torch.zeros(rates, means, width))
-            self.register_buffer(f"magnitude_{number}", torch.zeros(rates, magnitudes + len(_OWN_NEIGHBORS[place][:1]), width))
+            magnitudes += len(_OWN_NEIGHBORS[place][:1])  # the component's own
+            self.register_buffer(f"magnitude_{number}", torch.zeros(rates, magnitudes, width))
             self.register_buffer(f"least_{number}", torch.full((rates, width), 1e-4))
 
     def walk(self, side: Tensor, live: Tensor, visit: Visit) -> tuple[Tensor, Tensor]:
@@ -166,7 +167,7 @@ class NeighborModel(nn.Module):
 
     def _own(self, part: slice) -> int:
         """Components of the slice that means are predicted from."""
-        return max(0, min(part.stop, self.heard) - part.start)
+        return int(max(0, min(part.stop, self.heard) - part.start))
 
     def _look(self, side: Tensor, values: Tensor, symbols: Tensor, part: slice, number: int, mask: Tensor) -> Inputs:
         around = _OWN_NEIGHBORS[number % PASSES]

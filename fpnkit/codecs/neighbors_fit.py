@@ -67,7 +67,8 @@ class _Sweep:
             factor = torch.linalg.cholesky(gram + ridge.diag())
             if shared:
                 self._factors[place] = factor
-        return torch.cholesky_solve((inputs.mean.T @ wanted).double(), factor)
+        weights: Tensor = torch.cholesky_solve((inputs.mean.T @ wanted).double(), factor)
+        return weights
 
     def _set_magnitudes(self, inputs: Inputs, magnitude: Tensor) -> None:
         model, number, rate = self._model, inputs.number, self._rate
@@ -94,7 +95,8 @@ def _component_weights(inputs: Inputs, magnitude: Tensor, each: Tensor) -> Tenso
     weighted = (common * each).T
     gram, product = (weighted @ common).double(), (weighted @ magnitude).double()
     if own is None:
-        return torch.linalg.solve(gram + _ridge(gram, each), product).float()
+        found: Tensor = torch.linalg.solve(gram + _ridge(gram, each), product)
+        return found.float()
     beside, square = (weighted @ own).double(), (own.square() * each).sum(0).double()
     count = magnitude.shape[1]
     full = torch.cat(
@@ -105,7 +107,8 @@ def _component_weights(inputs: Inputs, magnitude: Tensor, each: Tensor) -> Tenso
         1,
     )
     right = torch.cat([product, (own * magnitude * each).sum(0, keepdim=True).double()]).T[:, :, None]
-    return torch.linalg.solve(full + _ridge(full, each), right)[:, :, 0].T.float()
+    solved: Tensor = torch.linalg.solve(full + _ridge(full, each), right)
+    return solved[:, :, 0].T.float()
 
 
 def _ridge(gram: Tensor, each: Tensor) -> Tensor:

@@ -218,14 +218,15 @@ def _not_all_zero(weights: dict[str, float]) -> dict[str, float]:
 LevelWeights = Annotated[dict[str, Annotated[float, Field(ge=0, allow_inf_nan=False)]], AfterValidator(_not_all_zero)]
 
 
-DistortionName = Literal["mse", "head"]
+DistortionName = Literal["mse", "head", "sensitivity"]
 
 
 class Loss(Section):
     """`lambda * distortion + bpp`.
 
-    The distortion is a weighted sum of `mse`, `distortion_scale * sum_l weight_l * MSE_l` on standardized levels, and
-    `head`, what the detector's heads notice, in nats a pixel.
+    The distortion is a weighted sum of `mse`, `distortion_scale * sum_l weight_l * MSE_l` on standardized levels;
+    `head`, what the detector's heads notice, in nats a pixel; and `sensitivity`, squared errors that weigh what `head`
+    was measured to give for errors of each channel, in nats a pixel as well.
     """
 
     lmbda: Annotated[float, Field(gt=0, alias="lambda", allow_inf_nan=False)]  # with lowest_lambda: the largest

@@ -19,7 +19,14 @@ from fpnkit.errors import WeightsError
 from fpnkit.training.average import WeightAverage
 from fpnkit.training.batches import CropBatches, Prefetcher
 from fpnkit.training.loop import Validation
-from fpnkit.training.losses import Batch, Objective, build_distortion, loss_terms
+from fpnkit.training.losses import (
+    Batch,
+    Objective,
+    SensitivityDistortion,
+    build_distortion,
+    loss_terms,
+    parts_of,
+)
 from fpnkit.training.optim import CodecOptimizers
 from fpnkit.training.rates import Balance, at_quality, validated_qualities, with_quality
 from fpnkit.training.step import codec_step, over_qualities, to_tally, values
@@ -37,7 +44,9 @@ class CodecLearner:
         val: FeatureCache,
         detector: Detector,
         device: torch.device,
+        goal: Objective | None = None,
     ) -> None:
+        """`goal`: the config's objective, where it was measured before."""
         settings = config.training
         self.device, self._config, self._val = device, config, val
         self.detector_fingerprint = detector.fingerprint()
@@ -46,7 +55,7 @@ class CodecLearner:
         self._optimizers = CodecOptimizers.of(codec, settings)
         self._average = WeightAverage(codec, settings.weight_average) if settings.weight_average else None
         self._balance = Balance.of(codec)
-        self.objective = objective(config, codec, detector)
+        self.objective = goal or objective(config, codec, detector)
         crops = CropBatches(
             train,
             codec.spec,
@@ -122,12 +131,15 @@ class CodecLearner:
         """Codec, optimizers, and what follows them."""
         average = {} if self._average is None else {"average": self._average.state_dict()}
         balance = {} if self._balance is None else {"balance": self._balance.means}
+        parts = self._measured()
+        measured = {"sensitivity": parts[0].state_dict()} if parts else {}
         return {
             "codec": self._codec.state_dict(),
             "optimizers": self._optimizers.state_dict(),
             "detector_fingerprint": self.detector_fingerprint,
             **average,
             **balance,
+            **measured,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -143,6 +155,12 @@ class CodecLearner:
             self._average.load_state_dict(state["average"])
         if self._balance is not None:
             self._balance.means.copy_(state["balance"])
+        for part in self._measured():
+            part.load_state_dict(state["sensitivity"])
+
+    def _measured(self) -> list[SensitivityDistortion]:
+        """The part of the objective that was measured when training started, if it has one."""
+        return [part for part in parts_of(self.objective.distortion) if isinstance(part, SensitivityDistortion)]
 
 
 class LatentRanges:

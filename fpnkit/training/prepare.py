@@ -23,9 +23,16 @@ from fpnkit.errors import ConfigError, UserError
 from fpnkit.geometry import ImageGeometry
 from fpnkit.pyramid import Pyramid
 from fpnkit.training.codec_learner import CodecLearner, objective
-from fpnkit.training.curvature import measure_curvature
+from fpnkit.training.curvature import measure_curvature, measure_sensitivity
 from fpnkit.training.detector_learner import DetectorLearner, require_labels
-from fpnkit.training.losses import MseDistortion, build_distortion
+from fpnkit.training.losses import (
+    MseDistortion,
+    Objective,
+    SensitivityDistortion,
+    build_distortion,
+    parts_of,
+    require_heads,
+)
 from fpnkit.training.preflight import forecast
 from fpnkit.training.views import training_views
 
@@ -51,6 +58,7 @@ def codec_learner(config: CodecConfig, *, resumed: bool = False, dry_run: bool =
         log.info("%s features: %s", name, cache.plan().describe())
         if not dry_run:
             _fill(cache, name)
+    goal = objective(config, codec, detector)
     torch.manual_seed(config.seed)  # again, because a detector may have drawn random numbers for features
     if not resumed:  # a resumed codec brings its calibration along
         count = _DRY_RUN_IMAGES if dry_run else config.training.calibration_images
@@ -58,9 +66,10 @@ def codec_learner(config: CodecConfig, *, resumed: bool = False, dry_run: bool =
         calibration = calibrate(features)
         codec.standardiser.set(calibration)
         _forecast(config, codec, detector, calibration)
-        _start(config, codec, detector, features)
+        _measure(config, codec, detector, features, goal)
+        _start(config, codec, features, goal)
     log.info("codec %s: %d parameters", config.codec.kind, sum(parameter.numel() for parameter in codec.parameters()))
-    return CodecLearner(codec, config, train, val, detector, device)
+    return CodecLearner(codec, config, train, val, detector, device, goal)
 
 
 def _codec(config: CodecConfig, detector: Detector) -> Codec:
@@ -140,11 +149,19 @@ class Calibrating:
         return (pyramid for pyramid, _ in self)
 
 
-def _start(config: CodecConfig, codec: Codec, detector: Detector, features: Calibrating) -> None:
+def _measure(config: CodecConfig, codec: Codec, detector: Detector, features: Calibrating, goal: Objective) -> None:
+    """Set what the objective takes from the detector's heads."""
+    for part in parts_of(goal.distortion):
+        if isinstance(part, SensitivityDistortion):
+            few = itertools.islice(features, _CURVATURE_IMAGES)
+            curvature = measure_sensitivity(require_heads(detector), few, codec.standardiser, config.seed)
+            part.set(curvature, codec.standardiser.deviation)
+
+
+def _start(config: CodecConfig, codec: Codec, features: Calibrating, goal: Objective) -> None:
     """Let a codec that can take a start from statistics do so."""
     if type(codec).start is Codec.start:
         return
-    goal = objective(config, codec, detector)
     few = itertools.islice(features, _CURVATURE_IMAGES)
     curvature = measure_curvature(goal.distortion, few, codec.standardiser, config.seed)
     codec.start(Start(features.pyramids, lambda: features, curvature, config.lambdas))
