@@ -90,6 +90,38 @@ def frozen(module: nn.Module | None) -> Iterator[None]:
             weight.requires_grad_(True)
 
 
+class SensitivityDistortion:
+    """Squared errors of standardized values, weighted per level and channel, in nats a pixel of the original.
+
+    The weights are measured from the heads once, when training starts (see `curvature`), and kept with the run.
+    """
+
+    def __init__(self, spec: PyramidSpec) -> None:
+        self.curvature = {level.name: torch.zeros(level.channels) for level in spec.levels}
+        self._deviation = torch.ones(len(spec.levels))
+
+    def set(self, curvature: Mapping[str, Tensor], deviation: Tensor) -> None:
+        """`curvature`: level → (channel,); `deviation`: (levels,) of the standardizer."""
+        self.curvature = {name: curvature[name].detach().cpu().clone() for name in self.curvature}
+        self._deviation = deviation.detach().cpu().clone()
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """To continue from."""
+        return {"deviation": self._deviation, **{f"curvature.{name}": each for name, each in self.curvature.items()}}
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """The inverse."""
+        self.set({name: state[f"curvature.{name}"] for name in self.curvature}, state["deviation"])
+
+    def __call__(self, pair: DistortionInputs) -> Mapping[str, Tensor]:
+        nats = []
+        for deviation, (name, weight) in zip(self._deviation.tolist(), self.curvature.items(), strict=True):
+            error = (pair.decoded[name].float() - pair.original[name]).square().sum((2, 3)) / deviation**2
+            nats.append(error @ weight.to(error.device) / 2)
+        total = torch.stack(nats).sum(0)
+        return {"sensitivity": (total if pair.per_image else total.mean()) / pair.pixels}
+
+
 @dataclass(frozen=True)
 class Mixture:
     """A weighted sum of distortions."""
@@ -104,11 +136,19 @@ def build_distortion(settings: Loss, spec: PyramidSpec, detector: Detector | Non
     """Raises `PyramidError` if the weights name other levels, and `UserError` if the detector shows no heads."""
     parts: list[tuple[float, Distortion]] = []
     for name, weight in settings.distortion.items():
-        if name == "mse":
+        if name == "sensitivity":
+            require_heads(detector)
+            parts.append((weight, SensitivityDistortion(spec)))
+        elif name == "mse":
             parts.append((weight, MseDistortion(settings.distortion_scale, level_weights(settings.weights, spec))))
         else:
             parts.append((weight, HeadDistortion(require_heads(detector))))
     return parts[0][1] if len(parts) == 1 and parts[0][0] == 1 else Mixture(parts)
+
+
+def parts_of(distortion: Distortion) -> Sequence[Distortion]:
+    """Those that a mixture adds up, or the distortion itself."""
+    return [part for _, part in distortion.parts] if isinstance(distortion, Mixture) else [distortion]
 
 
 def require_heads(detector: Detector | None) -> DetectorWithHeads:

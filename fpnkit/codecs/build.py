@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fpnkit.codecs.base import Codec
-from fpnkit.config.schema import CodecSettings, FactorizedCodec, FusedCodec
+from fpnkit.config.schema import CodecSettings, FactorizedCodec, FusedCodec, LinearCodec
 from fpnkit.pyramid import PyramidSpec
 
 
@@ -18,3 +18,7 @@ def build_codec(settings: CodecSettings, spec: PyramidSpec) -> Codec:
             from fpnkit.codecs.fused import FusedPyramidCodec
 
             return FusedPyramidCodec(settings, spec)
+        case LinearCodec():
+            from fpnkit.codecs.linear import LinearPyramidCodec
+
+            return LinearPyramidCodec(settings, spec)

@@ -189,6 +189,15 @@ class FusedCodec(Section):
     apart: bool = False  # each level coded alone, with its own payload
 
 
+class LinearCodec(Section):
+    """A linear map of each cell at the coarsest stride with counted tables: trained in seconds, without gradients."""
+
+    kind: Literal["linear"]
+    components: Annotated[int, Field(gt=0, le=4096)] = 512  # of the KLT, all of them coded
+    context_components: Annotated[int, Field(ge=0, le=1024)] = 128  # of a cell and its neighbors, that means follow
+    rates: Annotated[int, Field(gt=0, le=64)] = 8  # quality runs from 0 at loss.lowest_lambda to rates - 1
+
+
 DEFAULT_CODEC = "factorized"  # of configs that name none
 
 
@@ -196,12 +205,14 @@ def _with_kind(settings: Any) -> Any:
     return {"kind": DEFAULT_CODEC, **settings} if isinstance(settings, dict) and "kind" not in settings else settings
 
 
-CodecSettings = Annotated[FactorizedCodec | FusedCodec, Field(discriminator="kind"), BeforeValidator(_with_kind)]
+CodecSettings = Annotated[
+    FactorizedCodec | FusedCodec | LinearCodec, Field(discriminator="kind"), BeforeValidator(_with_kind)
+]
 
 
 def rates_of(codec: CodecSettings) -> int:
     """How many rates a codec learns at once."""
-    return codec.rates if isinstance(codec, FusedCodec) else 1
+    return 1 if isinstance(codec, FactorizedCodec) else codec.rates
 
 
 def _not_all_zero(weights: dict[str, float]) -> dict[str, float]:
@@ -213,14 +224,15 @@ def _not_all_zero(weights: dict[str, float]) -> dict[str, float]:
 LevelWeights = Annotated[dict[str, Annotated[float, Field(ge=0, allow_inf_nan=False)]], AfterValidator(_not_all_zero)]
 
 
-DistortionName = Literal["mse", "head"]
+DistortionName = Literal["mse", "head", "sensitivity"]
 
 
 class Loss(Section):
     """`lambda * distortion + bpp`.
 
-    The distortion is a weighted sum of `mse`, `distortion_scale * sum_l weight_l * MSE_l` on standardized levels, and
-    `head`, what the detector's heads notice, in nats a pixel.
+    The distortion is a weighted sum of `mse`, `distortion_scale * sum_l weight_l * MSE_l` on standardized levels;
+    `head`, what the detector's heads notice, in nats a pixel; and `sensitivity`, squared errors that weigh what `head`
+    was measured to give for errors of each channel, in nats a pixel as well.
     """
 
     lmbda: Annotated[float, Field(gt=0, alias="lambda", allow_inf_nan=False)]  # with lowest_lambda: the largest
@@ -325,6 +337,8 @@ class CodecConfig(ConfigBase):
             raise ValueError(f"loss.lowest_lambda: required with {rates} rates of the codec, found none")
         if low is not None and rates == 1:
             raise ValueError(f"loss.lowest_lambda: required none for a codec of one rate, found {low:g}")
+        if isinstance(self.codec, LinearCodec) and self.training.epochs != 1:
+            raise ValueError(f"training.epochs: required 1 for codec linear, found {self.training.epochs}")
         if low is not None and low >= high:
             raise ValueError(f"loss.lowest_lambda: required less than loss.lambda, {high:g}, found {low:g}")
         return self

@@ -15,7 +15,7 @@ from fpnkit.config.load import shown_settings
 from fpnkit.config.schema import CodecConfig
 from fpnkit.data.cache import FeatureCache
 from fpnkit.detectors.base import Detector
-from fpnkit.distortions import build_distortion
+from fpnkit.distortions import SensitivityDistortion, build_distortion, parts_of
 from fpnkit.errors import WeightsError
 from fpnkit.training.batches import CropBatches, Prefetcher
 from fpnkit.training.loop import Validation
@@ -55,7 +55,7 @@ class CodecLearner:
             crops_per_image=settings.crops_per_image,
             seed=config.seed,
         )
-        self.steps_per_epoch = crops.per_epoch
+        self.steps_per_epoch = crops.per_epoch if self.parameters else 0  # `Codec.start` was all of the training
         self._batches = Prefetcher(crops.batch, crops.per_epoch)
 
     def step(self, epoch: int, index: int, lr: float) -> Tally:
@@ -117,11 +117,14 @@ class CodecLearner:
     def state_dict(self) -> dict[str, Any]:
         """Codec, optimizers, and what follows them."""
         balance = {} if self._balance is None else {"balance": self._balance.means}
+        parts = self._measured()
+        measured = {"sensitivity": parts[0].state_dict()} if parts else {}
         return {
             "codec": self._codec.state_dict(),
             "optimizers": self._optimizers.state_dict(),
             "detector_fingerprint": self.detector_fingerprint,
             **balance,
+            **measured,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -135,6 +138,12 @@ class CodecLearner:
         self._optimizers.load_state_dict(state["optimizers"])
         if self._balance is not None:
             self._balance.means.copy_(state["balance"])
+        for part in self._measured():
+            part.load_state_dict(state["sensitivity"])
+
+    def _measured(self) -> list[SensitivityDistortion]:
+        """The part of the objective that was measured when training started, if it has one."""
+        return [part for part in parts_of(self.objective.distortion) if isinstance(part, SensitivityDistortion)]
 
 
 class LatentRanges:

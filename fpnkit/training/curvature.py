@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from fpnkit.codecs.calibration import Standardizer
-from fpnkit.distortions import Distortion, DistortionInputs
+from fpnkit.detectors.base import DetectorWithHeads
+from fpnkit.distortions import Distortion, DistortionInputs, HeadDistortion
 from fpnkit.geometry import ImageGeometry
 from fpnkit.metrics.distortion import standardized_mse
 from fpnkit.pyramid import Pyramid
@@ -40,6 +41,17 @@ def measure_curvature(
             moments[name] = moments.get(name, 0) + (values @ values.T).cpu()
             places[name] = places.get(name, 0) + values.shape[1]
     return {name: _root(moment / places[name]).float() / _NOISE for name, moment in moments.items()}
+
+
+def measure_sensitivity(
+    detector: DetectorWithHeads,
+    features: Iterable[tuple[Pyramid, ImageGeometry]],
+    standardiser: Standardizer,
+    seed: int = 0,
+) -> Mapping[str, Tensor]:
+    """Level → (channel,): the diagonal of the heads' curvature, for `SensitivityDistortion`."""
+    curvature = measure_curvature(HeadDistortion(detector), features, standardiser, seed)
+    return {name: matrix.diagonal().contiguous() for name, matrix in curvature.items()}
 
 
 def _gradients(

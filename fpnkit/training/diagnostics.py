@@ -23,12 +23,9 @@ def text(end: EpochEnd) -> str:
     """The whole text."""
     values, training = end.validation.values, end.training
     lines = [f"Epoch {end.epoch}: {end.seconds:.1f} s, {training.count} steps, learning rate {end.lr:.3e}", ""]
-    lines += ["Training", f"  mean loss of a step         {training.loss / training.count:.6g}"]
-    if values.aux_loss is not None:
-        lines.append(f"  mean auxiliary loss         {training.aux_loss / training.count:.6g}")
-    lines.append(f"  gradient norm, mean         {training.gradient_norm / training.count:.4g}")
-    lines.append(f"  gradient norm, largest      {end.max_gradient_norm:.4g}")
-    lines += ["", "Validation, on the model that is kept", f"  loss                        {values.loss:.6g}"]
+    if training.count:
+        lines += [*_steps(end), ""]
+    lines += ["Validation, on the model that is kept", f"  loss                        {values.loss:.6g}"]
     if values.bpp_estimated is not None and values.distortion is not None and values.aux_loss is not None:
         lines.append(f"  rate, estimated             {values.bpp_estimated:.6g} bpp")
         lines.append(f"  distortion                  {values.distortion:.6g}")
@@ -44,3 +41,13 @@ def text(end: EpochEnd) -> str:
             lines.append(f"  {name:5} {rate}" + ("" if snr is None else f" {snr:6.2f} dB"))
     lines += ["", *(f"  {line}" for line in end.validation.report)]
     return "\n".join(lines) + "\n"
+
+
+def _steps(end: EpochEnd) -> list[str]:
+    training = end.training
+    lines = ["Training", f"  mean loss of a step         {training.loss / training.count:.6g}"]
+    if end.validation.values.aux_loss is not None:
+        lines.append(f"  mean auxiliary loss         {training.aux_loss / training.count:.6g}")
+    lines.append(f"  gradient norm, mean         {training.gradient_norm / training.count:.4g}")
+    lines.append(f"  gradient norm, largest      {end.max_gradient_norm:.4g}")
+    return lines

@@ -44,7 +44,7 @@ class Validation:
 class Learner(Protocol):
     """What the loop trains. Every step depends only on its weights, (epoch, index) and torch's generator."""
 
-    steps_per_epoch: int
+    steps_per_epoch: int  # 0 for what is trained before the loop: an epoch is then a validation
     device: torch.device
 
     @property
@@ -212,7 +212,7 @@ def _log_window(learner: Learner, run: RunWriter, at: Progress, lr: float, bar: 
 def _validate(
     learner: Learner, run: RunWriter, at: Progress, schedule: Schedule, started: float, files: BackgroundWriter
 ) -> EpochEnd:
-    lr = schedule.lr_at(at.step - 1)  # of the epoch's last step
+    lr = schedule.lr_at(max(0, at.step - 1))  # of the epoch's last step
     validation = learner.validate()
     _require_finite(at, validation.values)
     run.metric(_line("val", at, validation.values, lr, trained_seconds(run.record, clock.now())))

@@ -18,15 +18,15 @@ from fpnkit.config.schema import CodecTraining, DetectorTraining
 class CodecOptimizers:
     """One optimizer for the network, one for the quantiles, which have their own loss."""
 
-    network: Optimizer
+    network: Optimizer | None  # None: the codec has no parameters
     lr_factors: tuple[float, ...]  # of the network's groups
     quantiles: Optimizer | None  # None: the codec has none
 
     @classmethod
     def of(cls, codec: Codec, settings: CodecTraining) -> CodecOptimizers:
         """Every parameter belongs to exactly one of the two."""
-        groups = codec.parameter_groups()
-        network = Adam([{"params": list(group.parameters)} for group in groups], lr=settings.lr)
+        groups = [group for group in codec.parameter_groups() if group.parameters]
+        network = Adam([{"params": list(group.parameters)} for group in groups], lr=settings.lr) if groups else None
         quantiles = [value for name, value in codec.named_parameters() if is_quantile(name)]
         result = cls(
             network,
@@ -39,21 +39,24 @@ class CodecOptimizers:
     @property
     def network_parameters(self) -> list[nn.Parameter]:
         """The state of all groups."""
-        return [parameter for group in self.network.param_groups for parameter in group["params"]]
+        groups = [] if self.network is None else self.network.param_groups
+        return [parameter for group in groups for parameter in group["params"]]
 
     def set_lr(self, lr: float) -> None:
         """The network's learning rate; each group multiplies it by its factor."""
-        for group, factor in zip(self.network.param_groups, self.lr_factors, strict=True):
+        groups = [] if self.network is None else self.network.param_groups
+        for group, factor in zip(groups, self.lr_factors, strict=True):
             group["lr"] = lr * factor
 
     def state_dict(self) -> dict[str, Any]:
         """The state of both optimizers."""
-        quantiles = {} if self.quantiles is None else {"quantiles": self.quantiles.state_dict()}
-        return {"network": self.network.state_dict(), **quantiles}
+        each = {"network": self.network, "quantiles": self.quantiles}
+        return {name: optimizer.state_dict() for name, optimizer in each.items() if optimizer is not None}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """The state of both optimizers."""
-        self.network.load_state_dict(state["network"])
+        if self.network is not None:
+            self.network.load_state_dict(state["network"])
         if self.quantiles is not None:
             self.quantiles.load_state_dict(state["quantiles"])
 

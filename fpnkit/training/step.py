@@ -35,6 +35,7 @@ def codec_step(
     balance: Balance | None = None,
 ) -> Tally:
     """Forward, backward, both updates; raises `DivergedError` before a bad gradient can touch a weight."""
+    assert optimizers.network is not None  # a learner of a codec without parameters takes no steps
     codec.train()
     device = codec.standardiser.mean.device.type
     with torch.autocast(device, dtype=torch.bfloat16, enabled=amp):

@@ -6,11 +6,11 @@ import torch
 from fpnkit.config.schema import Loss
 from fpnkit.detectors.base import Detector
 from fpnkit.detectors.torchvision import TorchvisionAdapter
+from fpnkit.distortions import DistortionInputs, HeadDistortion, build_distortion, frozen
 from fpnkit.errors import UserError
 from fpnkit.geometry import ImageGeometry
 from fpnkit.metrics.heads import head_distance
 from fpnkit.pyramid import Pyramid
-from fpnkit.distortions import DistortionInputs, HeadDistortion, build_distortion, frozen
 from tests.support.torchvision_detectors import detector, images
 
 PIXELS = 9000.0
