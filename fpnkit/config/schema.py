@@ -212,8 +212,9 @@ CodecSettings = Annotated[
 
 
 def rates_of(codec: CodecSettings) -> int:
-    """How many rates a codec learns at once."""
-    return 1 if isinstance(codec, FactorizedCodec) else codec.rates
+    """How many rates a codec learns at once: 1 unless its section says otherwise."""
+    rates: int = getattr(codec, "rates", 1)
+    return rates
 
 
 def _not_all_zero(weights: dict[str, float]) -> dict[str, float]:
