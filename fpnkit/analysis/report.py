@@ -13,7 +13,7 @@ import pandas as pd
 import fpnkit
 from fpnkit.analysis import compute
 from fpnkit.analysis import examples as shown
-from fpnkit.analysis.figures import report_figures, sensitivity_figures
+from fpnkit.analysis.figures import all_shared, report_figures, sensitivity_figures
 from fpnkit.analysis.page import write_page
 from fpnkit.analysis.parts import Parts, Tables
 from fpnkit.analysis.statistics.epochs import epochs_table
@@ -154,6 +154,9 @@ def _facts(subject: Subject, tables: Tables) -> dict[str, str]:
         facts["mAP"] = f"{100 * after['map']:.1f} %, {100 * before['map']:.1f} % on uncompressed features"
     if pd.notna(after["self_map"]):
         facts["self-mAP"] = f"{100 * after['self_map']:.1f} %"
+    missing = []
+    if all_shared(bits):
+        missing.append("bits of each level: all levels share one payload")
     if "latent_channels" not in tables:
-        facts["left out"] = f"figures of latents: {config.codec.kind} does not show them for each level"
-    return facts
+        missing.append(f"figures of latents: {config.codec.kind} does not show them for each level")
+    return facts | ({"left out": "; ".join(missing)} if missing else {})
