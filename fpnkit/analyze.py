@@ -37,6 +37,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("runs", metavar="RUN", nargs="+", help=cli.RUN)
     parser.add_argument("--images", metavar="N", type=int, default=20, help="how many of the set (default: 20)")
     parser.add_argument("--split", choices=("val", "test"), default="val", help="which images (default: val)")
+    parser.add_argument(
+        "--quality", metavar="Q", type=float, help="of codecs of several rates (default: the middle of the curve)"
+    )
     parser.add_argument("--sensitivity", action="store_true", help="noise on one level at a time; takes a while")
     parser.add_argument(
         "--small", action="store_true", help="as during training: no feature statistics, figures as PNG only"
@@ -64,11 +67,11 @@ def _analyze(options: argparse.Namespace) -> Path:
     from fpnkit.analysis.report import INDEX, analyze, default_directory
     from fpnkit.analysis.subject import load_subjects
 
-    subjects = load_subjects(candidates, options.split, options.images)
+    subjects = load_subjects(candidates, options.split, options.images, options.quality)
     alone = len(subjects) == 1
     analyzed: list[AnalysisResult] = []
     for subject in subjects:
-        usual = default_directory(subject.run, subject.trained.config, options.split)
+        usual = default_directory(subject.run, subject.lmbda, options.split)
         directory = options.output.absolute() if alone and options.output else usual
         chosen = {"sensitivity": options.sensitivity, "small": options.small, "dark": options.dark}
         analyzed.append(analyze(subject, directory, **chosen))

@@ -35,17 +35,20 @@ def compare(subjects: Sequence[Subject], analyzed: Sequence[AnalysisResult], dir
     write_page(directory / INDEX, f"Comparison of {len(names)} codecs", facts, drawings, dark=dark, formats=formats)
 
 
-def entries_of(runs: Sequence[Path | str], split: str = "val", count: int = 20) -> list[Entry]:
+def entries_of(
+    runs: Sequence[Path | str], split: str = "val", count: int = 20, quality: float | None = None
+) -> list[Entry]:
     """What each codec does to the same images. Computed afresh and not saved; for notebooks.
+
+    `quality`: of codecs of several rates (default: the middle of the curve).
 
     Raises FpnkitError if a run is missing, has no model, or differs in detector or data.
     """
     if not runs:
         raise RunError("runs to compare: required at least one, found none")
     candidates = find_candidates([str(run) for run in runs], None, (), ())
-    return [_entry(subject, codec_tables(subject)) for subject in load_subjects(candidates, split, count)]
+    return [_entry(subject, codec_tables(subject)) for subject in load_subjects(candidates, split, count, quality)]
 
 
 def _entry(subject: Subject, tables: Tables) -> Entry:
-    config = subject.trained.config
-    return Entry(subject.run.name, config.codec.kind, config.loss.lmbda, tables)
+    return Entry(subject.run.name, subject.trained.config.codec.kind, subject.lmbda, tables)

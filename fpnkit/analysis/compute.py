@@ -62,8 +62,8 @@ def codec_tables(subject: Subject) -> Tables:
         sample = bench.images[index]
         image, sent = GroundTruth.of(sample), subject.send(sample.image, features)
         decoded = sent.features.pyramid
-        if isinstance(codec, InspectableCodec):
-            latents.update(codec.coded_latents(features.pyramid, features.geometry))
+        if (coded := subject.coded_latents(features)) is not None:
+            latents.update(coded)
         errors.update(features.pyramid, decoded)
         spectrum.update(_difference(features.pyramid, decoded))
         for name, payload_bits in sent.coded.bits_level.items():

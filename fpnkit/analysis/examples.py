@@ -14,7 +14,6 @@ from PIL import Image
 from fpnkit.analysis.parts import FOLDER, Tables
 from fpnkit.analysis.statistics import maps as shown
 from fpnkit.analysis.subject import Subject
-from fpnkit.codecs.base import InspectableCodec
 from fpnkit.foundation.files import write_bytes
 from fpnkit.metrics.detection import SELF_MAP_SCORE
 from fpnkit.plots.maps import Photo
@@ -59,8 +58,7 @@ def _one(subject: Subject, pixels: torch.Tensor, index: int, number: int, mosaic
         f"energy_map_{number}": shown.energy_map(features.pyramid, decoded, codec.spec, features.geometry),
         f"boxes_{number}": shown.boxes(before, after, SELF_MAP_SCORE, bench.categories),
     }
-    if isinstance(codec, InspectableCodec):
-        coded = codec.coded_latents(features.pyramid, features.geometry)
+    if (coded := subject.coded_latents(features)) is not None:
         tables[f"bits_map_{number}"] = shown.bits_map(coded, codec.spec, features.pyramid, features.geometry)
     if mosaics:
         for name, level in features.pyramid.items():

@@ -8,6 +8,7 @@ import pandas as pd
 
 from fpnkit.analysis.parts import Tables
 from fpnkit.analysis.statistics.objects import SIZES, lost_shares, score_bins
+from fpnkit.container import SHARED
 from fpnkit.metrics.detection import SELF_MAP_SCORE
 from fpnkit.plots import across, bits, features, images, task
 from fpnkit.plots.drawing import Drawing
@@ -17,7 +18,7 @@ from fpnkit.plots.maps import Photo
 def report_figures(tables: Tables, epochs: pd.DataFrame, photos: Sequence[Photo]) -> list[Drawing]:
     """From the tables of one analysis; tables of uncompressed features or of latents may be missing."""
     return [
-        bits.plot_bits_per_level.of(tables["image_bits"]),
+        *([] if all_shared(tables["image_bits"]) else [bits.plot_bits_per_level.of(tables["image_bits"])]),
         *(_of_latents(tables) if "latent_channels" in tables else []),
         bits.plot_rate_gap.of(tables["image_bits"]),
         bits.plot_rate_and_snr.of(epochs),
@@ -28,6 +29,11 @@ def report_figures(tables: Tables, epochs: pd.DataFrame, photos: Sequence[Photo]
         *_mosaics(tables, photos),
         *(_of_features(tables) if "channels" in tables else []),
     ]
+
+
+def all_shared(image_bits: pd.DataFrame) -> bool:
+    """Whether no level has bits of its own."""
+    return set(image_bits["level"]) == {SHARED}
 
 
 def sensitivity_figures(

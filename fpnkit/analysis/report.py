@@ -13,13 +13,12 @@ import pandas as pd
 import fpnkit
 from fpnkit.analysis import compute
 from fpnkit.analysis import examples as shown
-from fpnkit.analysis.figures import report_figures, sensitivity_figures
+from fpnkit.analysis.figures import all_shared, report_figures, sensitivity_figures
 from fpnkit.analysis.page import write_page
 from fpnkit.analysis.parts import Parts, Tables
 from fpnkit.analysis.statistics.epochs import epochs_table
 from fpnkit.analysis.statistics.sensitivity import weights_or_none, weights_yaml
 from fpnkit.analysis.subject import Subject, feature_facts
-from fpnkit.config.schema import CodecConfig
 from fpnkit.foundation.files import remove_temporaries, write_text
 from fpnkit.metrics.distortion import level_weights
 from fpnkit.plots.save import save_all
@@ -33,10 +32,10 @@ INDEX = "index.html"
 WEIGHTS = "suggested_weights.yaml"
 
 
-def default_directory(run: Path, config: CodecConfig, split: str) -> Path:
+def default_directory(run: Path, lmbda: float, split: str) -> Path:
     """A directory in the run, named by lambda, and by the split unless it is the usual one."""
     suffix = "" if split == "val" else f"_{split}"
-    return run / layout.FPN_ANALYSIS / f"lambda_{config.loss.lmbda:.2e}{suffix}"
+    return run / layout.FPN_ANALYSIS / f"lambda_{lmbda:.2e}{suffix}"
 
 
 @dataclass(frozen=True)
@@ -123,7 +122,8 @@ def _source(subject: Subject) -> dict[str, object]:
         "run": subject.run.name,
         "checkpoint": subject.trained.hash,
         "epoch": subject.trained.epoch,
-        "lmbda": subject.trained.config.loss.lmbda,
+        "lmbda": subject.lmbda,
+        **({} if subject.quality is None else {"quality": subject.quality}),
         "dataset": bench.images.name,
         "images": len(bench.indices),
         "images_id": bench.images_id,
@@ -139,10 +139,11 @@ def _facts(subject: Subject, tables: Tables) -> dict[str, str]:
     bits, loss = tables["image_bits"], tables["level_loss"]
     pixels = bits.drop_duplicates("image")["pixels"].sum()
     payload, estimate = bits["payload_bits"].sum() / pixels, bits["estimated_bits"].sum() / pixels
+    quality = "" if subject.quality is None else f"quality {subject.quality:g}, "
     facts = {
         "run": str(subject.run),
-        "codec": f"{config.codec.kind}, lambda {config.loss.lmbda:.2e}, best model of epoch {subject.trained.epoch}, "
-        f"hash {subject.trained.hash}",
+        "codec": f"{config.codec.kind}, {quality}lambda {subject.lmbda:.2e}, "
+        f"best model of epoch {subject.trained.epoch}, hash {subject.trained.hash}",
         "detector": bench.detector.name,
         "images": f"{len(bench.indices)} of {len(bench.images)} in {bench.images.name} ({bench.split})",
         "rate": f"{payload:.4f} bpp of payload, {estimate:.4f} bpp estimated",
@@ -153,4 +154,9 @@ def _facts(subject: Subject, tables: Tables) -> dict[str, str]:
         facts["mAP"] = f"{100 * after['map']:.1f} %, {100 * before['map']:.1f} % on uncompressed features"
     if pd.notna(after["self_map"]):
         facts["self-mAP"] = f"{100 * after['self_map']:.1f} %"
-    return facts
+    missing = []
+    if all_shared(bits):
+        missing.append("bits of each level: all levels share one payload")
+    if "latent_channels" not in tables:
+        missing.append(f"figures of latents: {config.codec.kind} does not show them for each level")
+    return facts | ({"left out": "; ".join(missing)} if missing else {})

@@ -12,9 +12,11 @@ from typing import Any
 from torch import Tensor
 from tqdm import tqdm
 
+from fpnkit.codecs.base import CodedLatents, InspectableCodec
 from fpnkit.codecs.coder import CoderInput
 from fpnkit.codecs.learned import LearnedCoder
 from fpnkit.codecs.saved import TrainedCodec, load_codec
+from fpnkit.config.curve import middle
 from fpnkit.config.load import plain
 from fpnkit.config.schema import CocoData, CodecConfig, HoldoutData
 from fpnkit.data.build import build_image_set, build_image_sets
@@ -58,16 +60,30 @@ class Subject:
     run: Path
     trained: TrainedCodec
     bench: CachedBench
+    quality: float | None = None  # of a codec of several rates
+
+    @property
+    def lmbda(self) -> float:
+        """At the quality."""
+        return self.trained.config.lmbda_at(self.quality)
+
+    def coded_latents(self, features: Features) -> Mapping[str, CodedLatents] | None:
+        """Level → what is coded of one image, and its cost; None if the codec does not show it."""
+        codec = self.trained.codec
+        if not isinstance(codec, InspectableCodec):
+            return None
+        return codec.coded_latents(features.pyramid, features.geometry, self.quality)
 
     def send(self, image: Tensor, features: Features) -> Transmission:
         """Encode one image to a file and decode it."""
         source = CoderInput(image, features.pyramid, features.geometry)
-        return self.bench.send(LearnedCoder(self.trained), source)
+        return self.bench.send(LearnedCoder(self.trained, self.quality), source)
 
     @property
     def facts(self) -> Mapping[str, Any]:
         """Everything that numbers about the codec depend on."""
-        return {"checkpoint": self.trained.hash, **feature_facts(self.bench)}
+        quality = {} if self.quality is None else {"quality": self.quality}
+        return {"checkpoint": self.trained.hash, **quality, **feature_facts(self.bench)}
 
 
 def feature_facts(bench: CachedBench) -> Mapping[str, Any]:
@@ -105,12 +121,15 @@ def _identity(config: CodecConfig, split: str, images: ImageSet, indices: tuple[
     return hashlib.sha256("\n".join(texts).encode()).hexdigest()[:16]
 
 
-def load_subject(run: Path, bench: CachedBench) -> Subject:
-    """The best codec of a run; raises `WeightsError` if it was trained for another detector."""
+def load_subject(run: Path, bench: CachedBench, quality: float | None = None) -> Subject:
+    """The best codec of a run, by default in the middle of its curve.
+
+    Raises `WeightsError` if it was trained for another detector.
+    """
     trained = load_codec(run / layout.BEST_MODEL)
     trained.require_detector(f"run {run}", bench.detector.name, bench.fingerprint)
     log.info("run %s: best model of epoch %d, hash %s", run.name, trained.epoch, trained.hash)
-    return Subject(run, trained, bench)
+    return Subject(run, trained, bench, middle(trained.config.qualities) if quality is None else quality)
 
 
 def bench_key(config: CodecConfig, split: str) -> str:
@@ -119,18 +138,22 @@ def bench_key(config: CodecConfig, split: str) -> str:
     return str((settings["detector"], settings["data"], settings["seed"], split))
 
 
-def load_subjects(candidates: Sequence[TrainedRun], split: str, count: int) -> list[Subject]:
+def load_subjects(
+    candidates: Sequence[TrainedRun], split: str, count: int, quality: float | None = None
+) -> list[Subject]:
     """The best codec of each run on the same images.
 
-    Raises `RunError` if detectors or images differ, and what `build_bench` and `load_subject` raise.
+    Raises `UserError` for a quality that a codec does not have, `RunError` if detectors or images differ, and what
+    `build_bench` and `load_subject` raise.
     """
+    qualities = [candidate.chosen([quality])[0] if quality is not None else None for candidate in candidates]
     benches: dict[str, CachedBench] = {}
     subjects: list[Subject] = []
-    for candidate in candidates:
+    for candidate, chosen in zip(candidates, qualities, strict=True):
         key = bench_key(candidate.config, split)
         if key not in benches:
             benches[key] = build_bench(candidate.config, split, count)
-        subjects.append(load_subject(candidate.path, benches[key]))
+        subjects.append(load_subject(candidate.path, benches[key], chosen))
     first = subjects[0]
     for other in subjects[1:]:
         if feature_facts(other.bench) != feature_facts(first.bench):

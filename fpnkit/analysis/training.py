@@ -53,7 +53,8 @@ class TrainingFigures:
         try:
             with torch.random.fork_rng(devices=[]):
                 self._bench = self._bench or build_bench(config, "val", config.analysis.figures_images)
-                directory = default_directory(run, config, "val")
-                analyze(load_subject(run, self._bench), directory.with_name(directory.name + suffix), small=True)
+                subject = load_subject(run, self._bench)
+                directory = default_directory(run, subject.lmbda, "val")
+                analyze(subject, directory.with_name(directory.name + suffix), small=True)
         except Exception as error:
             log.warning("no figures: %s", error, extra={"kind": "figures"})

@@ -12,6 +12,7 @@ from torch import Tensor
 from fpnkit.codecs.base import CodecOutput, Streams
 from fpnkit.codecs.saved import TrainedCodec
 from fpnkit.codecs.search import SearchableCodec, searched
+from fpnkit.config.schema import DistortionName, Loss
 from fpnkit.detectors.base import Detector
 from fpnkit.distortions import DistortionInputs, SensitivityDistortion, build_distortion, parts_of
 from fpnkit.errors import UserError
@@ -27,13 +28,22 @@ def require_searchable(trained: TrainedCodec) -> SearchableCodec:
     return trained.codec
 
 
+def _asking_heads(loss: Loss) -> Loss:
+    """With the heads themselves in place of `sensitivity`, which was measured from them and is in the same unit."""
+    parts: dict[DistortionName, float] = {}
+    for name, weight in loss.distortion.items():
+        asked: DistortionName = "head" if name == "sensitivity" else name
+        parts[asked] = parts.get(asked, 0.0) + weight
+    return loss.model_copy(update={"distortion": parts})
+
+
 class SenderSearch:
     """Encodes like the codec, or better: by real bits plus lambda times the distortion of what is decoded."""
 
     def __init__(self, trained: TrainedCodec, detector: Detector, steps: int) -> None:
         """Raises `UserError` if the codec's latents cannot be moved, or the detector lacks the heads of its loss."""
         self._codec, self._latents, self._config = trained.codec, require_searchable(trained), trained.config
-        self._distortion = build_distortion(trained.config.loss, trained.codec.spec, detector)
+        self._distortion = build_distortion(_asking_heads(trained.config.loss), trained.codec.spec, detector)
         if any(isinstance(part, SensitivityDistortion) for part in parts_of(self._distortion)):
             raise UserError("search: required a loss of mse or head, found sensitivity, whose weights stay in training")
         self.steps = steps  # how often the latents of an image are moved

@@ -14,6 +14,11 @@ def lmbda_at(low: float, high: float, share: float) -> float:
     return low * math.pow(high / low, share)
 
 
+def middle(qualities: Qualities | None) -> float | None:
+    """The quality to look at unless one is chosen."""
+    return None if qualities is None else sum(qualities) / 2
+
+
 def require_quality(qualities: Qualities | None, quality: float | None) -> None:
     """Raise `UserError` unless the quality lies on the curve; where there is none, it has to be None."""
     if qualities is None:

@@ -36,7 +36,7 @@ def plot_stacked_bits(rates: pd.DataFrame, *, share: bool = False, ax: Axes | No
     runs = list(dict.fromkeys(rates["run"]))
     whole = rates.groupby("run")["bpp"].sum().reindex(runs).to_numpy() if share else np.ones(len(runs))
     below = np.zeros(len(runs))
-    for level, rows in by_level(rates):
+    for level, rows in by_level(rates.dropna(subset="bpp")):
         heights = rows.set_index("run")["bpp"].reindex(runs).fillna(0).to_numpy() / whole
         ax.bar(range(len(runs)), heights, 0.7, below, color=level_color(level), label=level)
         below += heights
@@ -87,7 +87,7 @@ def plot_by_rate(rates: pd.DataFrame, column: str, label: str, *, ax: Axes | Non
     ax = ax or new_axes()
     for codec, rows in rates.groupby("codec", sort=False):
         look = codec_look(str(codec))
-        for level, unsorted in by_level(rows):
+        for level, unsorted in by_level(rows.dropna(subset=column)):
             part = unsorted.sort_values("bpp_all")
             text = level if rates["codec"].nunique() == 1 else f"{level} {codec}"
             ax.plot(

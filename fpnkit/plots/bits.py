@@ -215,11 +215,11 @@ def plot_epochs(epochs: pd.DataFrame, column: str, *, ax: Axes | None = None, le
     if epochs.empty:
         return note(ax, "no validation in metrics.jsonl")
     marker = "o" if epochs["epoch"].nunique() < 10 else ""
-    for level, rows in by_level(epochs):
+    for level, rows in by_level(epochs.dropna(subset=column)):
         ax.plot(rows["epoch"], rows[column], color=level_color(level), marker=marker, label=level)
     ax.set(title=EPOCH_COLUMNS[column][0], xlabel="epoch", ylabel=EPOCH_COLUMNS[column][1])
     if column == "bpp":
-        wide_scale(ax, "y", epochs["bpp"])
+        wide_scale(ax, "y", epochs["bpp"].dropna())
     if legend:
         ax.legend()
     return ax

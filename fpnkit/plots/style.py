@@ -28,6 +28,7 @@ _SECOND_OF_STRIDE = {"p5": _OLIVE}  # `p5b`
 _CODEC_LOOKS = {
     "factorized": (_RED, "o"),
     "fused": (_VIOLET, "h"),
+    "linear": (_OLIVE, "p"),
     "jpeg": (_GREY, "s"),
     "webp": (_GREEN, "^"),
     "avif": (_ORANGE, "v"),

@@ -134,7 +134,8 @@ def _waiting(path: Path, record: RunRecord, status: str, lines: Sequence[Metrics
 
 
 def _for_heads(path: Path) -> bool:
-    return learned_by(path).get("loss.distortion.head") is not None
+    settings = learned_by(path)
+    return any(settings.get(f"loss.distortion.{name}") is not None for name in ("head", "sensitivity"))
 
 
 def read_anchors(home: Path) -> list[tuple[Point, Summary]]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from fpnkit.analysis.statistics.objects import SIZES, lost_shares
+from fpnkit.container import SHARED
 
 
 @dataclass(frozen=True)
@@ -21,14 +22,16 @@ class Entry:
 
 
 def rates(entries: Sequence[Entry]) -> pd.DataFrame:
-    """A row per codec and level: real payload in bpp of the level and of all levels, SNR, share of dead latents."""
+    """A row per codec and level, or `shared`: real payload in bpp of it and of all, SNR, share of dead latents."""
     parts = []
     for entry in entries:
         bits = entry.tables["image_bits"]
         pixels = bits.drop_duplicates("image")["pixels"].sum()
         rows = bits.groupby("level", sort=False)[["payload_bits", "estimated_bits"]].sum() / pixels
         rows = rows.rename(columns={"payload_bits": "bpp", "estimated_bits": "bpp_estimated"})
-        rows["snr_db"] = entry.tables["level_loss"].set_index("level")["snr_db"]
+        loss = entry.tables["level_loss"].set_index("level")["snr_db"]
+        rows = rows.reindex([*loss.index, *rows.index.difference(loss.index)]) if SHARED in rows.index else rows
+        rows["snr_db"] = loss
         if "latent_channels" in entry.tables:
             rows["dead_share"] = entry.tables["latent_channels"].groupby("level", sort=False)["dead"].mean()
         parts.append(_labeled(entry, rows.reset_index()))

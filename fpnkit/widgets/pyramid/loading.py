@@ -6,7 +6,7 @@ Recently used objects stay loaded. Imports torch, so a panel imports this only w
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -18,7 +18,6 @@ from fpnkit.analysis.examples import thumbnail
 from fpnkit.analysis.statistics import maps as shown
 from fpnkit.analysis.statistics.loss import ErrorStatistics
 from fpnkit.analysis.subject import CachedBench, Subject, bench_key, build_bench, load_subject
-from fpnkit.codecs.base import Codec, InspectableCodec
 from fpnkit.codecs.coder import CodedImage
 from fpnkit.data.windows import Features
 from fpnkit.detectors.base import Detections
@@ -39,6 +38,8 @@ class View:
     """Everything shown about one image and one codec, from a real file that was decoded again."""
 
     run: Path
+    quality: float | None  # of a codec of several rates
+    lmbda: float
     epoch: int  # of the best model
     model: str  # its hash
     split: str
@@ -86,8 +87,10 @@ class Loader:
     _subjects: dict[Hashable, Subject] = field(default_factory=dict)
     _images: dict[Hashable, _Image] = field(default_factory=dict)
 
-    def view(self, run: Path, split: str, index: int) -> View:
+    def view(self, run: Path, split: str, index: int, quality: float | None = None) -> View:
         """A view with the newest best model of a run; an index beyond the last image means the last.
+
+        `quality`: of a codec of several rates (default: the middle of the curve).
 
         Raises FpnkitError if the run or its model is missing, or data or weights are missing or changed.
         """
@@ -99,6 +102,8 @@ class Loader:
         best = (run / layout.BEST_MODEL).stat()
         stamp = (key, run, best.st_mtime_ns, best.st_size, best.st_ino)
         subject = _kept(self._subjects, _SUBJECTS, stamp, lambda: load_subject(run, bench))
+        if quality is not None:
+            subject = replace(subject, quality=quality)
         index = min(index, len(bench.images) - 1)
         image = _kept(self._images, _IMAGES, (key, index), lambda: _look(bench, index))
         return _through(subject, image, split, index)
@@ -129,6 +134,8 @@ def _through(subject: Subject, image: _Image, split: str, index: int) -> View:
     errors.update(features.pyramid, decoded)
     return View(
         run=subject.run,
+        quality=subject.quality,
+        lmbda=subject.lmbda,
         epoch=trained.epoch,
         model=trained.hash,
         split=split,
@@ -142,7 +149,7 @@ def _through(subject: Subject, image: _Image, split: str, index: int) -> View:
         decoded=decoded,
         before=image.before,
         after=sent.detections,
-        bits=_bits(codec, features),
+        bits=_bits(subject, features),
         levels=_levels(coded, codec.spec, features.original_pixels, errors.levels(codec.standardiser.variance())),
         channels=errors.channels(),
         file_bytes=len(coded.data),
@@ -151,11 +158,11 @@ def _through(subject: Subject, image: _Image, split: str, index: int) -> View:
     )
 
 
-def _bits(codec: Codec, features: Features) -> pd.DataFrame | None:
-    if not isinstance(codec, InspectableCodec):
+def _bits(subject: Subject, features: Features) -> pd.DataFrame | None:
+    coded = subject.coded_latents(features)
+    if coded is None:
         return None
-    coded = codec.coded_latents(features.pyramid, features.geometry)
-    return shown.bits_map(coded, codec.spec, features.pyramid, features.geometry)
+    return shown.bits_map(coded, subject.trained.codec.spec, features.pyramid, features.geometry)
 
 
 def _levels(coded: CodedImage, spec: PyramidSpec, pixels: float, errors: pd.DataFrame) -> pd.DataFrame:

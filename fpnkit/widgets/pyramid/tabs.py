@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 ALL_LEVELS = "all levels"
 _ACTIVE = 6  # channels that are named
 _NAMED = 5  # objects that are named
+_NO_MAP = "No map of the bits: the codec does not show them for each level."
 _COMPUTING = html.paragraph("computing …", pale=True)  # until a tab is drawn for the first time
 
 
@@ -106,10 +107,11 @@ class BitsView(widgets.VBox):
         view, level = self._view, self.level.value
         if view is None:
             return
-        self.words.value = html.bounded(_bits_table(view))
         bits = view.bits
-        self.picture.layout.display = "none" if bits is None else None
+        self.words.value = html.bounded(_bits_table(view))
+        self.picture.layout.display = self.level.layout.display = "none" if bits is None else None
         if bits is None:
+            self.words.value += html.paragraph(_NO_MAP, pale=True)
             return
 
         def plot() -> Figure:

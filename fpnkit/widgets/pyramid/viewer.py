@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import ipywidgets as widgets
 from matplotlib.axes import Axes
 
+from fpnkit.config.curve import Qualities, middle
 from fpnkit.config.load import load_config
 from fpnkit.config.schema import CodecConfig
 from fpnkit.errors import RunError
@@ -50,6 +51,7 @@ class PyramidViewer(Panel):
         self._loader: Loader | None = None
         self._view: View | None = None
         self._drawn: Photo | None = None  # of the last image that was drawn
+        self._curve: Qualities | None = None  # of the run that is shown
         self._quiet = False  # while controls follow what is shown
         self._make_controls()
         self.channels, self.bits, self.objects = ChannelsView(self), BitsView(self), ObjectsView(self)
@@ -88,7 +90,7 @@ class PyramidViewer(Panel):
                 self._say(self._invitation())
             else:
                 self._say(f"loading {text.printable(run.name)} …")
-                self._offer_splits(run)
+                self._offer(run)
                 self._view = self._load(run)
         except BaseException:
             self._say("")
@@ -116,11 +118,15 @@ class PyramidViewer(Panel):
         self.lmbda = widgets.SelectionSlider(options=[("no codec", _NOTHING)], description="Lambda", style=LABEL)
         self.lmbda.layout = {**WIDE, "margin": "2px 8px 2px 2px"}  # its label stands out of it
         self._lmbda = Choices(self, self.lmbda, "show", self.show_chosen)
+        self.quality = widgets.FloatSlider(0.0, min=0.0, max=0.0, step=0.1, description="Quality", style=LABEL)
+        self.quality.continuous_update = False  # each value codes the image anew
+        self.quality.layout = {**WIDE, "display": "none"}
+        self.on(self.quality, "show", self._moved)
         self.split = widgets.Dropdown(options=[("validation", "val")], description="Images", style=LABEL)
         self.split.layout = {"width": "auto"}
         self._split = Choices(self, self.split, "show", self.show_chosen)
         self.image = widgets.IntSlider(1, 1, 1, description="Image", continuous_update=False, style=LABEL, layout=half)
-        self.on(self.image, "show", self._image_moved)
+        self.on(self.image, "show", self._moved)
         self.photo, self.said = picture(), widgets.HTML(layout={"flex": "1 1 300px"})
 
     def _arrange(self) -> None:
@@ -129,7 +135,7 @@ class PyramidViewer(Panel):
         first = widgets.HBox([self.search, self.reload], layout=wrapped)
         images = widgets.HBox([self.split, self.image], layout=wrapped)
         about = widgets.HBox([self.photo, self.said], layout=wrapped)
-        self.show([first, self.choice, self.lmbda, images, about, self.tabs])
+        self.show([first, self.choice, self.lmbda, self.quality, images, about, self.tabs])
 
     def _read(self) -> None:
         try:
@@ -162,22 +168,35 @@ class PyramidViewer(Panel):
         self.lmbda.disabled = len(options) == 1
         return changed
 
-    def _offer_splits(self, run: Path) -> None:
+    def _offer(self, run: Path) -> None:
+        """Images and qualities that the run has."""
         if not (run / layout.CONFIG_USED).is_file():
             return  # the loader says what is wrong with it
         config = load_config(run / layout.CONFIG_USED)
         has_test = isinstance(config, CodecConfig) and config.data.test is not None
+        self._offer_qualities(config.qualities if isinstance(config, CodecConfig) else None)
         names = [name for name in _SPLITS if name == "val" or has_test]
         self._split.replace([(_SPLITS[name], name) for name in names], otherwise="val")
+
+    def _offer_qualities(self, curve: Qualities | None) -> None:
+        """Keep the value unless the curve is another; codecs of one rate have none."""
+        self.quality.layout.display = "none" if curve is None else None
+        before, self._curve = self._curve, curve
+        if curve is None or curve == before:
+            return
+        self._quiet = True
+        self.quality.max, self.quality.value = curve[1], middle(curve)
+        self._quiet = False
 
     def _load(self, run: Path) -> View:
         if self._loader is None:
             from fpnkit.widgets.pyramid.loading import Loader  # torch takes seconds
 
             self._loader = Loader()
-        return self._loader.view(run, self.split.value, self.image.value - 1)
+        quality = None if self._curve is None else round(self.quality.value, 3)
+        return self._loader.view(run, self.split.value, self.image.value - 1, quality)
 
-    def _image_moved(self) -> None:
+    def _moved(self) -> None:
         if not self._quiet:
             self.show_chosen()
 
@@ -230,5 +249,6 @@ def _facts(view: View, status: str) -> str:
         f"{text.printable(view.title)}, {width} x {height} pixels; image {view.index + 1} of {view.images}",
         f"{view.bpp:.4f} bpp: a file of {view.file_bytes:,} bytes, of whose payload {levels}",
     ]
-    run = f"{text.printable(view.run.name)}, best model of epoch {view.epoch} ({view.model})"
+    quality = "" if view.quality is None else f"quality {view.quality:g} (λ {text.rate(view.lmbda)}), "
+    run = f"{text.printable(view.run.name)}, {quality}best model of epoch {view.epoch} ({view.model})"
     return "".join(html.paragraph(line) for line in lines) + html.status_line(status, run)
