@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import math
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -48,6 +49,31 @@ def add_settings(parser: argparse.ArgumentParser, flags: Iterable[str] = (), tex
     for flag in flags:
         parser.add_argument(flag, metavar="X", dest=flag, help=f"sets {'.'.join(FLAGS[flag])}")
     parser.add_argument("--set", metavar="KEY.PATH=VALUE", action="append", default=[], help=text)
+
+
+def positive(text: str) -> float:
+    """A number above 0, for `type` of an argument."""
+    value = float(text)
+    if not 0 < value < math.inf:
+        raise ValueError(text)
+    return value
+
+
+def add_search(parser: argparse.ArgumentParser) -> None:
+    """Add `--search`."""
+    parser.add_argument(
+        "--search",
+        metavar="N",
+        type=_steps,
+        help="move the latents of each image N times before they are coded: fewer bits, slower (such as 24)",
+    )
+
+
+def _steps(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise ValueError(text)
+    return value
 
 
 def given_flags(options: argparse.Namespace) -> dict[str, str]:

@@ -18,7 +18,7 @@ with * are those of version 2 alone.
                    smallest such k; else 1 byte 255 and two varints height, width
   * varint         number n of payloads; version 1 has one for each level, in the order of the levels, without a name
   * per payload    varint: the levels it serves, 0 for all of them, else the sum of 2^level; 1 byte length of its name,
-                   and the name; 0 where it serves one level, whose name it has
+                   and the name; 0 where it serves one level, whose name it has, or is the only payload
     varint * (n-1) bytes of every payload but the last
     …              payloads; the last ends where the next field begins
     u32            CRC-32 of the symbols: the whole numbers that the entropy coder carries, int32 lowest byte first,
@@ -80,7 +80,7 @@ class FilePayload:
 
     data: bytes
     levels: tuple[int, ...]  # positions, ascending
-    name: str = ""  # none: it serves one level, whose name it has
+    name: str = ""  # none: it serves one level, whose name it has, or it is the only one
 
 
 def of_each_level(*payloads: bytes) -> tuple[FilePayload, ...]:
@@ -265,9 +265,10 @@ def _check_payloads(payloads: Sequence[FilePayload], levels: int) -> None:
         fits = payload.levels == tuple(i for i in range(levels) if i in payload.levels) != ()
         _require(fits, f"payload {number}: required levels from 0 to {levels - 1} in their order, found {served}")
         _require(
-            _NAME.fullmatch(payload.name) is not None and (payload.name != "" or len(payload.levels) == 1),
-            f"payload {number}: required a name of a to z, 0 to 9 and _, at most {_MAX_NAME}, or none for one level; "
-            f"found {payload.name!r} for {served}",
+            _NAME.fullmatch(payload.name) is not None
+            and (payload.name != "" or len(payload.levels) == 1 or count == 1),
+            f"payload {number}: required a name of a to z, 0 to 9 and _, at most {_MAX_NAME}, or none for one level "
+            f"or the only payload; found {payload.name!r} for {served}",
         )
         key = payload.name or payload.levels
         _require(key not in known, f"payload {number}: required another name or level than those before, found {key}")

@@ -1,15 +1,14 @@
 """Measure trained codecs with real bitstreams: python -m fpnkit.evaluate RUN…
 
 Codes the test images of each run's config into files, reads them back, decodes, runs the detector's heads, and writes
-RUN/evaluation/<dataset>/<checkpoint>/. Existing results are not measured again; an interrupted evaluation continues.
-Everything runs on the CPU, whatever device the run was trained on. Exit codes: 0 done, 1 failed, 2 the input is wrong,
-130 interrupted.
+RUN/evaluation/<dataset>/<checkpoint>/, with a directory for each quality of a codec of several rates. Existing results
+are not measured again; an interrupted evaluation continues. Everything runs on the CPU, whatever device the run was
+trained on. Exit codes: 0 done, 1 failed, 2 the input is wrong, 130 interrupted.
 """
 
 from __future__ import annotations
 
 import argparse
-import logging
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,15 +16,12 @@ from typing import TYPE_CHECKING
 
 from fpnkit import cli
 from fpnkit.config.load import plain
-from fpnkit.runs import layout
 from fpnkit.runs.results import FEWEST_IMAGES, NO_INTERVAL, Summary
-from fpnkit.runs.trained import TrainedRun, find_candidates
+from fpnkit.runs.trained import find_candidates
 
 if TYPE_CHECKING:
-    from fpnkit.evaluation.run import Job
+    from fpnkit.evaluation.models import Model
     from fpnkit.evaluation.task import Task
-
-log = logging.getLogger("fpnkit.evaluate")  # the module's name is `__main__` when it runs as a command
 
 _OVERRIDABLE = ("data", "detector")
 
@@ -39,6 +35,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = cli.command_parser("fpnkit.evaluate", __doc__)
     parser.add_argument("runs", metavar="RUN", nargs="+", help=cli.RUN)
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument(
+        "--qualities", metavar="Q", nargs="+", type=float, help="of codecs of several rates (default: all whole ones)"
+    )
+    which.add_argument(
+        "--target-bpp",
+        metavar="X",
+        type=cli.positive,
+        help="the highest quality at which the set has this rate or less",
+    )
+    cli.add_search(parser)
     cli.add_base_dir(parser)
     cli.add_settings(parser, text="other data, such as data.test.limit=20")
     return parser
@@ -46,41 +53,45 @@ def _parser() -> argparse.ArgumentParser:
 
 def _evaluate_all(options: argparse.Namespace, session: cli.Session) -> None:
     candidates = find_candidates(options.runs, options.base_dir, options.set, _OVERRIDABLE)
-    from fpnkit.evaluation.run import evaluate  # torch only after the arguments have been checked
+    wanted = [(each, each.chosen(options.qualities)) for each in candidates]
+    if options.target_bpp is not None:
+        for each in candidates:
+            each.require_curve("--target-bpp")
+    from fpnkit.evaluation.models import load_model  # torch only after the arguments have been checked
+    from fpnkit.evaluation.run import evaluate
     from fpnkit.evaluation.task import build_task
 
-    groups: dict[str, list[TrainedRun]] = {}
-    for candidate in candidates:
+    groups: dict[str, list[tuple[Model, list[float | None]]]] = {}
+    for candidate, qualities in wanted:
         config = plain(candidate.config)
-        groups.setdefault(str((config["detector"], config["data"]["test"])), []).append(candidate)
+        key = str((config["detector"], config["data"]["test"]))
+        groups.setdefault(key, []).append((load_model(candidate, options.search), qualities))
     session.report.tell(phase="evaluating")
     for group in groups.values():
-        task = build_task(group[0].config)
-        jobs = [_job(candidate, task) for candidate in group]
-        for candidate, summary in zip(group, evaluate(jobs, task), strict=True):
-            print(_describe(candidate.path, summary), flush=True)
+        task = build_task(group[0][0].config)
+        jobs = []
+        for model, qualities in group:
+            chosen = qualities if options.target_bpp is None else [_at_target(model, task, options.target_bpp)]
+            jobs += [model.job(task, quality) for quality in chosen]
+        for job, summary in zip(jobs, evaluate(jobs, task), strict=True):
+            print(_describe(job.directory, summary), flush=True)
 
 
-def _job(candidate: TrainedRun, task: Task) -> Job:
-    from fpnkit.codecs.learned import LearnedCoder
-    from fpnkit.codecs.saved import load_codec
-    from fpnkit.evaluation.run import Job, Origin
+def _at_target(model: Model, task: Task, target: float) -> float:
+    """The quality to measure, which is told."""
+    from fpnkit.evaluation.target import quality_of_set
 
-    path = candidate.path
-    trained = load_codec(path / layout.BEST_MODEL)
-    trained.require_detector(f"run {path}", task.detector.name, task.detector.fingerprint())
-    log.info("run %s: best model of epoch %d, hash %s", path.name, trained.epoch, trained.hash)
-    directory = layout.evaluation_directory(path, task.images.name, trained.hash)
-    origin = Origin(path.name, trained.hash, trained.epoch, lmbda=trained.config.loss.lmbda)
-    return Job(LearnedCoder(trained), directory, origin, trained.codec.standardiser.variance())
+    found = quality_of_set(task, model, target)
+    print(f"{model.path.name}: quality {found.quality:g} has {found.rate:.4f} bpp, at most {target:g}", flush=True)
+    return found.quality
 
 
-def _describe(path: Path, summary: Summary) -> str:
+def _describe(directory: Path, summary: Summary) -> str:
     """The result in a few lines, with the smallest difference that means something."""
     s = summary
-    directory = layout.evaluation_directory(path, s.dataset, str(s.checkpoint), s.quality)
+    quality = "" if s.quality is None else f"{s.codec} at quality {s.quality:g}, "
     lines = [
-        f"{s.run} on {s.dataset} ({s.images} images): {directory}",
+        f"{s.run} on {s.dataset} ({quality}{s.images} images): {directory}",
         f"  rate      {s.bpp:.4f} bpp of file bytes, {s.kb_per_image:.2f} KB per image"
         + (f"; estimated {s.bpp_estimated:.4f}, headers {s.bpp_header:.4f} bpp" if s.bpp_estimated is not None else ""),
         f"  SNR       {', '.join(f'{level} {value:.1f} dB' for level, value in s.snr_db.items())}",

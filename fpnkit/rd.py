@@ -122,7 +122,7 @@ def _print_points(points: RdPoints, y: str) -> None:
     if points.dataset is not None:
         print(f"{dataset_line(points, y)}\n")
     rows = point_rows(points, y)
-    _print_rows(fitting(rows, shutil.get_terminal_size().columns) if sys.stdout.isatty() else rows)
+    _print_rows(fitting(rows, shutil.get_terminal_size().columns, points) if sys.stdout.isatty() else rows)
 
 
 def _print_comparisons(points: RdPoints, sampler: Resampler, bd_with: str | None) -> None:

@@ -1,6 +1,7 @@
 """Code images into files that a colleague can decode: python -m fpnkit.bitstream encode RUN IMAGE… -o DIR
 
 python -m fpnkit.bitstream encode 20261216_143022 a.jpg b.jpg -o coded
+python -m fpnkit.bitstream encode 20261217_090000 a.jpg b.jpg -o coded --target-kb 5
 python -m fpnkit.bitstream decode 20261216_143022 coded/*.fpn -o features
 python -m fpnkit.bitstream inspect coded/*.fpn
 
@@ -19,6 +20,7 @@ from pathlib import Path
 from fpnkit import cli, container
 from fpnkit.bitstream.inspection import inspect_files
 from fpnkit.bitstream.targets import make_folder, one_by_one, plan
+from fpnkit.bitstream.wanted import Target, Wanted
 from fpnkit.runs.run import find
 
 
@@ -40,9 +42,18 @@ def _run(options: argparse.Namespace, session: cli.Session) -> None:
             container.read_file(path)
     from fpnkit.bitstream import transcode  # torch only after the arguments have been checked
 
-    work = (transcode.encoder if encoding else transcode.decoder)(checkpoint, list(targets))
+    if encoding:
+        work = transcode.encoder(checkpoint, list(targets), _wanted(options))
+    else:
+        work = transcode.decoder(checkpoint, list(targets))
     make_folder(options.output)
     one_by_one(targets, work)
+
+
+def _wanted(options: argparse.Namespace) -> Wanted:
+    target = Target(options.target_bpp, "bpp") if options.target_bpp else None
+    target = Target(options.target_kb, "KB") if options.target_kb else target
+    return Wanted(options.quality, target, options.search)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -58,12 +69,24 @@ def _parser() -> argparse.ArgumentParser:
         if name != "inspect":
             action.add_argument("run", metavar="RUN", help=cli.RUN)
             action.add_argument("-o", "--output", metavar="DIR", type=Path, required=True, help="created if missing")
+        if name == "encode":
+            _add_rate(action)
         action.add_argument("inputs", metavar=inputs, nargs="+", type=Path)
         cli.add_base_dir(action)
         if name == "inspect":
             action.set_defaults(only_prints=True)
             action.add_argument("--json", action="store_true", help="for programs")
     return parser
+
+
+def _add_rate(parser: argparse.ArgumentParser) -> None:
+    rate = parser.add_mutually_exclusive_group()
+    rate.add_argument("--quality", metavar="Q", type=float, help="on the curve of a codec of several rates")
+    rate.add_argument(
+        "--target-bpp", metavar="X", type=cli.positive, help="the highest quality at which a file has this rate or less"
+    )
+    rate.add_argument("--target-kb", metavar="X", type=cli.positive, help="the same for its size, in 1000 bytes")
+    cli.add_search(parser)
 
 
 if __name__ == "__main__":

@@ -112,7 +112,9 @@ def report(path: Path, stream: StreamFile, runs: Sequence[str]) -> FileReport:
         for name, size in zip(names, stream.sizes, strict=True)
     )
     payloads = tuple(
-        PayloadReport(payload.name or served_levels[0], served_levels, size)
+        PayloadReport(
+            payload.name or (served_levels[0] if len(served_levels) == 1 else container.SHARED), served_levels, size
+        )
         for payload, served_levels, size in zip(stream.payloads, served, sizes, strict=True)
     )
     return FileReport(

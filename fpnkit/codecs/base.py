@@ -12,8 +12,8 @@ import numpy as np
 from torch import Tensor, nn
 
 from fpnkit.codecs.calibration import Standardizer
+from fpnkit.config.curve import Qualities, require_quality
 from fpnkit.container import attributed
-from fpnkit.errors import UserError
 from fpnkit.geometry import ImageGeometry
 from fpnkit.pyramid import Pyramid, PyramidSpec
 
@@ -113,7 +113,7 @@ class Codec(nn.Module, ABC):
     quality is a number on the curve of a variable-rate codec.
     """
 
-    qualities: tuple[float, float] | None = None  # lowest and highest; None: one rate, and no quality is taken
+    qualities: Qualities | None = None  # lowest and highest; None: one rate, and no quality is taken
 
     def __init__(self, spec: PyramidSpec) -> None:
         super().__init__()
@@ -168,14 +168,7 @@ class Codec(nn.Module, ABC):
 
     def require_quality(self, quality: float | None) -> None:
         """Raise `UserError` unless the quality lies on the codec's curve, or is None for a codec with one rate."""
-        if self.qualities is None:
-            if quality is not None:
-                raise UserError(f"quality: required none, the codec has one rate; found {quality:g}")
-        elif quality is None or not self.qualities[0] <= quality <= self.qualities[1]:
-            low, high = self.qualities
-            raise UserError(
-                f"quality: required a number from {low:g} to {high:g}, found {'none' if quality is None else quality}"
-            )
+        require_quality(self.qualities, quality)
 
 
 @runtime_checkable

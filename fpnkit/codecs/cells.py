@@ -55,7 +55,7 @@ class CellLayout:
 
     def unpacked(self, cells: Tensor, sizes: Mapping[str, tuple[int, int]]) -> Pyramid:
         """The inverse of `packed`."""
-        parts = cells.split(list(self._widths.values()), dim=1)
+        parts = torch.split(cells, list(self._widths.values()), dim=1)
         levels = {
             name: F.pixel_shuffle(part, ratio) for (name, ratio), part in zip(self._ratios.items(), parts, strict=True)
         }

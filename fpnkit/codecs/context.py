@@ -20,7 +20,7 @@ from fpnkit.codecs.gaussian import GaussianTables
 LARGEST_SYMBOL = 2**14  # symbol times step is then exact
 _STEP_GRID = 2.0**-20
 _MEAN_STEPS = 16  # a mean is a multiple of 1/16 of a quantizer step
-_FIRST_SHARES = (0.075, 0.2, 0.4, 0.7, 1.0)  # of the channels, up to the end of each of five slices
+_GROWTH = 1.6  # of the slices: the first are small, because the others follow from them
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class Steps:
 class ContextModel(nn.Module):
     """Codes latents (batch, channel, rows, columns) whose deviations are about 1."""
 
-    def __init__(self, channels: int, hidden: int, side: int, *, slices: int, checkerboard: bool) -> None:
+    def __init__(self, channels: int, hidden: int, side: int, *, slices: int, checkerboard: bool, blocks: int) -> None:
         """`side`: channels of what both sides know."""
         super().__init__()
         ends = _ends(channels, slices)
@@ -62,11 +62,11 @@ class ContextModel(nn.Module):
         self.passes = 2 if checkerboard else 1
         inputs = [side + part.start + (part.stop - part.start + 1 if checkerboard else 0) for part in self.slices]
         outputs = [2 * (part.stop - part.start) for part in self.slices]
-        self.networks = nn.ModuleList(ExactNetwork(i, hidden, o) for i, o in zip(inputs, outputs, strict=True))
+        self.networks = nn.ModuleList(ExactNetwork(i, hidden, o, blocks) for i, o in zip(inputs, outputs, strict=True))
         self.gaussian = GaussianTables()
 
     def relaxed(self, latents: Tensor, side: Tensor, steps: Steps, *, noise: bool) -> Relaxed:
-        """Float arithmetic with gradients; the rate is that of noisy latents, or of the rounded ones with the
+        """float32 with gradients; the rate is that of noisy latents, or of the rounded ones with the
         gradient that it has before rounding.
         """
         known, bits = latents.new_zeros(len(latents), 0, *latents.shape[2:]), []
@@ -188,12 +188,7 @@ def interpolated(table: Tensor, quality: Tensor, per_unit: int) -> Tensor:
 
 
 def _ends(channels: int, slices: int) -> list[int]:
-    """Last channels of the slices; the first slices are small, because the others follow from them."""
-    if slices == 1:
-        return [channels]
-    last = len(_FIRST_SHARES) - 1
-    shares = [
-        (_FIRST_SHARES[0] ** (1 - i / (slices - 1))) if slices != last + 1 else _FIRST_SHARES[i] for i in range(slices)
-    ]
-    ends = [max(i + 1, round(share * channels)) for i, share in enumerate(shares)]
-    return [*ends[:-1], channels]
+    """Last channels of the slices."""
+    sizes = [_GROWTH**number for number in range(slices)]
+    ends = [round(channels * sum(sizes[: number + 1]) / sum(sizes)) for number in range(slices)]
+    return [max(number + 1, end) for number, end in enumerate(ends)]

@@ -40,7 +40,7 @@ class ExactLinear(nn.Module):
     def exact(self, values: Tensor) -> Tensor:
         """The same on the grid, float64."""
         weight, bias = (on_grid(each, WEIGHT_STEP, WEIGHT_BOUND) for each in (self.weight, self.bias))
-        product = (weight @ values.flatten(2)).unflatten(2, values.shape[2:])
+        product = (weight @ values.flatten(2)).reshape(len(values), -1, *values.shape[2:])
         return on_grid(product + bias[:, None, None])
 
 
@@ -69,13 +69,13 @@ class ExactNeighbors(nn.Module):
 
 
 class ExactNetwork(nn.Module):
-    """1x1, depthwise 3x3, 1x1, 1x1 with ReLU between them."""
+    """1x1, residual blocks of depthwise 3x3 and 1x1, 1x1; ReLU between them."""
 
-    def __init__(self, inputs: int, hidden: int, outputs: int) -> None:
+    def __init__(self, inputs: int, hidden: int, outputs: int, blocks: int) -> None:
         super().__init__()
         self.first = ExactLinear(inputs, hidden)
-        self.neighbors = ExactNeighbors(hidden)
-        self.middle = ExactLinear(hidden, hidden)
+        self.neighbors = nn.ModuleList(ExactNeighbors(hidden) for _ in range(blocks))
+        self.middle = nn.ModuleList(ExactLinear(hidden, hidden) for _ in range(blocks))
         self.last = ExactLinear(hidden, outputs)
         nn.init.zeros_(self.last.weight)
         nn.init.zeros_(self.last.bias)
@@ -83,14 +83,19 @@ class ExactNetwork(nn.Module):
     def forward(self, values: Tensor) -> Tensor:
         """(batch, inputs, rows, columns) → (batch, outputs, rows, columns)."""
         values = F.relu(self.first(values))
-        values = F.relu(values + self.neighbors(values))
-        return self.last(F.relu(self.middle(values)))  # type: ignore[no-any-return]
+        for neighbors, middle in zip(self.neighbors, self.middle, strict=True):
+            values = F.relu(values + middle(F.relu(values + neighbors(values))))
+        return self.last(values)  # type: ignore[no-any-return]
 
     def exact(self, values: Tensor) -> Tensor:
         """The same from `on_grid` values, float64: bit-equal wherever it runs."""
         values = F.relu(self.first.exact(values))
-        values = F.relu(on_grid(values + self.neighbors.exact(values)))
-        return self.last.exact(F.relu(self.middle.exact(values)))
+        for neighbors, middle in zip(self.neighbors, self.middle, strict=True):
+            assert isinstance(neighbors, ExactNeighbors)
+            assert isinstance(middle, ExactLinear)
+            near = F.relu(on_grid(values + neighbors.exact(values)))
+            values = F.relu(on_grid(values + middle.exact(near)))
+        return self.last.exact(values)
 
 
 def require_exact(terms: int) -> None:

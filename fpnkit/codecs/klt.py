@@ -63,6 +63,6 @@ def _weighted(rows: Tensor, layout: CellLayout, matrices: Mapping[str, Tensor]) 
     """(n, values) with each level's symmetric matrix applied across its channels."""
     result = torch.empty_like(rows)
     for name, (place, each) in layout.parts().items():
-        part = rows[:, place].unflatten(1, (-1, each))  # (n, channel, values of each)
+        part = rows[:, place].reshape(len(rows), -1, each)  # (n, channel, values of each)
         result[:, place] = torch.einsum("ncv,cd->ndv", part, matrices[name]).flatten(1)
     return result

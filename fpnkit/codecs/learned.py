@@ -6,7 +6,8 @@ from fpnkit import container
 from fpnkit.codecs.base import Payload, Streams
 from fpnkit.codecs.coder import CodedImage, CoderInput, ReceivedFeatures
 from fpnkit.codecs.saved import TrainedCodec
-from fpnkit.container import FilePayload, StreamFile
+from fpnkit.codecs.sender import SenderSearch
+from fpnkit.container import SHARED, FilePayload, StreamFile
 from fpnkit.errors import StreamError
 
 
@@ -18,21 +19,23 @@ class LearnedCoder:
 
     suffix = container.SUFFIX
 
-    def __init__(self, trained: TrainedCodec, quality: float | None = None) -> None:
-        """`quality` applies to encoding with a variable-rate codec; a stream carries its own."""
-        self.name: str = trained.config.codec.kind
-        self._codec, self._hash, self._quality = trained.codec, trained.hash, quality
+    def __init__(self, trained: TrainedCodec, quality: float | None = None, search: SenderSearch | None = None) -> None:
+        """`quality` and `search` apply to encoding; a stream carries its quality, and nothing of a search."""
+        self._kind: str = trained.config.codec.kind
+        self.name = self._kind if search is None else f"{self._kind}{search.suffix}"
+        self._codec, self._hash, self._quality, self._search = trained.codec, trained.hash, quality, search
 
     def encode(self, source: CoderInput) -> CodedImage:
         """Raises `PyramidError`, `StreamError` or `UserError` for features, sizes or a quality that cannot be coded."""
-        streams = self._codec.encode(source.pyramid, source.geometry, self._quality)
+        encode = self._codec.encode if self._search is None else self._search.encode
+        streams = encode(source.pyramid, source.geometry, self._quality)
         names = self._codec.spec.names
         payloads = [
-            FilePayload(each.data, tuple(map(names.index, each.levels)), "" if each.levels == (name,) else name)
+            FilePayload(each.data, tuple(map(names.index, each.levels)), "" if name in (SHARED, *each.levels) else name)
             for name, each in streams.payloads.items()
         ]
         stream = StreamFile(
-            self.name,
+            self._kind,
             self._hash,
             source.geometry,
             tuple(streams.sizes[name] for name in names),
@@ -52,7 +55,9 @@ class LearnedCoder:
         self.check(stream)
         names = self._codec.spec.names
         payloads = {
-            each.name or names[each.levels[0]]: Payload(each.data, tuple(names[level] for level in each.levels))
+            each.name or (names[each.levels[0]] if len(each.levels) == 1 else SHARED): Payload(
+                each.data, tuple(names[level] for level in each.levels)
+            )
             for each in stream.payloads
         }
         sizes = dict(zip(names, stream.sizes, strict=True))
@@ -65,9 +70,9 @@ class LearnedCoder:
         if stream.model_hash != self._hash:
             raise StreamError(f"model: required {stream.model_hash}, with which the file was coded, found {self._hash}")
         names = self._codec.spec.names
-        if (stream.codec, len(stream.sizes)) != (self.name, len(names)):
+        if (stream.codec, len(stream.sizes)) != (self._kind, len(names)):
             raise StreamError(
-                f"levels: required {len(names)} of {self.name}, found {len(stream.sizes)} of {stream.codec}"
+                f"levels: required {len(names)} of {self._kind}, found {len(stream.sizes)} of {stream.codec}"
             )
         self._check_sizes(stream)
 

@@ -8,74 +8,99 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
 
-from fpnkit.codecs.base import CodecOutput
+from fpnkit.codecs.base import CodecOutput, Streams
 from fpnkit.geometry import ImageGeometry
 from fpnkit.pyramid import Pyramid
 
 _MEMORY = 0.9, 0.999  # of the moments, as Adam's
+_PACE = 0.02  # of a quantizer step: how far a latent moves in a step of search, the root of the mean square
 
 
-class Searchable(Protocol):
-    """A codec whose latents can be moved."""
+@runtime_checkable
+class SearchableCodec(Protocol):
+    """An optional protocol for codecs whose latents can be moved; they go by the names of their payloads."""
 
-    def latents(self, pyramid: Pyramid, geometry: Sequence[ImageGeometry], quality: Tensor | None) -> Tensor: ...
+    def latents(
+        self, pyramid: Pyramid, geometry: Sequence[ImageGeometry] | None, quality: Tensor | None
+    ) -> Mapping[str, Tensor]:
+        """What the encoder would code: (batch, channel, rows, columns)."""
+        ...
 
-    def latent_steps(self, quality: Tensor | None) -> Tensor: ...
+    def latent_steps(self, quality: Tensor | None, batch: int) -> Mapping[str, Tensor]:
+        """Quantizer steps: (batch, channel, 1, 1)."""
+        ...
 
     def simulate(
         self,
-        latents: Tensor,
+        latents: Mapping[str, Tensor],
         sizes: Mapping[str, tuple[int, int]],
-        geometry: Sequence[ImageGeometry],
+        geometry: Sequence[ImageGeometry] | None,
         quality: Tensor | None,
-    ) -> CodecOutput: ...
+    ) -> CodecOutput:
+        """Rate and reconstruction of rounded latents, with gradients that help before rounding."""
+        ...
 
-
-@dataclass(frozen=True)
-class Search:
-    """How long and how fast to search."""
-
-    steps: int
-    rate: float = 0.08  # of a quantizer step, the mean move of a latent in a step
-    final: float = 0.0
+    def encode_latents(
+        self,
+        latents: Mapping[str, Tensor],
+        sizes: Mapping[str, tuple[int, int]],
+        geometry: ImageGeometry,
+        quality: float | None,
+    ) -> Streams:
+        """Code one image's latents."""
+        ...
 
 
 def searched(
-    codec: Searchable,
+    codec: SearchableCodec,
     pyramid: Pyramid,
     geometry: Sequence[ImageGeometry],
     quality: Tensor | None,
     cost: Callable[[CodecOutput], Tensor],
-    search: Search,
-) -> Tensor:
-    """The best latents seen, image by image; `cost` gives (batch,) bits plus lambda times distortion.
+    steps: int,
+) -> Mapping[str, Tensor]:
+    """The best latents seen in `steps` steps, image by image; `cost` gives (batch,) bits + lambda * distortion.
 
     Adam with one second moment for the whole image, so that latents move in proportion to their gradients.
     """
     with torch.no_grad():
         start = codec.latents(pyramid, geometry, quality)
-    unit = codec.latent_steps(quality)
-    moved, best = start / unit, start.clone()
-    lowest = torch.full((len(start),), math.inf, device=start.device)
-    first, second = torch.zeros_like(moved), torch.zeros(len(start), 1, 1, 1, device=start.device)
-    for step in range(1, search.steps + 2):
-        leaf = moved.detach().requires_grad_()
-        now = cost(codec.simulate(leaf * unit, pyramid.sizes, geometry, quality))
-        better = now.detach() < lowest
-        lowest = torch.where(better, now.detach(), lowest)
-        best = torch.where(better[:, None, None, None], leaf.detach() * unit, best)
-        if step > search.steps:
-            break
-        (gradient,) = torch.autograd.grad(now.sum(), leaf)
-        first = _MEMORY[0] * first + (1 - _MEMORY[0]) * gradient
-        second = _MEMORY[1] * second + (1 - _MEMORY[1]) * gradient.square().mean((1, 2, 3), keepdim=True)
-        pace = search.rate * (1 + math.cos(math.pi * (step - 1) / search.steps)) / 2
-        direction = first / (1 - _MEMORY[0] ** step) / (second / (1 - _MEMORY[1] ** step) + 1e-20).sqrt()
-        moved = moved - pace * direction
-    return best
+    units = codec.latent_steps(quality, len(next(iter(start.values()))))
+    moved = {name: each / units[name] for name, each in start.items()}
+    best, lowest = dict(moved), torch.full_like(next(iter(units.values()))[:, 0, 0, 0], math.inf)
+    descent = _Descent(moved, steps)
+    for step in range(steps + 1):
+        leaves = {name: each.detach().requires_grad_() for name, each in moved.items()}
+        latents = {name: leaf * units[name] for name, leaf in leaves.items()}
+        now = cost(codec.simulate(latents, pyramid.sizes, geometry, quality))
+        better = (now.detach() < lowest)[:, None, None, None]
+        lowest = torch.minimum(lowest, now.detach())
+        best = {name: torch.where(better, moved[name], best[name]) for name in moved}
+        if step < steps:
+            gradients = torch.autograd.grad(now.sum(), list(leaves.values()))
+            moved = descent.moved(moved, dict(zip(leaves, gradients, strict=True)))
+    return {name: each * units[name] for name, each in best.items()}
+
+
+class _Descent:
+    def __init__(self, like: Mapping[str, Tensor], steps: int) -> None:
+        self._first = {name: torch.zeros_like(each) for name, each in like.items()}
+        self._second: Tensor | float = 0.0
+        self._steps, self._done = steps, 0
+
+    def moved(self, values: Mapping[str, Tensor], gradients: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """After one step, along a cosine."""
+        (slow, slower), self._done = _MEMORY, self._done + 1
+        flat = torch.cat([each.flatten(1) for each in gradients.values()], dim=1)
+        square = flat.square().mean(1)[:, None, None, None]
+        self._second = slower * self._second + (1 - slower) * square
+        size = (self._second / (1 - slower**self._done)).sqrt() + 1e-20
+        pace = _PACE * (1 + math.cos(math.pi * (self._done - 1) / self._steps)) / 2
+        for name, gradient in gradients.items():
+            self._first[name] = slow * self._first[name] + (1 - slow) * gradient
+        return {name: each - pace * self._first[name] / (1 - slow**self._done) / size for name, each in values.items()}

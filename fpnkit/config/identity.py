@@ -23,7 +23,7 @@ OUTPUT_ONLY = (
     "training.log_every",
     "training.save_every_seconds",
 )
-# What differs between the runs of a sweep and the points of a curve: a line joins lambdas, a band seeds.
+# What differs between the runs of a sweep, and the points of a curve of runs: a line joins lambdas, a band seeds.
 VARIED = ("loss.lambda", "seed")
 # What a resumed run may do differently without becoming another run.
 FREE_ON_RESUME = (*OUTPUT_ONLY, "training.epochs", "training.patience")
@@ -42,8 +42,22 @@ def learned(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def shared(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """`section.key` → value of the settings shared by all runs of a sweep and all points of a curve."""
+    """`section.key` → value of the settings shared by all runs of a sweep."""
     return without(settings, (*OUTPUT_ONLY, *VARIED))
+
+
+def of_curve(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """`section.key` → value of the settings shared by the points of a curve.
+
+    The lambdas of a codec of several rates are the ends of its curve: another range is another curve.
+    """
+    return without(settings, (*OUTPUT_ONLY, *(("seed",) if several_rates(settings) else VARIED)))
+
+
+def several_rates(settings: Mapping[str, Any]) -> bool:
+    """Whether they are of a codec that learns several rates at once."""
+    rates = flatten(settings).get("codec.rates")
+    return isinstance(rates, int) and rates > 1
 
 
 def loss_settings(settings: Mapping[str, Any]) -> dict[str, Any]:

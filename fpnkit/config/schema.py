@@ -8,6 +8,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, model_validator
 
+from fpnkit.config.curve import Qualities, lmbda_at
+
 
 class Section(BaseModel):
     """Base of all sections: unknown keys are errors, nothing is converted silently."""
@@ -170,17 +172,21 @@ class FactorizedCodec(Section):
 
 
 class FusedCodec(Section):
-    """All levels as one grid of cells at the coarsest stride, coded together."""
+    """Levels as one grid of cells at the coarsest stride, coded together."""
 
     kind: Literal["fused"]
-    latent_channels: Annotated[int, Field(gt=0, le=2048)] = 320
+    latent_channels: Annotated[int, Field(gt=0, le=2048)] = 256  # at most the values of a cell
     components: Annotated[int, Field(gt=0, le=4096)] = 512  # of the KLT, that the encoder sees
     channels: Annotated[int, Field(gt=0, le=4096)] = 256  # of the networks beside the KLT
     blocks: Annotated[int, Field(ge=0, le=16)] = 2
-    context_channels: Annotated[int, Field(gt=0, le=4096)] = 128  # of the entropy model's networks
+    context_channels: Annotated[int, Field(gt=0, le=4096)] = 384  # of the entropy model's networks
+    context_blocks: Annotated[int, Field(ge=0, le=16)] = 1
     slices: Annotated[int, Field(gt=0, le=16)] = 5  # of channels, each coded with those before it as context
     checkerboard: bool = True  # each slice in two passes, the second with its neighbors as context
     rates: Annotated[int, Field(gt=0, le=64)] = 8  # quality runs from 0 at loss.lowest_lambda to rates - 1
+    head_metric: bool = True  # the KLT weighs errors as the distortion does
+    levels: Annotated[list[str], Field(min_length=1)] | None = None  # that are sent, the others follow from them
+    apart: bool = False  # each level coded alone, with its own payload
 
 
 class LinearCodec(Section):
@@ -268,7 +274,6 @@ class CodecTraining(TrainingBase):
     calibration_images: Annotated[int, Field(gt=0)] = 64
     flip: bool = False  # mirrored images as further features
     image_crops: Annotated[int, Field(ge=0)] = 0  # parts of each image as further features
-    weight_average: Annotated[float, Field(gt=0, lt=1)] | None = None  # of steps; what is validated and kept
 
 
 class DetectorTraining(TrainingBase):
@@ -312,8 +317,18 @@ class CodecConfig(ConfigBase):
     @property
     def lambdas(self) -> tuple[float, ...]:
         """One for each rate of the codec, ascending; in geometric progression."""
-        low, high, count = self.loss.lowest_lmbda, self.loss.lmbda, rates_of(self.codec)
-        return (high,) if low is None else tuple(low * (high / low) ** (i / (count - 1)) for i in range(count))
+        return tuple(self.lmbda_at(quality) for quality in range(rates_of(self.codec)))
+
+    @property
+    def qualities(self) -> Qualities | None:
+        """Lowest and highest; None for a codec of one rate."""
+        return (0.0, rates_of(self.codec) - 1.0) if rates_of(self.codec) > 1 else None
+
+    def lmbda_at(self, quality: float | None) -> float:
+        """At a quality of the codec's curve; None for a codec of one rate."""
+        low, high = self.loss.lowest_lmbda, self.loss.lmbda
+        highest = 1.0 if self.qualities is None else self.qualities[1]
+        return high if low is None or quality is None else lmbda_at(low, high, quality / highest)
 
     @model_validator(mode="after")
     def _one_curve(self) -> CodecConfig:

@@ -71,11 +71,10 @@ class FeatureCache:
     """Features of images by index: read from disk, or computed and saved while the budget has room.
 
     `compute` gives the features of image `index`; `identities` identify images and their views, and `fingerprint` the
-    detector. `heads` names outputs of the detector's heads to keep with the levels. `budget_bytes` bounds everything
-    below `root`; `read_only` plans and reads but does not write. Values are always rounded to float16, so results do
-    not depend on the budget. Several processes may share one `root`. An unreadable file is written again; if the disk
-    refuses a file, a warning is logged and no more are saved. Raises `PyramidError` if features do not fit `spec`, and
-    `FpnkitError` if float16 cannot hold a value.
+    detector. `budget_bytes` bounds everything below `root`; `read_only` plans and reads but does not write. Values are
+    always rounded to float16, so results do not depend on the budget. Several processes may share one `root`. An
+    unreadable file is written again; if the disk refuses a file, a warning is logged and no more are saved. Raises
+    `PyramidError` if features do not fit `spec`, and `FpnkitError` if float16 cannot hold a value.
     """
 
     def __init__(
@@ -87,13 +86,12 @@ class FeatureCache:
         compute: Callable[[int], Features],
         budget_bytes: int,
         read_only: bool = False,
-        heads: Sequence[str] = (),
     ) -> None:
         self._root, self._spec, self._compute, self._budget = root, spec, compute, budget_bytes
         self._folder = root / _digest(fingerprint, 16)
         self._names = [_digest(identity, 32) for identity in identities]
         self._writable = budget_bytes > 0 and not read_only
-        self._read_only, self._heads = read_only, tuple(heads)
+        self._read_only = read_only
         self._room = 0  # bytes that may still be written
         self._recount_at = self._mark_at = 0.0
 
@@ -155,7 +153,7 @@ class FeatureCache:
     def _get(self, index: int, choose: ChooseWindow | None) -> Features:
         self._mark_used()
         try:
-            return read_features(self._path(index), self._spec, choose, self._heads)
+            return read_features(self._path(index), self._spec, choose)
         except UnreadableFile:
             features = self._computed(index)
             self._keep(index, features)

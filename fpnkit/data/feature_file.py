@@ -1,12 +1,13 @@
-"""One file of features: float16 levels, optional outputs of heads, and the image's geometry.
+"""One file of features: float16 levels and the image's geometry.
 
-The format is safetensors; `p3` is a level, `p3/scores` an output of the heads.
+The format is safetensors. Entries with a slash in their name are passed over: some files hold outputs of heads as
+`p3/scores`, which are not stored any more.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from fpnkit.data.windows import Features, Window, cells, check_window, head_level
+from fpnkit.data.windows import Features, Window, cells, check_window
 from fpnkit.foundation.files import write_bytes
 from fpnkit.geometry import ImageGeometry
 from fpnkit.pyramid import Pyramid, PyramidSpec
@@ -33,42 +34,34 @@ class UnreadableFile(Exception):
 def write_features(path: Path, features: Features) -> int:
     """Write float16 features so that the file appears complete; its size in bytes. Raises `StorageError`."""
     # Rows first, channels last: a window is then contiguous in each row of a level, and the rest is never read.
-    everything = {**features.pyramid, **features.heads}
-    levels = {name: values[0].permute(1, 2, 0).contiguous() for name, values in everything.items()}
+    levels = {name: level[0].permute(1, 2, 0).contiguous() for name, level in features.pyramid.items()}
     # One metadata entry: safetensors writes several in random order, and equal features should give equal files.
     content = save(levels, {"features": json.dumps({"format": FORMAT, **asdict(features.geometry)})})
     write_bytes(path, content)
     return len(content)
 
 
-def read_features(
-    path: Path, spec: PyramidSpec, choose: ChooseWindow | None = None, heads: Sequence[str] = ()
-) -> Features:
+def read_features(path: Path, spec: PyramidSpec, choose: ChooseWindow | None = None) -> Features:
     """Features in float32, or only the window that `choose` picks, without reading the rest of the file.
 
-    `heads` names the outputs of heads to read, which must exist. Raises `UnreadableFile`, and `PyramidError` if the
-    window is not aligned.
+    Raises `UnreadableFile`, and `PyramidError` if the window is not aligned.
     """
     try:
         with safe_open(path, "pt") as file:
             geometry = _geometry(file.metadata())
             stored_names = set(file.keys())
-            levels = {name for name in stored_names if head_level(name) == name}
-            if levels != set(spec.names) or not set(heads) <= stored_names:
+            if {name for name in stored_names if "/" not in name} != set(spec.names):
                 raise UnreadableFile(str(path))  # before the window is drawn, which happens once
             window = choose(geometry) if choose else None
             if window:
                 check_window(window, geometry.canvas, spec)
-            values = {}
-            for name in (*spec.names, *heads):
-                stored = file.get_slice(name)
-                values[name] = _to_float32(
-                    stored[cells(window, spec[head_level(name)].stride)] if window else stored[:]
-                )
+            levels = {}
+            for level in spec.levels:
+                stored = file.get_slice(level.name)
+                levels[level.name] = _to_float32(stored[cells(window, level.stride)] if window else stored[:])
     except (OSError, SafetensorError) as error:
         raise UnreadableFile(str(path)) from error
-    pyramid = Pyramid({name: values[name] for name in spec.names})
-    return Features(pyramid, geometry, window, {name: values[name] for name in heads})
+    return Features(Pyramid(levels), geometry, window)
 
 
 def _to_float32(stored: Tensor) -> Tensor:

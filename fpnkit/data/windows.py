@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -31,7 +30,6 @@ class Features:
     pyramid: Pyramid
     geometry: ImageGeometry  # of the whole image
     window: Window | None = None  # None: all of it
-    heads: Mapping[str, Tensor] = field(default_factory=dict)  # see `head_level`
 
     @property
     def original_pixels(self) -> float:
@@ -42,13 +40,8 @@ class Features:
 
     @property
     def pyramid_bytes(self) -> int:
-        """Size in memory of the levels and head outputs."""
-        return sum(level.nbytes for level in (*self.pyramid.values(), *self.heads.values()))
-
-
-def head_level(name: str) -> str:
-    """The level of an output of the detector's heads: `p3/scores` is a map (1, channel, height, width) of p3's size."""
-    return name.partition("/")[0]
+        """Size in memory of the levels."""
+        return sum(level.nbytes for level in self.pyramid.values())
 
 
 def random_window(geometry: ImageGeometry, size: int, spec: PyramidSpec, rng: np.random.Generator) -> Window:
@@ -88,13 +81,11 @@ def cells(window: Window, stride: int) -> tuple[slice, slice]:
 def crop(features: Features, window: Window, spec: PyramidSpec) -> Features:
     """Cut a window out of whole features. Raises `PyramidError` if it is not aligned."""
     check_window(window, features.geometry.canvas, spec)
-
-    def part(level: str, values: Tensor) -> Tensor:
-        return values[(..., *cells(window, spec[level].stride))].contiguous()
-
-    levels = {name: part(name, features.pyramid[name]) for name in spec.names}
-    heads = {name: part(head_level(name), values) for name, values in features.heads.items()}
-    return Features(Pyramid(levels), features.geometry, window, heads)
+    levels = {
+        level.name: features.pyramid[level.name][(..., *cells(window, level.stride))].contiguous()
+        for level in spec.levels
+    }
+    return Features(Pyramid(levels), features.geometry, window)
 
 
 def as_float16(features: Features, owner: str) -> Features:
@@ -103,21 +94,19 @@ def as_float16(features: Features, owner: str) -> Features:
     Raises `FpnkitError` that names `owner` if float16 cannot hold a value.
     """
     rounded = {}
-    for name, level in {**features.pyramid, **features.heads}.items():
+    for name, level in features.pyramid.items():
         rounded[name] = level.detach().to("cpu", torch.float16)
         if not bool(rounded[name].isfinite().all()):
             raise FpnkitError(
                 f"features of {owner}: level {name} holds {_most_extreme(level):g}; "
                 f"required finite values of at most {torch.finfo(torch.float16).max:.0f}"
             )
-    pyramid = Pyramid({name: rounded[name] for name in features.pyramid})
-    return replace(features, pyramid=pyramid, heads={name: rounded[name] for name in features.heads})
+    return replace(features, pyramid=Pyramid(rounded))
 
 
 def as_float32(features: Features) -> Features:
     """Convert everything to float32."""
-    pyramid = Pyramid({name: level.float() for name, level in features.pyramid.items()})
-    return replace(features, pyramid=pyramid, heads={name: values.float() for name, values in features.heads.items()})
+    return replace(features, pyramid=Pyramid({name: level.float() for name, level in features.pyramid.items()}))
 
 
 def _most_extreme(level: Tensor) -> float:

@@ -91,27 +91,45 @@ class Detector(Protocol):
 
 
 @dataclass(frozen=True)
-class HeadOutput:
-    """What one head says at each of its places: cells, anchors or proposals."""
+class Places:
+    """Where a head looks if the pyramid itself decides on it: proposals or detections, of each image its own number."""
 
-    logits: Tensor  # (batch, place, class)
-    threshold: float  # scores below it never become detections
+    boxes: Sequence[Tensor]  # (n, 4) left, top, right, bottom in pixels of the canvas
+    labels: Sequence[Tensor]  # (n,) the class whose box or mask counts there
+    weights: Sequence[Tensor]  # (n,) how much it counts: the score of a detection
+
+
+@dataclass(frozen=True)
+class HeadOutput:
+    """What one head says at each of its places: cells, anchors, proposals or detections."""
+
+    logits: Tensor | None = None  # (batch, place, class); None: it says nothing about classes
+    threshold: float = 0.0  # scores below it never become detections
     exclusive: bool = False  # the classes, background first, exclude each other; else each has a score of its own
     bins: Tensor | None = None  # (batch, place, side, bin): logits of the distribution of each distance
-    offsets: Tensor | None = None  # (batch, place, n): where the box lies, in tenths of its size
-    weight: Tensor | None = None  # (batch, place); None: 1
+    offsets: Tensor | None = None  # (batch, place, n): where the box lies, in any unit
+    tenth: Tensor | float = 1.0  # of the box's size, in the unit of `offsets`, to whose shape it is expanded
+    weight: Tensor | None = None  # (batch, place), 0 where an image has fewer places than others; None: 1
     maps: Tensor | None = None  # (batch, place, pixels): logits of masks, or of keypoints' heat maps if `peaks`
     peaks: bool = False  # each row of `maps` is one distribution over its pixels
+    places: Places | None = None  # what `fixed` has to bring along; None: cells and anchors are the same for all
 
 
 HeadOutputs = Mapping[str, HeadOutput]  # name of the head → its output
 
 
 @runtime_checkable
-class DetectorWithHeads(Protocol):
-    """An optional protocol for detectors whose heads a codec can be trained for, and searched with.
+class DetectorWithHeads(Detector, Protocol):
+    """A detector that also has `heads`, which is optional: a codec can be trained for its heads, and searched with.
 
-    Weights must not require gradients.
+    To write one: run the layers behind `complete` and `detect`, but with gradients with respect to the pyramid, and
+    stop before scores become a list of detections.
+
+    - Evaluation mode. Weights of `trainable` are frozen by the caller while it runs; others must not require gradients.
+    - The same places in the same order for all pyramids of equal sizes. If the pyramid chooses them, as proposals, they
+      go into `HeadOutput.places`, and come from there whenever `fixed` is given.
+    - An image's output does not depend on the others in the batch; images with fewer places are padded at `weight` 0.
+    - `geometry` may be that of a window of an image, with little picture in it or none.
     """
 
     def heads(
@@ -119,6 +137,6 @@ class DetectorWithHeads(Protocol):
     ) -> HeadOutputs:
         """Raw outputs for what `Detector.pyramid` returned, or for its decoded counterpart, with gradients.
 
-        `fixed`: the outputs on the originals, whose proposals are taken over, so that places correspond.
+        `fixed`: the outputs on the originals, whose places are taken over, so that those of both correspond.
         """
         ...

@@ -106,8 +106,8 @@ class NanodetAdapter:
     ) -> HeadOutputs:
         """Class logits, and the bins of the distances, at each cell."""
         outputs = [output.flatten(2).transpose(1, 2) for output in self.module.head(list(pyramid.values()))]
-        logits, bins = torch.cat(outputs, dim=1).split([len(_COCO_IDS), 4 * _BINS], dim=2)
-        return {"dense": HeadOutput(logits, self._score_threshold, bins=bins.unflatten(2, (4, _BINS)))}
+        logits, bins = torch.split(torch.cat(outputs, dim=1), [len(_COCO_IDS), 4 * _BINS], dim=2)
+        return {"dense": HeadOutput(logits, self._score_threshold, bins=bins.reshape(*bins.shape[:2], 4, _BINS))}
 
     def fingerprint(self) -> str:
         """Hash of weights and adapter; the preprocessing is constant."""

@@ -39,7 +39,8 @@ class PluginAdapter:
     """Implements `Detector` for a plugin.
 
     It must have `spec`, `prepare`, `pyramid`, `complete`, `detect` and `fingerprint`; the rest has defaults. Its name
-    is the registered one, as in configs and tables of runs. Without `to`, its `module` is moved if there is one.
+    is the registered one, as in configs and tables of runs. Without `to`, its `module` is moved if there is one. It is
+    a `DetectorWithHeads` if it has that method.
     """
 
     def __init__(self, plugin: Any, name: str) -> None:
@@ -51,6 +52,9 @@ class PluginAdapter:
         self._module = getattr(plugin, "module", self.trainable)
         if isinstance(self._module, nn.Module):
             self._module.eval()
+        heads = getattr(plugin, "heads", None)
+        if callable(heads) and not isinstance(heads, nn.Module):  # a network's layers are often named so
+            self.heads = heads
 
     def to(self, device: torch.device) -> None:
         """Move the weights."""

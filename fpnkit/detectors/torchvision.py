@@ -17,7 +17,8 @@ from torchvision.ops import MultiScaleRoIAlign
 from torchvision.ops.feature_pyramid_network import LastLevelMaxPool, LastLevelP6P7
 
 from fpnkit.data.images import Category
-from fpnkit.detectors.base import Detections, ImageBatch
+from fpnkit.detectors.base import Detections, HeadOutputs, ImageBatch
+from fpnkit.detectors.torchvision_heads import dense_head, two_stage_heads
 from fpnkit.geometry import ImageGeometry
 from fpnkit.pyramid import Pyramid, PyramidSpec
 
@@ -78,26 +79,26 @@ class TorchvisionAdapter:
     @torch.no_grad()
     def complete(self, pyramid: Pyramid) -> Pyramid:
         """Add the levels that the FPN's extra block computes from the coarsest transmitted one."""
-        self.spec.check(pyramid)
-        levels = list(pyramid.values())
-        if isinstance(self._extra, LastLevelP6P7) and not self._extra.use_P5:
-            levels.append(self._extra.p7(F.relu(levels[-1])))
-        elif self._derived_levels:
-            levels, _ = self._extra(levels, levels, [])
-        return Pyramid(dict(zip(self._names, levels, strict=True)))
+        return self._completed(pyramid)
 
     @torch.no_grad()
     def detect(self, pyramid: Pyramid, geometry: Sequence[ImageGeometry]) -> list[Detections]:
         """Heads and post-processing; all images of a batch lie in canvases of one size."""
-        features = OrderedDict(zip(self._keys, pyramid.values(), strict=True))
-        contents = [image.content for image in geometry]
-        # The heads only ask the image list for sizes, so a single expanded zero stands in for the pixels.
-        pixels = torch.zeros((), device=self._device).expand(len(geometry), 3, *geometry[0].canvas)
-        images = ImageList(pixels, contents)
+        images, features = self._inputs(pyramid, geometry)
         heads = self._roi_heads if hasattr(self.module, "roi_heads") else self._dense
         found = heads(images, features)
-        found = self.module.transform.postprocess(found, contents, [image.original for image in geometry])
+        found = self.module.transform.postprocess(found, images.image_sizes, [image.original for image in geometry])
         return [self._detections(image) for image in found]
+
+    def heads(
+        self, pyramid: Pyramid, geometry: Sequence[ImageGeometry], fixed: HeadOutputs | None = None
+    ) -> HeadOutputs:
+        """`dense`; or `anchors` and `proposals`, and `masks` and `keypoints` at the detections."""
+        images, features = self._inputs(self._completed(pyramid), geometry)
+        if hasattr(self.module, "roi_heads"):
+            self._forget_scales()
+            return two_stage_heads(self.module, images, features, fixed)
+        return {"dense": dense_head(self.module, list(features.values()))}
 
     def fingerprint(self) -> str:
         """Hash of weights, normalization constants, preprocessing and this adapter."""
@@ -119,10 +120,30 @@ class TorchvisionAdapter:
             return 2 if self._extra.use_P5 else 1  # else P6 comes from the backbone's C5, which is not transmitted
         return 1 if isinstance(self._extra, LastLevelMaxPool) else 0
 
-    def _roi_heads(self, images: ImageList, features: OrderedDict[str, Tensor]) -> list[dict[str, Tensor]]:
+    def _completed(self, pyramid: Pyramid) -> Pyramid:
+        self.spec.check(pyramid)
+        levels = list(pyramid.values())
+        if isinstance(self._extra, LastLevelP6P7) and not self._extra.use_P5:
+            levels.append(self._extra.p7(F.relu(levels[-1])))
+        elif self._derived_levels:
+            levels, _ = self._extra(levels, levels, [])
+        return Pyramid(dict(zip(self._names, levels, strict=True)))
+
+    def _inputs(
+        self, completed: Pyramid, geometry: Sequence[ImageGeometry]
+    ) -> tuple[ImageList, OrderedDict[str, Tensor]]:
+        features = OrderedDict(zip(self._keys, completed.values(), strict=True))
+        # The heads only ask the image list for sizes, so a single expanded zero stands in for the pixels.
+        pixels = torch.zeros((), device=self._device).expand(len(geometry), 3, *geometry[0].canvas)
+        return ImageList(pixels, [image.content for image in geometry]), features
+
+    def _forget_scales(self) -> None:
         for part in self.module.modules():
             if isinstance(part, MultiScaleRoIAlign):
                 part.scales = part.map_levels = None  # else taken from the first images that were ever seen
+
+    def _roi_heads(self, images: ImageList, features: OrderedDict[str, Tensor]) -> list[dict[str, Tensor]]:
+        self._forget_scales()
         proposals, _ = self.module.rpn(images, features)
         found, _ = self.module.roi_heads(features, proposals, images.image_sizes)
         return list(found)

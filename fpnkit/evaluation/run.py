@@ -40,6 +40,7 @@ class Origin:
     epoch: int | None = None
     lmbda: float | None = None
     quality: float | None = None
+    search_steps: int | None = None  # in the encoder
     encoder: str | None = None  # of an anchor: libraries with their versions, settings
 
 

@@ -19,17 +19,20 @@ def head_distance(original: HeadOutputs, decoded: HeadOutputs) -> Mapping[str, T
     """`classes`, `boxes` and, where there are masks or keypoints, `maps` → (batch,) nats an image.
 
     Kullback-Leibler divergences from what the heads say about the original. Scores that never become detections are
-    pressed together; boxes and maps count as much as the original's score at their place.
+    pressed together; boxes and maps count as much as the original's score at their place, or its `weight` where there
+    is no score.
     """
     parts: dict[str, list[Tensor]] = {}
     for name, before in original.items():
         after = decoded[name]
         confidence = _confidence(before)
-        parts.setdefault("classes", []).append(_classes(before, after))
+        if before.logits is not None and after.logits is not None:
+            parts.setdefault("classes", []).append(_weighted(_classes(before, after), before.weight))
         if before.bins is not None and after.bins is not None:
             parts.setdefault("boxes", []).append(_weighted(_categorical(before.bins, after.bins).sum(-1), confidence))
         if before.offsets is not None and after.offsets is not None:
-            parts.setdefault("boxes", []).append(_weighted(_moved(before.offsets, after.offsets), confidence))
+            moved = _moved((after.offsets - before.offsets) / before.tenth)
+            parts.setdefault("boxes", []).append(_weighted(moved, confidence))
         if before.maps is not None and after.maps is not None:
             each = (
                 _categorical(before.maps, after.maps) if before.peaks else _bernoulli(before.maps, after.maps).mean(-1)
@@ -39,16 +42,19 @@ def head_distance(original: HeadOutputs, decoded: HeadOutputs) -> Mapping[str, T
 
 
 def _classes(before: HeadOutput, after: HeadOutput) -> Tensor:
+    """(batch, place)."""
+    assert before.logits is not None
+    assert after.logits is not None
     if before.exclusive:
-        each = _categorical(before.logits, after.logits)
-    else:
-        low = _logit(max(_SMALLEST_SCORE, _SHARE_OF_THRESHOLD * before.threshold))
-        each = _bernoulli(_pressed(before.logits, low), _pressed(after.logits, low)).sum(-1)
-    return _weighted(each, before.weight)
+        return _categorical(before.logits, after.logits)
+    low = _logit(max(_SMALLEST_SCORE, _SHARE_OF_THRESHOLD * before.threshold))
+    return _bernoulli(_pressed(before.logits, low), _pressed(after.logits, low)).sum(-1)
 
 
-def _confidence(output: HeadOutput) -> Tensor:
+def _confidence(output: HeadOutput) -> Tensor | None:
     """(batch, place) the best score, without a gradient."""
+    if output.logits is None:
+        return output.weight
     with torch.no_grad():
         best = output.logits.softmax(-1)[..., 1:].amax(-1) if output.exclusive else output.logits.amax(-1).sigmoid()
         return best if output.weight is None else best * output.weight
@@ -78,9 +84,9 @@ def _categorical(before: Tensor, after: Tensor) -> Tensor:
     return (before.exp() * (before - after)).sum(-1)
 
 
-def _moved(before: Tensor, after: Tensor) -> Tensor:
-    """A box that moves by a tenth of its size costs half a nat, and one that moves far only the logarithm."""
-    return torch.log1p((after - before).square() / 2).sum(-1)
+def _moved(tenths: Tensor) -> Tensor:
+    """A small move costs half its square, a tenth of the box's size 0.4 nats, and a large one only the logarithm."""
+    return torch.log1p(tenths.square() / 2).sum(-1)
 
 
 def _logit(share: float) -> float:

@@ -47,7 +47,8 @@ def plot_rd(
 
     Solid points are measured through real bytes, with seeds as a band from worst to best. Hollow points with a trail
     are runs that are still training or not evaluated, by their validation. Thin bars are 95 % intervals over images, by
-    default for up to four curves.
+    default for up to four curves. The legend has the SNR of each curve where one was trained or searched for accuracy,
+    and the seconds that a search takes.
     """
     y = y or points.accuracy
     curves = [curve for curve in points.curves if any(_values(point.values, x, y) for point in curve.points)]
@@ -66,7 +67,7 @@ def plot_rd(
         ax.set_xlim(left=0)
     ax.set(xlabel=rate_name(x), ylabel=axis_name(y))
     hollow = any(not point.solid and _values(point.values, x, y) for curve in curves for point in curve.points)
-    _legend(ax, hollow)
+    _legend(ax, {curve.name: _told(curve, points) for curve in curves}, hollow)
     return ax
 
 
@@ -89,7 +90,7 @@ def _looks(curves: Sequence[Curve]) -> list[CurveStyle]:
         number = 0
         while any((look.color, look.dashes) == (other.color, other.dashes) for other in looks) and number < 20:
             number += 1
-            look = replace(codec_look(f"{curve.name}{number}"), dashes=look.dashes)
+            look = replace(codec_look(f"{number} {curve.name}"), dashes=look.dashes)
         looks.append(look)
     return looks
 
@@ -164,8 +165,20 @@ def _ticks(ax: Axes) -> None:
     ax.xaxis.set_minor_formatter(NullFormatter())
 
 
-def _legend(ax: Axes, hollow: bool) -> None:
+def _told(curve: Curve, points: RdPoints) -> str:
+    """A curve's name with what its line does not say: range of SNR, time to encode."""
+    parts = [curve.name]
+    measured = [point.values for point in curve.points if point.solid]
+    if points.shows_snr and (snr := [values[MEAN_SNR] for values in measured if MEAN_SNR in values]):
+        parts.append(f"SNR {min(snr):.1f} to {max(snr):.1f} dB" if len(snr) > 1 else f"SNR {snr[0]:.1f} dB")
+    if curve.searched and (seconds := [values["encode_seconds"] for values in measured if "encode_seconds" in values]):
+        parts.append(f"{sum(seconds) / len(seconds):.2g} s to encode")
+    return ", ".join(parts)
+
+
+def _legend(ax: Axes, told: Mapping[str, str], hollow: bool) -> None:
     handles, labels = ax.get_legend_handles_labels()
+    labels = [told.get(label, label) for label in labels]
     if hollow:
         ink = ink_color()
         (sign,) = ax.plot([], [], marker="o", markerfacecolor="none", color=ink, linestyle="none")

@@ -26,7 +26,7 @@ def save_rd(
     """Write `plot_rd` as `save_figure` does; returns the files written. Raises `UserError` and `StorageError`."""
     shown = [point for curve in points.curves for point in curve.points]
     source = {
-        "runs": [point.run for point in shown if point.run is not None],
+        "runs": list(dict.fromkeys(point.run for point in shown if point.run is not None)),
         "anchors": [curve.name for curve in points.curves if all(point.run is None for point in curve.points)],
         "dataset": points.dataset,
         "detector": points.detector,

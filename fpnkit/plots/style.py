@@ -20,13 +20,14 @@ COLUMN_INCHES = 3.5  # of a two-column paper
 PAGE_INCHES = 7.16
 
 _BLUE, _ORANGE, _GREEN, _RED, _PINK, _SKY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9"
-_GREY, _OLIVE = "#8C8C8C", "#A89F2D"
+_GREY, _OLIVE, _VIOLET = "#8C8C8C", "#A89F2D", "#9467BD"
 
 _LEVEL_COLOURS = {"p2": _BLUE, "p3": _ORANGE, "p4": _GREEN, "p5": _RED, "p6": _PINK, "p7": _SKY}
 _SECOND_OF_STRIDE = {"p5": _OLIVE}  # `p5b`
 
 _CODEC_LOOKS = {
     "factorized": (_RED, "o"),
+    "fused": (_VIOLET, "h"),
     "jpeg": (_GREY, "s"),
     "webp": (_GREEN, "^"),
     "avif": (_ORANGE, "v"),
@@ -59,9 +60,13 @@ SIZE_LOOKS = {"small": (_RED, "o"), "medium": (_SKY, "s"), "large": (_GREEN, "^"
 
 
 def codec_look(codec: str) -> CurveStyle:
-    """Color and marker of a codec by name; `jpeg_input` is `jpeg` dashed: the image scaled to the detector's input."""
-    base = codec.removesuffix("_input").removesuffix("_original")
-    dashes: Literal["-", "--"] = "--" if codec.endswith("_original") else "-"
+    """Color and marker of a codec by name.
+
+    `jpeg_original` is `jpeg_input` dashed, and `fused+search24`, by an encoder that searches, is `fused` dashed.
+    """
+    plain, searched, _ = codec.partition("+")
+    base = plain.removesuffix("_input").removesuffix("_original")
+    dashes: Literal["-", "--"] = "--" if searched or plain.endswith("_original") else "-"
     if base in _CODEC_LOOKS:
         return CurveStyle(*_CODEC_LOOKS[base], dashes)
     number = zlib.crc32(base.encode())  # not hash(), which changes from process to process

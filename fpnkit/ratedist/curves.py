@@ -1,4 +1,7 @@
-"""Which points a line may join: those of runs that differ only in lambda, seed and output settings."""
+"""Which points a line may join: those of runs that differ only in lambda, seed and output settings.
+
+Runs of a codec of several rates are curves themselves, and differ only in seed.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fpnkit.config.diff import Difference, differences
-from fpnkit.config.identity import VARIED, without
+from fpnkit.config.identity import of_curve
 from fpnkit.ratedist.points import Point
 from fpnkit.runs.settings import learned_by
 
@@ -50,7 +53,7 @@ def _alike(points: Sequence[Point]) -> list[tuple[Settings, list[Point]]]:
 
 def _settings(point: Point) -> Settings:
     """Settings that the points of a curve share; none for an anchor."""
-    return {} if point.path is None else without(learned_by(point.path), VARIED)
+    return {} if point.path is None else of_curve(learned_by(point.path))
 
 
 def _names(codec: str, groups: Sequence[Settings]) -> list[str]:

@@ -14,6 +14,7 @@ from fpnkit.runs import layout
 from fpnkit.runs.metrics import MetricsLine, read_metrics
 from fpnkit.runs.record import RunRecord, read_record
 from fpnkit.runs.results import MATCHES, Summary, read_ceiling, read_summary
+from fpnkit.runs.settings import has_several_rates, learned_by
 from fpnkit.runs.status import run_status
 from fpnkit.runs.store import run_info
 
@@ -99,6 +100,8 @@ def _measured(path: Path, record: RunRecord, status: str, found: tuple[Path, Sum
         lmbda=record.config.lmbda if summary.lmbda is None else summary.lmbda,
         seed=record.config.seed,
         quality=summary.quality,
+        search_steps=summary.search_steps,
+        for_heads=_for_heads(path),
         epoch=summary.epoch,
         commit=summary.commit,
         detector=summary.detector,
@@ -108,7 +111,10 @@ def _measured(path: Path, record: RunRecord, status: str, found: tuple[Path, Sum
 
 
 def _waiting(path: Path, record: RunRecord, status: str, lines: Sequence[MetricsLine]) -> Point:
+    """By validation, which for a codec of several rates gives the means over its curve."""
     *trail, last = [values_of_line(line) for line in lines]
+    several = has_several_rates(path)
+    name = layout.short_name(path.name)
     return Point(
         codec=record.config.codec or "unknown",
         status=status,
@@ -116,11 +122,19 @@ def _waiting(path: Path, record: RunRecord, status: str, lines: Sequence[Metrics
         trail=tuple(trail),
         path=path,
         run=path.name,
-        lmbda=record.config.lmbda,
+        lmbda=None if several else record.config.lmbda,
         seed=record.config.seed,
+        for_heads=_for_heads(path),
         epoch=lines[-1].epoch,
         detector=record.config.detector,
+        note=f"run {name}: its point stands for a whole curve: means over its qualities, by validation"
+        if several
+        else None,
     )
+
+
+def _for_heads(path: Path) -> bool:
+    return learned_by(path).get("loss.distortion.head") is not None
 
 
 def read_anchors(home: Path) -> list[tuple[Point, Summary]]:
@@ -194,7 +208,9 @@ def most_common(summaries: Sequence[Summary]) -> tuple[str, str] | None:
     """The most common (data_id, detector_id); the newest if there are several."""
     if not summaries:
         return None
-    counts = Counter((summary.data_id, summary.detector_id) for summary in summaries)
+    # A run of several qualities has as many summaries.
+    runs = {(each.data_id, each.detector_id, each.run or (each.codec, each.quality)) for each in summaries}
+    counts = Counter((data, detector) for data, detector, _ in runs)
     newest = {(each.data_id, each.detector_id): each.created or "" for each in sorted(summaries, key=_created)}
     return max(counts, key=lambda group: (counts[group], newest[group]))
 

@@ -1,4 +1,4 @@
-"""Doubts about a curve, and which lambda to train next."""
+"""Doubts about a curve, and which lambda to train or which quality to measure next."""
 
 from __future__ import annotations
 
@@ -12,12 +12,14 @@ from fpnkit.metrics.bd import MIN_POINTS
 from fpnkit.ratedist.points import MEAN_SNR, Curve, Point, RdPoints, mean_of, shown
 from fpnkit.runs import layout
 from fpnkit.runs.metrics import read_metrics
+from fpnkit.runs.settings import highest_quality
 
 COLLAPSED_BPP, COLLAPSED_SNR_DB = 0.005, 0.5
 STILL_FALLING = 0.005  # of the validation loss, an epoch
 _EPOCHS = 3
 _ENOUGH = 0.95  # of the ceiling, for the top of a curve
 _GAIN = 0.01  # of the ceiling, from the last step: less is saturation
+_WIDE = 2.0  # times the rate: a gap in a curve worth another evaluation
 _FACTOR = 4.0  # to the next lambda where there is only one
 
 
@@ -29,6 +31,36 @@ class NextLambda:
     lmbda: float
     reason: str
 
+    @property
+    def what(self) -> str:
+        """For messages."""
+        return f"lambda {text.rate(self.lmbda)}"
+
+
+@dataclass(frozen=True)
+class NextQuality:
+    """The quality that would tell most about the curve of a codec of several rates."""
+
+    curve: str
+    quality: float
+    reason: str
+    runs: tuple[str, ...]  # short names
+    search_steps: int | None = None
+
+    @property
+    def what(self) -> str:
+        """For messages."""
+        return f"quality {self.quality:g}"
+
+    @property
+    def arguments(self) -> list[str]:
+        """Of the command that measures it, after `python -m`."""
+        search = [] if self.search_steps is None else ["--search", str(self.search_steps)]
+        return ["fpnkit.evaluate", *self.runs, "--qualities", f"{self.quality:g}", *search]
+
+
+Next = NextLambda | NextQuality
+
 
 def doubts(curve: Curve, x: str, y: str) -> list[str]:
     """Points that are likely worse than the codec can do, each with the likely reason."""
@@ -37,6 +69,7 @@ def doubts(curve: Curve, x: str, y: str) -> list[str]:
     warnings = (
         [f"{curve.name}: has a single point: a line needs two, a BD-rate {MIN_POINTS}"] if len(steps) == 1 else []
     )
+    said: set[str] = set()  # of runs that are whole curves, whose points share what is wrong with them
     for index, step in enumerate(steps):
         reasons = [f"{point.name} {why}" for point in step if (why := _weakness(point))]
         if index in beaten:
@@ -46,6 +79,9 @@ def doubts(curve: Curve, x: str, y: str) -> list[str]:
             warnings.append(
                 f"{curve.name}: {what} ({_at(step, x, y)} against {_at(better, x, y)}); {'; '.join(reasons)}"
             )
+        elif step[0].quality is not None:
+            warnings += [f"{curve.name}: {reason}" for reason in reasons if reason not in said]
+            said.update(reasons)
         else:
             warnings += [f"{curve.name}: {step[0].label}: {reason}" for reason in reasons]
     return warnings
@@ -96,6 +132,47 @@ def saturated(points: RdPoints, curve: Curve, x: str, y: str) -> str | None:
     change = f"{high / low:.3g} times the lambda made {shown(y, top)} of {shown(y, before)}"
     hint = "a larger codec or longer training, not a larger lambda"
     return f"{curve.name}: saturates at {100 * top / ceiling:.0f} % of the ceiling ({change}): {hint}"
+
+
+def following(points: RdPoints, curve: Curve, x: str, y: str) -> Next | None:
+    """A quality to measure where runs are whole curves, else, or where these end too low, a lambda to train."""
+    first = next((point for point in curve.points if point.path is not None and point.quality is not None), None)
+    if first is None:
+        return next_lambda(points, curve, x, y)
+    found = next_quality(points, curve, x, y)
+    ends_low = found is None and not curve.searched and _share_of_ceiling(points, curve, x, y) < _ENOUGH
+    return next_lambda(points, curve, x, y) if ends_low and not saturated(points, curve, x, y) else found
+
+
+def next_quality(points: RdPoints, curve: Curve, x: str, y: str) -> NextQuality | None:
+    """The highest of the codec if the curve ends below it and far from the ceiling, else within a wide gap in rate."""
+    steps = [step for step in curve.steps(x, y) if step[0].quality is not None and step[0].path is not None]
+    if not steps:
+        return None
+    steps = sorted(steps, key=lambda step: step[0].quality or 0.0)
+    runs = tuple(dict.fromkeys(layout.short_name(str(point.run)) for step in steps for point in step))
+    first, last = steps[0][0], steps[-1][0]
+    assert first.path is not None
+    assert last.quality is not None
+    highest, share = highest_quality(first.path), _share_of_ceiling(points, curve, x, y)
+    if share < _ENOUGH and last.quality < highest:
+        reason = f"the curve ends at {100 * share:.0f} % of the ceiling; the highest quality of the codec"
+        return NextQuality(curve.name, highest, reason, runs, first.search_steps)
+    pairs = [(mean_of(high, x) / mean_of(low, x), low[0], high[0]) for low, high in itertools.pairwise(steps)]
+    if not pairs or max(pairs, key=lambda pair: pair[0])[0] < _WIDE:
+        return None
+    ratio, low, high = max(pairs, key=lambda pair: pair[0])
+    assert low.quality is not None
+    assert high.quality is not None
+    reason = f"between quality {low.quality:g} and {high.quality:g} the rate grows {ratio:.1f} times, the largest gap"
+    middle = round((low.quality + high.quality) / 2, 3)
+    return NextQuality(curve.name, middle, reason, runs, first.search_steps)
+
+
+def _share_of_ceiling(points: RdPoints, curve: Curve, x: str, y: str) -> float:
+    """That the best step reaches; infinite where there is no ceiling."""
+    ceiling, steps = points.ceiling_of(y), curve.steps(x, y)
+    return max(mean_of(step, y) for step in steps) / ceiling if ceiling and steps else math.inf
 
 
 def next_lambda(points: RdPoints, curve: Curve, x: str, y: str) -> NextLambda | None:

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from fpnkit.errors import UserError
 from fpnkit.metrics.bd import BdResult
 from fpnkit.ratedist.compare import RateAtShare, compare, rates_at_shares
-from fpnkit.ratedist.judge import NextLambda, doubts, next_lambda, saturated
-from fpnkit.ratedist.points import RATES, RdPoints
+from fpnkit.ratedist.judge import Next, doubts, following, saturated
+from fpnkit.ratedist.points import RATES, SECONDS, RdPoints
 from fpnkit.ratedist.resampling import Resampler
 
 
@@ -18,7 +18,7 @@ class Remarks:
     """Remarks that need no resampling."""
 
     warnings: tuple[str, ...]
-    following: tuple[NextLambda, ...]
+    following: tuple[Next, ...]
 
 
 @dataclass(frozen=True)
@@ -35,17 +35,17 @@ def metrics(points: RdPoints, missing: Sequence[str] = ()) -> list[str]:
         said = ["nothing to show: no run has an evaluation or a validation", *missing, *points.warnings]
         raise UserError("\n".join(said))
     known = sorted({key for curve in points.curves for point in curve.points for key in point.values})
-    return [key for key in known if key not in (*RATES, "bpp_gap")]
+    return [key for key in known if key not in (*RATES, *SECONDS, "bpp_gap")]
 
 
 def judge(points: RdPoints, x: str, y: str, missing: Sequence[str] = ()) -> Remarks:
-    """Doubts, `missing` first, and which lambda to train next for each curve."""
+    """Doubts, `missing` first, and what to train or measure next for each curve."""
     warnings = [*missing, *points.warnings]
     for curve in points.curves:
         warnings += doubts(curve, x, y)
         warnings += [said for said in [saturated(points, curve, x, y)] if said]
-    following = [found for curve in points.curves if (found := next_lambda(points, curve, x, y))]
-    return Remarks(tuple(warnings), tuple(following))
+    coming = [found for curve in points.curves if (found := following(points, curve, x, y))]
+    return Remarks(tuple(warnings), tuple(coming))
 
 
 def compare_all(points: RdPoints, sampler: Resampler, against: str | None = None) -> CurveComparison:

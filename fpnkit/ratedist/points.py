@@ -18,6 +18,7 @@ from fpnkit.runs.results import FEWEST_IMAGES, Ceiling, Summary
 ANCHOR = "anchor"  # status of a point that no run made
 RATES = ("bpp", "kb_per_image", "bpp_estimated")
 MEAN_SNR = "snr_db.mean"
+SECONDS = ("encode_seconds", "decode_seconds")  # of an image
 PERCENT = ("map", "map50", "self_map", "share_of_ceiling")  # shown to people as such; stored in [0, 1]
 
 
@@ -36,6 +37,8 @@ class Point:
     lmbda: float | None = None
     seed: int | None = None
     quality: float | None = None  # on the codec's own scale
+    search_steps: int | None = None  # in the encoder
+    for_heads: bool = False  # its codec was trained for what the detector's heads notice
     epoch: int | None = None  # of the checkpoint
     commit: str | None = None
     detector: str | None = None
@@ -76,6 +79,16 @@ class Curve:
     def too_few_images(self) -> bool:
         """Whether there are no intervals to resample for."""
         return self.images is not None and self.images < FEWEST_IMAGES
+
+    @property
+    def shows_snr(self) -> bool:
+        """Whether accuracy alone says too little: training or search may have spent the features on it."""
+        return any(point.for_heads or point.search_steps for point in self.points)
+
+    @property
+    def searched(self) -> bool:
+        """Whether the encoder searched, which takes time."""
+        return any(point.search_steps for point in self.points)
 
     def steps(self, x: str, y: str) -> list[tuple[Point, ...]]:
         """Solid points with both values, those of one lambda or quality together, in order of mean rate."""
@@ -120,6 +133,16 @@ class RdPoints:
         where = "" if self.dataset is None else f" (on {self.dataset} with {self.detector})"
         raise UserError(f"curve {name!r}: required one of {names}{where}")
 
+    @property
+    def shows_snr(self) -> bool:
+        """Whether the SNR of all curves stands beside their accuracy, because that of one has to."""
+        return any(curve.shows_snr for curve in self.curves)
+
+    @property
+    def searched(self) -> bool:
+        """Whether the encoder of a curve searched."""
+        return any(curve.searched for curve in self.curves)
+
     def ceiling_of(self, y: str) -> float | None:
         """`y` with uncompressed features; None if it has no ceiling or is unknown."""
         if y in ("self_map", "share_of_ceiling"):
@@ -156,6 +179,7 @@ def values_of_summary(summary: Summary) -> dict[str, float]:
     """Columns of the table; what was not measured is absent."""
     names = ("bpp", "bpp_estimated", "kb_per_image", "map", "map50", "self_map", "share_of_ceiling")
     values: dict[str, float | None] = {name: getattr(summary, name) for name in names}
+    values |= {name: getattr(summary, name) for name in SECONDS}
     if summary.bpp_estimated:
         values["bpp_gap"] = summary.bpp / summary.bpp_estimated - 1
     return _known(values | snr_values(summary.snr_db))

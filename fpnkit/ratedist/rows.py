@@ -8,8 +8,8 @@ from fpnkit.foundation import text
 from fpnkit.foundation.tables import Rows
 from fpnkit.metrics.bd import BdResult
 from fpnkit.ratedist.compare import RateAtShare
-from fpnkit.ratedist.judge import NextLambda
-from fpnkit.ratedist.points import MEAN_SNR, PERCENT, Curve, Point, RdPoints
+from fpnkit.ratedist.judge import Next
+from fpnkit.ratedist.points import MEAN_SNR, PERCENT, SECONDS, Curve, Point, RdPoints
 from fpnkit.runs import layout
 
 _NAMES = {"map": "mAP", "map50": "mAP50", "self_map": "self-mAP", "share_of_ceiling": "of ceiling", "bpp": "bpp"}
@@ -22,16 +22,22 @@ def point_rows(points: RdPoints, y: str) -> Rows:
     """One row per point; empty columns are left out."""
     keys = ["bpp", "bpp_estimated", "bpp_gap", "kb_per_image", "map", "self_map", "share_of_ceiling", MEAN_SNR]
     keys += [y] if y not in keys else []
+    keys += [SECONDS[0]] if points.searched else []
     header = ("curve", "run", "lambda", "quality", "seed", "epoch", "status", *map(_name, keys))
     rows = [_point_row(curve, point, keys) for curve in points.curves for point in curve.points]
     used = [index for index in range(len(header)) if any(row[index] != text.NOTHING for row in rows)]
     return Rows(tuple(header[i] for i in used), tuple(tuple(row[i] for i in used) for row in rows))
 
 
-def fitting(rows: Rows, width: int) -> Rows:
-    """Drop the least important columns until the rest fits the terminal."""
+def fitting(rows: Rows, width: int, points: RdPoints) -> Rows:
+    """Drop the least important columns until the rest fits the terminal.
+
+    SNR stays where accuracy alone would flatter a curve.
+    """
     kept = list(range(len(rows.header)))
     for name in _GIVING_WAY:
+        if points.shows_snr and name == _name(MEAN_SNR):
+            continue
         needed = sum(max(len(line[index]) for line in (rows.header, *rows.rows)) + _GAP for index in kept)
         if needed - _GAP > width and name in rows.header:
             kept.remove(rows.header.index(name))
@@ -53,6 +59,7 @@ def _point_row(curve: Curve, point: Point, keys: Sequence[str]) -> list[str]:
 
 def _name(key: str) -> str:
     names = {"bpp_estimated": "estimated", "bpp_gap": "gap", "kb_per_image": "KB/image", MEAN_SNR: "SNR dB"}
+    names |= {"encode_seconds": "encode s"}
     return metric_name(key) if key not in names else names[key]
 
 
@@ -67,6 +74,8 @@ def _value(point: Point, key: str) -> str:
     value, bounds = point.values[key], point.intervals.get(key)
     if key == "bpp_gap":
         return f"{100 * value:+.2f} %"
+    if key in SECONDS:
+        return f"{value:.3f}"
     shown = f"{100 * value:.1f}" if key in PERCENT else f"{value:.2f}" if key.startswith("snr") else f"{value:.4g}"
     return shown + ("" if bounds is None else f" [{100 * bounds[0]:.1f}, {100 * bounds[1]:.1f}]")
 
@@ -78,9 +87,9 @@ def dataset_line(points: RdPoints, y: str) -> str:
     return f"{points.dataset} with {points.detector}{known}"
 
 
-def next_line(found: NextLambda) -> str:
-    """What to train, and why."""
-    return f"{found.curve}: lambda {text.rate(found.lmbda)}: {found.reason}"
+def next_line(found: Next) -> str:
+    """What to train or measure, and why."""
+    return f"{found.curve}: {found.what}: {found.reason}"
 
 
 def share_title(x: str) -> str:

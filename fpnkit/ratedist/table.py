@@ -7,7 +7,7 @@ plot_rd(points)                       # fpnkit.plots.rd
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from fpnkit.errors import UserError
 from fpnkit.ratedist.curves import joined
 from fpnkit.ratedist.gather import RunPoints, find_ceiling, most_common, read_anchors, read_run, variance_of_images
-from fpnkit.ratedist.points import Curve, Point, RdPoints
+from fpnkit.ratedist.points import SECONDS, Curve, Point, RdPoints
 from fpnkit.ratedist.reference import OneReference
 from fpnkit.runs import layout
 from fpnkit.runs.results import FEWEST_IMAGES, NO_INTERVAL, Summary
@@ -24,10 +24,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _COLUMNS = (
-    *("curve", "codec", "run", "lmbda", "seed", "quality", "epoch", "status", "evaluated"),
+    *("curve", "codec", "run", "lmbda", "seed", "quality", "search_steps", "epoch", "status", "evaluated"),
     *("dataset", "detector", "data_id", "bpp", "bpp_estimated", "bpp_gap", "kb_per_image"),
     *("map", "map_low", "map_high", "map50", "self_map", "self_map_low", "self_map_high"),
-    *("ceiling_map", "ceiling_map50", "share_of_ceiling", "loss", "dominated"),
+    *("ceiling_map", "ceiling_map50", "share_of_ceiling", *SECONDS, "loss", "dominated"),
 )
 
 
@@ -66,7 +66,7 @@ def read_points(
     waiting = reference.waiting(waiting, [*inside, *kept])
     inside, kept = reference.measured(inside), reference.measured(kept)
     points = [point for point, _ in inside] + waiting
-    doubts += [*(point.note for point in points if point.note), *_not_evaluated(points)]
+    doubts += [*dict.fromkeys(point.note for point in points if point.note), *_not_evaluated(points)]
     lines, unlike = joined(points)
     curves = [_curve(name, members, inside) for name, members in lines.items()]
     curves += [_curve(name, members, kept) for name, members in joined([point for point, _ in kept])[0].items()]
@@ -126,13 +126,13 @@ def _elsewhere(measured: Sequence[tuple[Point, Summary]], inside: Sequence[tuple
     shown = {point.path for point, _ in inside}
     if not inside:
         return []
-    here, others = inside[0][1], dict[str, list[str]]()
+    here, others = inside[0][1], dict[str, dict[str, None]]()  # sets in order: a run may have several points
     for point, summary in measured:
         if point.path not in shown:
             what = f"{summary.dataset} with {summary.detector}"
             if (summary.dataset, summary.detector) == (here.dataset, here.detector):
                 what += f" of another content ({summary.data_id}, detector {summary.detector_id})"
-            others.setdefault(what, []).append(layout.short_name(str(point.run)))
+            others.setdefault(what, {})[layout.short_name(str(point.run))] = None
     return [
         f"{_runs(names)} left out: evaluated on {what}, not on {here.dataset} with {here.detector}: {', '.join(names)}"
         for what, names in others.items()
@@ -157,7 +157,7 @@ def _not_evaluated(points: Sequence[Point]) -> list[str]:
     return [f"{_runs(names)} not evaluated: python -m fpnkit.evaluate {' '.join(names)}"] if names else []
 
 
-def _runs(names: Sequence[str]) -> str:
+def _runs(names: Collection[str]) -> str:
     return f"{len(names)} run{'' if len(names) == 1 else 's'}"
 
 
@@ -180,7 +180,8 @@ def _curve(name: str, points: Sequence[Point], known: Sequence[tuple[Point, Summ
 def frame(points: RdPoints) -> pd.DataFrame:
     """One row per point, by curve and rate; values that were not measured are missing.
 
-    `dominated`: another lambda of the curve needs no more bits for at least the same accuracy, seeds averaged.
+    `dominated`: another lambda or quality of the curve needs no more bits for at least the same accuracy, by means
+    over seeds.
     `bpp_gap`: how far the bytes exceed the estimate, as a share of it.
     """
     import pandas as pd
@@ -188,7 +189,7 @@ def frame(points: RdPoints) -> pd.DataFrame:
     rows = [row for curve in points.curves for row in _rows(points, curve)]
     levels = sorted({key for row in rows for key in row if key.startswith("snr_db.")}, key=_level_order)
     table = pd.DataFrame(rows, columns=[*_COLUMNS[:-2], *levels, *_COLUMNS[-2:]])
-    return table.astype({"seed": "Int64", "epoch": "Int64"})
+    return table.astype({"seed": "Int64", "search_steps": "Int64", "epoch": "Int64"})
 
 
 def _rows(points: RdPoints, curve: Curve) -> list[dict[str, Any]]:
@@ -200,7 +201,7 @@ def _rows(points: RdPoints, curve: Curve) -> list[dict[str, Any]]:
         bounds = {f"{key}_{end}": value for key, pair in point.intervals.items() for end, value in _ends(pair)}
         row: dict[str, Any] = {"curve": curve.name, "dataset": curve.dataset, "detector": curve.detector}
         row |= {"data_id": curve.data_id, "evaluated": point.directory is not None}
-        names = ("codec", "run", "lmbda", "seed", "quality", "epoch", "status")
+        names = ("codec", "run", "lmbda", "seed", "quality", "search_steps", "epoch", "status")
         row |= {name: getattr(point, name) for name in names}
         row |= {"ceiling_map": ceiling.map, "ceiling_map50": ceiling.map50} if ceiling else {}
         rows.append(row | dict(point.values) | bounds | {"dominated": any(point is other for other in beaten)})

@@ -133,14 +133,30 @@ def _summary(record: RunRecord) -> DetailSection:
 
 
 def _evaluated(run_dir: Path) -> list[DetailSection]:
-    """The newest evaluation of each data set and quality."""
-    sections = []
-    for evaluation in {(each.dataset, each.quality): each for each in read_evaluations(run_dir)}.values():
+    """The newest evaluation of each data set; the qualities of a codec of several rates as lines of a table."""
+    newest = {(each.dataset, each.search_steps, each.quality): each for each in read_evaluations(run_dir)}
+    sections, curves = [], dict[tuple[str, int | None], list[Evaluation]]()
+    for (dataset, steps, quality), evaluation in newest.items():
+        if quality is not None:
+            curves.setdefault((dataset, steps), []).append(evaluation)
+            continue
         rows = [(key, _with_interval(evaluation, key, value)) for key, value in evaluation.measured().items()]
-        quality = "" if evaluation.quality is None else f" at quality {evaluation.quality:g}"
-        title = f"Evaluation on {evaluation.dataset}{quality}"
-        sections.append(DetailSection(title, [("checkpoint", evaluation.checkpoint), *rows]))
+        sections.append(DetailSection(f"Evaluation on {dataset}", [("checkpoint", evaluation.checkpoint), *rows]))
+    for (dataset, steps), found in curves.items():
+        search = "" if steps is None else f" with a search of {steps} steps"
+        rows = [_on_curve(each) for each in sorted(found, key=lambda each: each.quality or 0.0)]
+        sections.append(DetailSection(f"Evaluation on {dataset}{search}", rows))
     return sections
+
+
+def _on_curve(evaluation: Evaluation) -> tuple[str, str]:
+    s = evaluation.summary
+    parts = [f"{s.bpp:.4f} bpp", f"{s.kb_per_image:.2f} KB"]
+    parts += [f"mAP {100 * s.map:.1f}"] if s.map is not None else []
+    parts += [f"self-mAP {100 * s.self_map:.1f}"] if s.self_map is not None else []
+    parts += [f"SNR {' '.join(f'{level} {value:.1f}' for level, value in s.snr_db.items())} dB"] if s.snr_db else []
+    parts += [f"{1000 * s.encode_seconds:.0f} ms to encode", f"checkpoint {evaluation.checkpoint}"]
+    return f"quality {evaluation.quality:g}", "  ".join(parts)
 
 
 def _with_interval(evaluation: Evaluation, key: str, value: float) -> str:

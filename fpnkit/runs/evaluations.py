@@ -1,4 +1,7 @@
-"""The evaluations of a run: evaluation/<dataset>/<checkpoint hash>[/q<quality>], by `python -m fpnkit.evaluate`."""
+"""The evaluations of a run, by `python -m fpnkit.evaluate`.
+
+They are in evaluation/<dataset>/<checkpoint hash>[/q<quality>[_s<search steps>]].
+"""
 
 import os
 from collections.abc import Iterator
@@ -11,12 +14,12 @@ from fpnkit.runs import layout
 from fpnkit.runs.metrics import as_number
 from fpnkit.runs.results import Summary, read_summary
 
-_NO_RESULT = ("schema_version", "lmbda", "quality", "epoch")  # given, or of the checkpoint
+_NO_RESULT = ("schema_version", "lmbda", "quality", "search_steps", "epoch")  # given, or of the checkpoint
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """One checkpoint on one data set, at one quality if the codec has several."""
+    """One checkpoint on one data set, at one quality if the codec has several, with or without search."""
 
     directory: Path
     summary: Summary
@@ -35,6 +38,11 @@ class Evaluation:
     def quality(self) -> float | None:
         """Quality on the codec's curve; None for a codec with one rate."""
         return self.summary.quality
+
+    @property
+    def search_steps(self) -> int | None:
+        """Of the encoder; None if it did not search."""
+        return self.summary.search_steps
 
     @property
     def _checkpoint_folder(self) -> Path:

@@ -53,14 +53,19 @@ def best_model_name(epoch: int, loss: float, time: datetime) -> str:
     return f"best_model_epoch_{epoch}_loss_{loss:.4f}_{clock.stamp(time)}.pth"
 
 
-def evaluation_directory(run: Path, dataset: str, checkpoint: str, quality: float | None = None) -> Path:
-    """Path of an evaluation within a run; `checkpoint` is its hash."""
+def evaluation_directory(
+    run: Path, dataset: str, checkpoint: str, quality: float | None = None, search_steps: int | None = None
+) -> Path:
+    """Path of an evaluation within a run; `checkpoint` is its hash. Only codecs of several rates are searched."""
     directory = run / EVALUATION / dataset / checkpoint
-    return directory if quality is None else directory / f"q{quality:.3f}".rstrip("0").rstrip(".")
+    if quality is None:
+        return directory
+    name = f"q{quality:.3f}".rstrip("0").rstrip(".")
+    return directory / (name if search_steps is None else f"{name}_s{search_steps}")
 
 
 def is_quality(name: str) -> bool:
-    """Whether a directory name stands for the evaluation at one quality."""
+    """Whether a directory name stands for the evaluation at one quality, with or without search."""
     return _QUALITY_NAME.fullmatch(name) is not None
 
 

@@ -7,7 +7,7 @@
     <directory>/self_matches.npz     the same against the detections on uncompressed features (`self_map`)
     <directory>/streams/             the coded files
 
-The directory is evaluation/<dataset>/<checkpoint hash>[/q<quality>] of a run, or
+The directory is evaluation/<dataset>/<checkpoint hash>[/q<quality>[_s<search steps>]] of a run, or
 checkpoints/anchors/<dataset>_<detector>/<key>/<codec>/<quality>, or checkpoints/ceilings/<dataset>_<detector>/<key>.
 """
 
@@ -102,6 +102,7 @@ class Summary:
     epoch: int | None = None  # of the checkpoint
     lmbda: float | None = None
     quality: float | None = None  # on the codec's own scale; None: it has one rate
+    search_steps: int | None = None  # by which the encoder moved latents; None: it did not search
     encoder: str | None = None  # of an anchor: libraries, versions, settings; None: from before it was noted
     snr_variance: Mapping[str, float] | None = None  # of each level; None: made before it was noted
     commit: str | None = None

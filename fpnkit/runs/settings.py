@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from fpnkit.config.diff import flatten
-from fpnkit.config.identity import learned
+from fpnkit.config.identity import learned, several_rates
 from fpnkit.config.load import load_config, plain
 from fpnkit.config.schema import Config, Section
 from fpnkit.config.yaml import parse
@@ -52,6 +52,17 @@ def whole_settings(run_dir: Path) -> dict[str, Any]:
         return flatten(plain(load_config(run_dir / layout.CONFIG_USED)))
     except ConfigError:
         return plain_settings(run_dir)
+
+
+def highest_quality(run_dir: Path) -> float:
+    """Of a run's codec; 0 for one rate, and where its settings cannot be read."""
+    rates = learned_by(run_dir).get("codec.rates")
+    return float(rates - 1) if isinstance(rates, int) else 0.0
+
+
+def has_several_rates(run_dir: Path) -> bool:
+    """Whether the run is a whole curve: a codec of several rates. False if its settings cannot be read."""
+    return several_rates(learned_by(run_dir))
 
 
 def learned_by(run_dir: Path) -> Mapping[str, Any]:

@@ -4,9 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from fpnkit.config.curve import require_quality
 from fpnkit.config.load import load_config, parse_override
 from fpnkit.config.schema import CodecConfig
-from fpnkit.errors import ConfigError, RunError
+from fpnkit.container import QUALITY_STEPS
+from fpnkit.errors import ConfigError, RunError, UserError
 from fpnkit.runs import layout
 
 
@@ -16,6 +18,27 @@ class TrainedRun:
 
     path: Path
     config: CodecConfig  # including overrides from the command line
+
+    def chosen(self, qualities: Sequence[float] | None) -> list[float | None]:
+        """These qualities, as a stream can carry them (default: all whole ones); None alone for a codec of one rate.
+
+        Raises `UserError`, which names the run, for a quality that is not on the codec's curve.
+        """
+        curve = self.config.qualities
+        if qualities is None:
+            return [None] if curve is None else [float(quality) for quality in range(int(curve[1]) + 1)]
+        for quality in qualities:
+            try:
+                require_quality(curve, quality)
+            except UserError as error:
+                raise UserError(f"run {self.path}: {error}") from None
+        return list(dict.fromkeys(round(quality * QUALITY_STEPS) / QUALITY_STEPS for quality in qualities))
+
+    def require_curve(self, flag: str) -> tuple[float, float]:
+        """The lowest and the highest quality. Raises `UserError`, about the `flag`, for a codec of one rate."""
+        if self.config.qualities is None:
+            raise UserError(f"run {self.path}: {flag}: required a codec of several rates, found one of one rate")
+        return self.config.qualities
 
 
 def find_candidates(

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from fpnkit.data.cache import FeatureCache
-from fpnkit.data.windows import Features, head_level, random_window
+from fpnkit.data.windows import Features, random_window
 from fpnkit.pyramid import Pyramid, PyramidSpec
 from fpnkit.training.background import one_core_thread
 from fpnkit.training.losses import Batch
@@ -67,7 +67,7 @@ class CropBatches:
         height, width = min(window.height for window in windows), min(window.width for window in windows)
 
         def together(name: str, parts: Sequence[Tensor]) -> Tensor:
-            stride = self._spec[head_level(name)].stride
+            stride = self._spec[name].stride
             rows, columns = -(-height // stride), -(-width // stride)
             return torch.cat([part[..., :rows, :columns] for part in parts])
 

@@ -15,18 +15,11 @@ from fpnkit.config.load import shown_settings
 from fpnkit.config.schema import CodecConfig
 from fpnkit.data.cache import FeatureCache
 from fpnkit.detectors.base import Detector
+from fpnkit.distortions import SensitivityDistortion, build_distortion, parts_of
 from fpnkit.errors import WeightsError
-from fpnkit.training.average import WeightAverage
 from fpnkit.training.batches import CropBatches, Prefetcher
 from fpnkit.training.loop import Validation
-from fpnkit.training.losses import (
-    Batch,
-    Objective,
-    SensitivityDistortion,
-    build_distortion,
-    loss_terms,
-    parts_of,
-)
+from fpnkit.training.losses import Batch, Objective, loss_terms
 from fpnkit.training.optim import CodecOptimizers
 from fpnkit.training.rates import Balance, at_quality, validated_qualities, with_quality
 from fpnkit.training.step import codec_step, over_qualities, to_tally, values
@@ -42,20 +35,18 @@ class CodecLearner:
         config: CodecConfig,
         train: FeatureCache,
         val: FeatureCache,
-        detector: Detector,
+        goal: Objective,
+        detector_fingerprint: str,
         device: torch.device,
-        goal: Objective | None = None,
     ) -> None:
-        """`goal`: the config's objective, where it was measured before."""
         settings = config.training
         self.device, self._config, self._val = device, config, val
-        self.detector_fingerprint = detector.fingerprint()
+        self.detector_fingerprint = detector_fingerprint
         self._codec = codec.to(device)
         self.parameters = sum(each.numel() for each in codec.parameters())
         self._optimizers = CodecOptimizers.of(codec, settings)
-        self._average = WeightAverage(codec, settings.weight_average) if settings.weight_average else None
         self._balance = Balance.of(codec)
-        self.objective = goal or objective(config, codec, detector)
+        self.objective = goal
         crops = CropBatches(
             train,
             codec.spec,
@@ -73,7 +64,7 @@ class CodecLearner:
         batch = self._batches.get(epoch, index).to(self.device)
         batch = with_quality(batch, self.objective, self._codec, [self._config.seed, epoch, index])
         settings = self._config.training
-        tally = codec_step(
+        return codec_step(
             self._codec,
             batch,
             self.objective,
@@ -82,9 +73,6 @@ class CodecLearner:
             amp=settings.amp,
             balance=self._balance,
         )
-        if self._average is not None:
-            self._average.follow()
-        return tally
 
     def close(self) -> None:
         """End the thread that reads ahead."""
@@ -99,8 +87,7 @@ class CodecLearner:
         """Whole pyramids, one image at a time, through a copy with updated medians, so that the reported values are
         those of the saved model; a codec of several rates at several qualities.
         """
-        followed = copy.deepcopy(self._codec) if self._average is None else self._average.model(self._codec)
-        codec = followed.eval()
+        codec = copy.deepcopy(self._codec).eval()
         codec.update_quantiles()
         qualities, latents = validated_qualities(codec), LatentRanges()
         tallies = {quality: Tally() for quality in qualities}
@@ -129,7 +116,6 @@ class CodecLearner:
 
     def state_dict(self) -> dict[str, Any]:
         """Codec, optimizers, and what follows them."""
-        average = {} if self._average is None else {"average": self._average.state_dict()}
         balance = {} if self._balance is None else {"balance": self._balance.means}
         parts = self._measured()
         measured = {"sensitivity": parts[0].state_dict()} if parts else {}
@@ -137,7 +123,6 @@ class CodecLearner:
             "codec": self._codec.state_dict(),
             "optimizers": self._optimizers.state_dict(),
             "detector_fingerprint": self.detector_fingerprint,
-            **average,
             **balance,
             **measured,
         }
@@ -151,8 +136,6 @@ class CodecLearner:
             )
         self._codec.load_state_dict(state["codec"])
         self._optimizers.load_state_dict(state["optimizers"])
-        if self._average is not None:
-            self._average.load_state_dict(state["average"])
         if self._balance is not None:
             self._balance.means.copy_(state["balance"])
         for part in self._measured():
@@ -186,8 +169,8 @@ class LatentRanges:
         ]
 
 
-def objective(config: CodecConfig, codec: Codec, detector: Detector) -> Objective:
-    """The loss defined by the config for the codec's levels."""
+def objective(config: CodecConfig, codec: Codec, detector: Detector | None = None) -> Objective:
+    """The loss defined by the config for the codec's levels; only some distortions need the detector."""
     highest = 0.0 if codec.qualities is None else codec.qualities[1]
     distortion = build_distortion(config.loss, codec.spec, detector)
     return Objective(config.loss.lmbda, distortion, config.loss.lowest_lmbda, highest)

@@ -11,10 +11,10 @@ from torch import Tensor
 
 from fpnkit.codecs.calibration import Standardizer
 from fpnkit.detectors.base import DetectorWithHeads
+from fpnkit.distortions import Distortion, DistortionInputs, HeadDistortion
 from fpnkit.geometry import ImageGeometry
 from fpnkit.metrics.distortion import standardized_mse
 from fpnkit.pyramid import Pyramid
-from fpnkit.training.losses import Distortion, DistortionInputs, HeadDistortion
 
 _NOISE = 0.3  # deviations of a level: about the error at which codecs work
 
@@ -77,4 +77,5 @@ def _gradients(
 
 def _root(matrix: Tensor) -> Tensor:
     eigenvalues, vectors = torch.linalg.eigh(matrix)
-    return (vectors * eigenvalues.clamp(min=0).sqrt()) @ vectors.T
+    root: Tensor = (vectors * eigenvalues.clamp(min=0).sqrt()) @ vectors.T
+    return root

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 
 from fpnkit.codecs.calibration import Calibration
-from fpnkit.training.losses import MseDistortion
+from fpnkit.distortions import MseDistortion
 
 COLLAPSE_BPP = 0.005  # 0.005 bpp are 41 bytes for an image of 256x256: less than the headers
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 import logging
 from collections.abc import Iterator
@@ -12,27 +13,21 @@ from tqdm import tqdm
 
 from fpnkit.codecs.base import Codec, Start
 from fpnkit.codecs.build import build_codec
-from fpnkit.codecs.calibration import Calibration, calibrate
+from fpnkit.codecs.calibration import Calibration, Standardizer, calibrate
 from fpnkit.config.schema import CodecConfig, DetectorConfig
 from fpnkit.data.build import build_image_sets
 from fpnkit.data.cache import FeatureCache
 from fpnkit.detectors.base import Detector
 from fpnkit.detectors.build import build_detector, build_trainable
 from fpnkit.detectors.cached import feature_cache
+from fpnkit.distortions import MseDistortion, SensitivityDistortion, build_distortion, parts_of, require_heads
 from fpnkit.errors import ConfigError, UserError
 from fpnkit.geometry import ImageGeometry
 from fpnkit.pyramid import Pyramid
 from fpnkit.training.codec_learner import CodecLearner, objective
 from fpnkit.training.curvature import measure_curvature, measure_sensitivity
 from fpnkit.training.detector_learner import DetectorLearner, require_labels
-from fpnkit.training.losses import (
-    MseDistortion,
-    Objective,
-    SensitivityDistortion,
-    build_distortion,
-    parts_of,
-    require_heads,
-)
+from fpnkit.training.losses import Objective
 from fpnkit.training.preflight import forecast
 from fpnkit.training.views import training_views
 
@@ -62,14 +57,14 @@ def codec_learner(config: CodecConfig, *, resumed: bool = False, dry_run: bool =
     torch.manual_seed(config.seed)  # again, because a detector may have drawn random numbers for features
     if not resumed:  # a resumed codec brings its calibration along
         count = _DRY_RUN_IMAGES if dry_run else config.training.calibration_images
-        features = Calibrating(train, count, len(train_set))
+        features = Calibrating(train, count, len(train_set), device)
         calibration = calibrate(features)
         codec.standardiser.set(calibration)
         _forecast(config, codec, detector, calibration)
         _measure(config, codec, detector, features, goal)
         _start(config, codec, features, goal)
     log.info("codec %s: %d parameters", config.codec.kind, sum(parameter.numel() for parameter in codec.parameters()))
-    return CodecLearner(codec, config, train, val, detector, device, goal)
+    return CodecLearner(codec, config, train, val, goal, detector.fingerprint(), device)
 
 
 def _codec(config: CodecConfig, detector: Detector) -> Codec:
@@ -134,10 +129,11 @@ def _fill(cache: FeatureCache, name: str) -> None:
 class Calibrating:
     """Pyramids of some images, spread over the training set, as often as asked for."""
 
-    def __init__(self, cache: FeatureCache, count: int, images: int) -> None:
+    def __init__(self, cache: FeatureCache, count: int, images: int, device: torch.device) -> None:
         """`images` as they are come first in the cache, then their other views."""
         count = min(count, images)
         self._cache, self._indices = cache, [index * images // count for index in range(count)]
+        self._device = device
 
     def __iter__(self) -> Iterator[tuple[Pyramid, ImageGeometry]]:
         for index in self._indices:
@@ -148,13 +144,22 @@ class Calibrating:
         """Without their geometry."""
         return (pyramid for pyramid, _ in self)
 
+    def few(self) -> Iterator[tuple[Pyramid, ImageGeometry]]:
+        """On the detector's device, for what needs its heads."""
+        for pyramid, geometry in itertools.islice(self, _CURVATURE_IMAGES):
+            yield Pyramid({name: level.to(self._device) for name, level in pyramid.items()}), geometry
+
+    def standardiser(self, codec: Codec) -> Standardizer:
+        """The codec's, on the detector's device."""
+        return copy.deepcopy(codec.standardiser).to(self._device)
+
 
 def _measure(config: CodecConfig, codec: Codec, detector: Detector, features: Calibrating, goal: Objective) -> None:
     """Set what the objective takes from the detector's heads."""
     for part in parts_of(goal.distortion):
         if isinstance(part, SensitivityDistortion):
-            few = itertools.islice(features, _CURVATURE_IMAGES)
-            curvature = measure_sensitivity(require_heads(detector), few, codec.standardiser, config.seed)
+            scale = features.standardiser(codec)
+            curvature = measure_sensitivity(require_heads(detector), features.few(), scale, config.seed)
             part.set(curvature, codec.standardiser.deviation)
 
 
@@ -162,8 +167,7 @@ def _start(config: CodecConfig, codec: Codec, features: Calibrating, goal: Objec
     """Let a codec that can take a start from statistics do so."""
     if type(codec).start is Codec.start:
         return
-    few = itertools.islice(features, _CURVATURE_IMAGES)
-    curvature = measure_curvature(goal.distortion, few, codec.standardiser, config.seed)
+    curvature = measure_curvature(goal.distortion, features.few(), features.standardiser(codec), config.seed)
     codec.start(Start(features.pyramids, lambda: features, curvature, config.lambdas))
 
 

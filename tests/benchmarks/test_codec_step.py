@@ -25,8 +25,9 @@ from fpnkit.codecs.base import Codec
 from fpnkit.codecs.build import build_codec
 from fpnkit.codecs.factorized import LevelCodec
 from fpnkit.config.schema import CodecTraining, FactorizedCodec
+from fpnkit.distortions import MseDistortion
 from fpnkit.pyramid import LevelSpec, Pyramid, PyramidSpec
-from fpnkit.training.losses import Batch, MseDistortion, Objective
+from fpnkit.training.losses import Batch, Objective
 from fpnkit.training.optim import CodecOptimizers
 from fpnkit.training.step import codec_step
 from tests.support.in_turns import in_turns

@@ -69,7 +69,9 @@ def test_loop_against_bare_loop(tmp_path: Path) -> None:
     ]
 
     def ours() -> Callable[[], Losses]:
-        learner = CodecLearner(copy.deepcopy(codec), config, train_cache, val_cache, "f" * 64, CPU)
+        learner = CodecLearner(
+            own := copy.deepcopy(codec), config, train_cache, val_cache, objective(config, own), "f" * 64, CPU
+        )
         run = new_run(config, tmp_path / "runs")
         torch.manual_seed(config.seed)
         return lambda: fpnkit_loop(learner, run, config)

@@ -4,7 +4,6 @@ import random
 import subprocess
 import sys
 import time
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -19,7 +18,7 @@ from fpnkit.data.windows import Window, as_float16, as_float32, crop
 from fpnkit.errors import FpnkitError, PyramidError
 from fpnkit.pyramid import LevelSpec, PyramidSpec
 from tests.support import ROOT, warm
-from tests.support.feature_files import SPEC, Counted, cache, features, files, identities
+from tests.support.feature_files import SPEC, Counted, cache, features, files
 
 WINDOW = Window(32, 64, 64, 96)
 ROUNDED = [as_float32(as_float16(features(index), "x")) for index in range(6)]
@@ -54,22 +53,6 @@ def test_a_filled_cache_gives_every_image_without_computing(tmp_path):
     )
     assert len(compute.asked) == 6
     assert [path for path in tmp_path.rglob("*") if path.is_file() and path.suffix != ".safetensors"] == []
-
-
-def test_a_cache_that_wants_outputs_of_heads_adds_them_to_files_that_lack_them(tmp_path):
-    cache(tmp_path).fill()
-
-    def compute(index):
-        whole = features(index)
-        return replace(whole, heads={"p3/scores": whole.pyramid["p3"][:, :2]})
-
-    counted = Counted(compute)
-    wanting = FeatureCache(tmp_path, "detector", SPEC, identities(6), counted, 10**9, heads=["p3/scores"])
-    for _ in range(2):
-        assert torch.equal(wanting.load(0).heads["p3/scores"], ROUNDED[0].pyramid["p3"][:, :2])
-        assert wanting.crop(1, lambda geometry: WINDOW).heads["p3/scores"].shape == (1, 2, 8, 12)
-    assert counted.asked == [0, 1]
-    assert same(cache(tmp_path).load(0), ROUNDED[0])
 
 
 def test_an_image_is_kept_when_it_is_first_read(tmp_path):

@@ -7,6 +7,7 @@ import torch
 
 from fpnkit.config.schema import NanodetDetector, PluginDetector, ShapesDetector, TorchvisionDetector
 from fpnkit.data.images import Category
+from fpnkit.detectors.base import DetectorWithHeads
 from fpnkit.detectors.build import build_detector, build_trainable
 from fpnkit.detectors.nanodet import Nanodet
 from fpnkit.errors import UserError
@@ -65,6 +66,26 @@ def with_module(options):
 
     assert not module.training
     assert module.weight.device.type == "meta"
+
+
+@pytest.mark.parametrize(
+    ("heads", "expected"),
+    [
+        ("", False),
+        ("def heads(self, pyramid, geometry, fixed=None): return {}", True),
+        ("heads = torch.nn.Linear(1, 1)", False),
+    ],
+)
+def test_plugin_has_heads_to_train_for_only_if_it_has_the_method(
+    heads: str, expected: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install(tmp_path, monkeypatch, f"{MEAN}\n    {heads}\n", {"fpnkit.detectors": "mean = lab_detectors:Mean"})
+    detector = build_detector(PluginDetector(kind="plugin", name="mean", options={"label": 3}))
+
+    assert isinstance(detector, DetectorWithHeads) == expected
+    if isinstance(detector, DetectorWithHeads):
+        batch = detector.prepare([torch.zeros(3, 8, 8, dtype=torch.uint8)])
+        assert detector.heads(detector.pyramid(batch), batch.geometry) == {}
 
 
 def test_plugin_with_nothing_to_train_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

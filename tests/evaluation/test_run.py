@@ -25,7 +25,7 @@ from fpnkit.evaluation.task import Task, build_task
 from fpnkit.metrics.detection import average_precision
 from fpnkit.metrics.matches import Matches, average_precision_of
 from fpnkit.runs.results import IMAGES, STREAMS, Summary, read_images, read_summary
-from fpnkit.training.codec_learner import CodecLearner
+from fpnkit.training.codec_learner import CodecLearner, objective
 from tests.support.coders import FeatureCoder, ImageCoder, Promising, config
 from tests.support.plugins import MEAN, install
 from tests.support.shared_codec import known_to_the_format, trained
@@ -214,7 +214,9 @@ def test_the_snr_of_a_model_is_that_of_its_training_on_the_same_images(task: Tas
     loaded = [features.load(index) for index in range(2)]  # the variance of two images is not that of all six
     codec.standardiser.set(calibrate((each.pyramid, each.geometry) for each in loaded))
     settings = settings.model_copy(update={"codec": FactorizedCodec(channels=4, latent_channels=2)})
-    learner = CodecLearner(codec, settings, features, features, "f" * 64, torch.device("cpu"))
+    learner = CodecLearner(
+        codec, settings, features, features, objective(settings, codec), "f" * 64, torch.device("cpu")
+    )
     for epoch in (1, 2, 3):
         learner.step(epoch, 0, 1e-3)
     validation = learner.validate()

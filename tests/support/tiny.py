@@ -14,7 +14,7 @@ from fpnkit.geometry import ImageGeometry
 from fpnkit.pyramid import LevelSpec, Pyramid, PyramidSpec
 from fpnkit.runs.record import ConfigSummary
 from fpnkit.runs.writer import RunWriter
-from fpnkit.training.codec_learner import CodecLearner
+from fpnkit.training.codec_learner import CodecLearner, objective
 
 SPEC = PyramidSpec((LevelSpec("p2", 4, 4), LevelSpec("p3", 4, 8)))
 CPU = torch.device("cpu")
@@ -58,7 +58,7 @@ def learner(settings: CodecConfig, folder: Path, fingerprint: str = "f" * 64) ->
     codec = build_codec(settings.codec, SPEC)
     loaded = [train.load(index) for index in range(len(train))]
     codec.standardiser.set(calibrate((each.pyramid, each.geometry) for each in loaded))
-    return CodecLearner(codec, settings, train, val, fingerprint, CPU)
+    return CodecLearner(codec, settings, train, val, objective(settings, codec), fingerprint, CPU)
 
 
 def run(settings: CodecConfig, folder: Path) -> RunWriter:

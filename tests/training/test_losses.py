@@ -7,9 +7,10 @@ from torch import Tensor
 
 from fpnkit.codecs.base import Codec, CodecOutput
 from fpnkit.codecs.build import build_codec
+from fpnkit.distortions import DistortionInputs, MseDistortion
 from fpnkit.pyramid import Pyramid
 from fpnkit.training.codec_learner import objective
-from fpnkit.training.losses import Batch, DistortionInputs, MseDistortion, Objective, loss_terms
+from fpnkit.training.losses import Batch, Objective, loss_terms
 from fpnkit.training.step import to_tally, values
 from fpnkit.training.tally import Tally
 from tests.support import tiny

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from fpnkit.codecs.calibration import Calibration, LevelStatistics
-from fpnkit.training.losses import MseDistortion
+from fpnkit.distortions import MseDistortion
 from fpnkit.training.preflight import forecast
 
 

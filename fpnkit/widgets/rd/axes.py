@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 
 from fpnkit.plots.rd import axis_name, plot_rd, rate_name
 from fpnkit.plots.style import new_axes
-from fpnkit.ratedist.points import PERCENT, RATES, Curve, RdPoints, mean_of
+from fpnkit.ratedist.points import MEAN_SNR, PERCENT, RATES, Curve, RdPoints, mean_of
 from fpnkit.widgets.common.panel import LABEL, Choices, Panel
 
 _INCHES = 7.0
@@ -59,14 +59,17 @@ class AxesView(widgets.HBox):
     def words(self, points: RdPoints) -> str:
         """Alternative text: each curve from end to end."""
         x, y = self.x.value, self.y.value
-        ends = [_ends(curve, x, y) for curve in points.curves]
+        ends = [_ends(curve, x, y, points.shows_snr and y != MEAN_SNR) for curve in points.curves]
         return f"{axis_name(y)} over {rate_name(x)}. {' '.join(ends)} All points are in the table below."
 
 
-def _ends(curve: Curve, x: str, y: str) -> str:
+def _ends(curve: Curve, x: str, y: str, snr: bool) -> str:
     steps = curve.steps(x, y)
     if not steps:
         return f"{curve.name}: by validation only."
     scale = 100 if y in PERCENT else 1
     told = [f"{scale * mean_of(step, y):.3g} at {mean_of(step, x):.3g}" for step in (steps[0], steps[-1])]
-    return f"{curve.name}: {' to '.join(told) if len(steps) > 1 else told[0]}."
+    ends = steps[0], steps[-1]
+    known = [mean_of(step, MEAN_SNR) for step in ends if all(MEAN_SNR in point.values for point in step)]
+    noise = f", SNR {' to '.join(f'{value:.1f}' for value in known[: len(steps)])} dB" if snr and known else ""
+    return f"{curve.name}: {' to '.join(told) if len(steps) > 1 else told[0]}{noise}."

@@ -1,5 +1,6 @@
 """The tables below an R-D figure: rates at shares of the ceiling, bits saved, doubts, what to train next."""
 
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from fpnkit.foundation.files import file_stamp
 from fpnkit.foundation.html import Html, join
 from fpnkit.foundation.tables import Rows
 from fpnkit.launch.request import make_request
-from fpnkit.ratedist.judge import NextLambda
+from fpnkit.ratedist.judge import Next, NextLambda, NextQuality
 from fpnkit.ratedist.overview import CurveComparison, Remarks, compare_all
 from fpnkit.ratedist.points import RdPoints
 from fpnkit.ratedist.resampling import Resampler
@@ -113,16 +114,25 @@ def judged_html(judged: Remarks, points: RdPoints, base_dir: Path) -> Html:
     parts += [html.folded(f"{len(more)} more", html.bullets(more))] if more else []
     if judged.following:
         commands = [_next(found, points, base_dir) for found in judged.following]
-        parts.append(html.folded("Next lambda", join(commands), opened=True))
+        qualities = any(isinstance(found, NextQuality) for found in judged.following)
+        parts.append(html.folded("Next" if qualities else "Next lambda", join(commands), opened=True))
     return html.bounded(join(parts))
 
 
-def _next(found: NextLambda, points: RdPoints, base_dir: Path) -> Html:
+def _next(found: Next, points: RdPoints, base_dir: Path) -> Html:
+    if isinstance(found, NextQuality):
+        place = [] if base_dir == layout.default_base_dir("fpn_compression") else ["--base-dir", str(base_dir)]
+        command = html.code(shlex.join(["python", "-m", *found.arguments, *place]), broken=True)
+    else:
+        command = _sweep(found, points, base_dir)
+    return join([html.paragraph(next_line(found)), command])
+
+
+def _sweep(found: NextLambda, points: RdPoints, base_dir: Path) -> Html:
     """Uses the config of a run of the curve, since the original file may have changed."""
     config = next(point.path for point in points.curve(found.curve).points if point.path) / layout.CONFIG_USED
     place = None if base_dir == layout.default_base_dir("fpn_compression") else base_dir
     try:
-        command = html.code(make_request(config, [text.rate(found.lmbda)], {}, [], place).command, broken=True)
+        return html.code(make_request(config, [text.rate(found.lmbda)], {}, [], place).command, broken=True)
     except FpnkitError as error:  # of another version of fpnkit, or gone
-        command = html.paragraph(str(error), pale=True)
-    return join([html.paragraph(next_line(found)), command])
+        return html.paragraph(str(error), pale=True)
