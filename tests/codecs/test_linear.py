@@ -76,7 +76,7 @@ def test_batch_and_threads_change_nothing() -> None:
 
 
 def test_more_quality_takes_more_bits_and_loses_less() -> None:
-    original, place = pyramid(320, 320, 50), geometry(320, 320)
+    original, place = pyramid(640, 640, 50), geometry(640, 640)
     bits, errors = [], []
     for quality in (0.0, 0.4, 0.8, 1.2, 1.6, 2.0):
         streams = shared().encode(original, place, quality)

@@ -1,4 +1,6 @@
+import contextlib
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import pytest
 import torch
@@ -8,12 +10,12 @@ from torch import Tensor
 from fpnkit.codecs.calibration import Calibration, LevelStatistics, Standardizer
 from fpnkit.config.schema import Loss
 from fpnkit.detectors.base import HeadOutput, HeadOutputs
+from fpnkit.distortions import DistortionInputs, SensitivityDistortion, build_distortion, parts_of
 from fpnkit.errors import UserError
 from fpnkit.geometry import ImageGeometry
 from fpnkit.metrics.distortion import standardized_mse
 from fpnkit.pyramid import Pyramid
 from fpnkit.training.curvature import measure_curvature, measure_sensitivity
-from fpnkit.training.losses import DistortionInputs, SensitivityDistortion, build_distortion
 from tests.support import tiny
 
 PIXELS = 64.0 * 72
@@ -124,14 +126,33 @@ def test_its_state_is_all_of_it() -> None:
 class Toy:
     """Scores are the channels of p2; p3 only moves boxes, and its last channel nothing."""
 
-    name = "toy"
+    name, trainable = "toy", None
+
+    def fingerprint(self) -> str:
+        return "f" * 64
 
     def heads(
         self, pyramid: Pyramid, geometry: Sequence[ImageGeometry], fixed: HeadOutputs | None = None
     ) -> HeadOutputs:
         logits = pyramid["p2"].flatten(2).transpose(1, 2)
         offsets = F.interpolate(pyramid["p3"], pyramid["p2"].shape[2:])[:, :3].flatten(2).transpose(1, 2)
-        return {"all": HeadOutput(logits, offsets=offsets)}
+        return {"all": HeadOutput(logits, 0.05, offsets=offsets)}
+
+
+def test_a_resumed_run_goes_on_with_what_was_measured_at_its_start(tmp_path: Path) -> None:
+    settings = tiny.config()
+    loss = Loss.model_validate({"lambda": 1.0, "distortion": {"sensitivity": 2.0, "mse": 1.0}})
+    settings = settings.model_copy(update={"loss": loss})
+    first, resumed = (tiny.learner(settings, tmp_path, Toy()) for _ in range(2))  # type: ignore[arg-type]
+    with contextlib.closing(first), contextlib.closing(resumed):
+        measured, loaded = (
+            next(part for part in parts_of(each.objective.distortion) if isinstance(part, SensitivityDistortion))
+            for each in (first, resumed)
+        )
+        measured.set(WEIGHTS, DEVIATION)
+        resumed.load_state_dict(first.state_dict())
+    assert all(torch.equal(loaded.curvature[name], WEIGHTS[name]) for name in WEIGHTS)
+    assert torch.equal(loaded.state_dict()["deviation"], DEVIATION)
 
 
 def test_what_the_heads_do_not_notice_weighs_nothing() -> None:
