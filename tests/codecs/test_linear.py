@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from fpnkit.codecs.base import Start, Streams
-from fpnkit.codecs.linear import PAYLOAD
 from fpnkit.codecs.saved import model_hash
 from fpnkit.config.schema import CodecTraining, LinearCodec
+from fpnkit.container import SHARED as PAYLOAD
 from fpnkit.errors import PyramidError, StreamError, UserError
 from fpnkit.geometry import ImageGeometry
 from fpnkit.pyramid import Pyramid
