@@ -186,7 +186,7 @@ def test_too_few_cells_are_refused() -> None:
     images = [(pyramid(64, 64), geometry(64, 64))]
     curvature = {level.name: torch.eye(level.channels) for level in SPEC.levels}
     with pytest.raises(PyramidError) as error:
-        codec.start(Start(lambda: (each for each, _ in images), lambda: images, curvature, (1.0, 2.0, 3.0)))
+        codec.start(Start(lambda: images, curvature, (1.0, 2.0, 3.0)))
     assert str(error.value) == (
         "training.calibration_images: required at least 54 cells of stride 32 that are not padding, found 4"
     )
@@ -204,7 +204,7 @@ def test_streams_with_other_payloads_or_qualities_are_refused() -> None:
     streams = coded()
     payload = streams.payloads[PAYLOAD]
     for changed, message in (
-        (replace(streams, payloads={"y": payload}), "payloads: required components for all levels, found y for p3 and"),
+        (replace(streams, payloads={"y": payload}), "payloads: required shared for all levels, found y for p3 and"),
         (replace(streams, quality=None), "quality: required a number from 0 to 2, found none"),
         (replace(streams, quality=2.001), "quality: required a number from 0 to 2, found 2.001"),
         (replace(streams, symbols_crc=streams.symbols_crc ^ 1), "symbols: required the checksum"),

@@ -45,7 +45,7 @@ def started(settings: LinearCodec = SETTINGS) -> LinearPyramidCodec:
     images = [(pyramid(160, 96 + 32 * (i % 3), i), geometry(160, 96 + 32 * (i % 3))) for i in range(12)]
     curvature = {level.name: torch.eye(level.channels) for level in SPEC.levels}
     lambdas = tuple(2.0 * 8**rate for rate in range(settings.rates))
-    codec.start(Start(lambda: (each for each, _ in images), lambda: images, curvature, lambdas))
+    codec.start(Start(lambda: images, curvature, lambdas))
     return codec
 
 

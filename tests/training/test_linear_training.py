@@ -51,4 +51,4 @@ def test_more_epochs_than_one_are_refused(tmp_path: Path) -> None:
     file.write_text(file.read_text().replace("epochs: 1", "epochs: 2"))
     with pytest.raises(ConfigError) as error:
         load_config(file)
-    assert "training.epochs: required 1 for codec linear, found 2" in str(error.value)
+    assert "training.epochs: required 1 for the codec linear, found 2" in str(error.value)

@@ -127,6 +127,7 @@ class Toy:
     """Scores are the channels of p2; p3 only moves boxes, and its last channel nothing."""
 
     name, trainable = "toy", None
+    spec = class_names = to = prepare = pyramid = complete = detect = None  # not asked for
 
     def fingerprint(self) -> str:
         return "f" * 64
@@ -143,7 +144,7 @@ def test_a_resumed_run_goes_on_with_what_was_measured_at_its_start(tmp_path: Pat
     settings = tiny.config()
     loss = Loss.model_validate({"lambda": 1.0, "distortion": {"sensitivity": 2.0, "mse": 1.0}})
     settings = settings.model_copy(update={"loss": loss})
-    first, resumed = (tiny.learner(settings, tmp_path, Toy()) for _ in range(2))  # type: ignore[arg-type]
+    first, resumed = (tiny.learner(settings, tmp_path, detector=Toy()) for _ in range(2))  # type: ignore[arg-type]
     with contextlib.closing(first), contextlib.closing(resumed):
         measured, loaded = (
             next(part for part in parts_of(each.objective.distortion) if isinstance(part, SensitivityDistortion))
