@@ -10,12 +10,13 @@ from torch import Tensor
 from fpnkit.codecs.calibration import Calibration, LevelStatistics, Standardizer
 from fpnkit.config.schema import Loss
 from fpnkit.detectors.base import HeadOutput, HeadOutputs
-from fpnkit.distortions import DistortionInputs, SensitivityDistortion, build_distortion, parts_of
+from fpnkit.distortions import DistortionInputs, Mixture, SensitivityDistortion, build_distortion, parts_of
 from fpnkit.errors import UserError
 from fpnkit.geometry import ImageGeometry
 from fpnkit.metrics.distortion import standardized_mse
 from fpnkit.pyramid import Pyramid
 from fpnkit.training.curvature import measure_curvature, measure_sensitivity
+from fpnkit.training.losses import Objective
 from tests.support import tiny
 
 PIXELS = 64.0 * 72
@@ -127,10 +128,6 @@ class Toy:
     """Scores are the channels of p2; p3 only moves boxes, and its last channel nothing."""
 
     name, trainable = "toy", None
-    spec = class_names = to = prepare = pyramid = complete = detect = None  # not asked for
-
-    def fingerprint(self) -> str:
-        return "f" * 64
 
     def heads(
         self, pyramid: Pyramid, geometry: Sequence[ImageGeometry], fixed: HeadOutputs | None = None
@@ -141,10 +138,9 @@ class Toy:
 
 
 def test_a_resumed_run_goes_on_with_what_was_measured_at_its_start(tmp_path: Path) -> None:
-    settings = tiny.config()
-    loss = Loss.model_validate({"lambda": 1.0, "distortion": {"sensitivity": 2.0, "mse": 1.0}})
-    settings = settings.model_copy(update={"loss": loss})
-    first, resumed = (tiny.learner(settings, tmp_path, detector=Toy()) for _ in range(2))  # type: ignore[arg-type]
+    first, resumed = (tiny.learner(tiny.config(), tmp_path) for _ in range(2))
+    for learner in (first, resumed):
+        learner.objective = Objective(1.0, Mixture([(2.0, SensitivityDistortion(tiny.SPEC))]))
     with contextlib.closing(first), contextlib.closing(resumed):
         measured, loaded = (
             next(part for part in parts_of(each.objective.distortion) if isinstance(part, SensitivityDistortion))
