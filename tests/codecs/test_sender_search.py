@@ -85,6 +85,4 @@ def test_a_detector_without_the_heads_of_the_loss_is_refused(model: TrainedCodec
     other = TrainedCodec(model.codec, model.config.model_copy(update={"loss": loss}), "f" * 64, 1, model.hash)
     with pytest.raises(UserError) as caught:
         SenderSearch(other, Headless(), STEPS)  # type: ignore[arg-type]
-    assert str(caught.value) == (
-        "detector headless: required the method `heads`, see DetectorWithHeads; found none"
-    )
+    assert str(caught.value) == ("detector headless: required the method `heads`, see DetectorWithHeads; found none")

@@ -58,9 +58,7 @@ def test_what_a_search_finds_is_a_curve_of_its_own(curve: Path) -> None:
     assert table["search_steps"].fillna(0).tolist() == [0, 0, 4]
 
 
-def test_a_target_is_measured_at_the_highest_quality_within_it(
-    curve: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_target_is_measured_at_the_highest_quality_within_it(curve: Path, capsys: pytest.CaptureFixture[str]) -> None:
     few = ("--set", "data.test.images=1")
     assert evaluate.main([curve.name, "--qualities", "0", "1", *few]) == 0
     low, high = (each.summary.bpp for each in sorted(read_evaluations(curve), key=lambda each: each.quality or 0))
@@ -86,9 +84,7 @@ def test_a_quality_off_the_curve_is_refused(curve: Path, capsys: pytest.CaptureF
     assert not (curve / "evaluation").exists()
 
 
-def test_a_run_of_one_rate_has_no_quality_target_or_search(
-    run_dir: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_run_of_one_rate_has_no_quality_target_or_search(run_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert refused(capsys, run_dir.name, "--qualities", "1") == (
         f"fpnkit.evaluate: run {run_dir}: quality: required none, the codec has one rate; found 1"
     )
