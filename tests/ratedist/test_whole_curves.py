@@ -15,7 +15,6 @@ from tests.support.rd_store import CEILING, ap_of, write_ceiling, write_evaluati
 
 FOUND = (0.3, 0.5, 0.65, 0.78)  # at qualities 0 to 3
 BPP = (0.02, 0.06, 0.1, 0.15)
-LOSS = {"loss.lowest_lambda": 1e-5}
 
 
 @pytest.fixture
