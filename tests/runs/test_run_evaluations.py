@@ -24,13 +24,19 @@ def test_the_list_has_rate_and_map_of_the_newest_evaluation(base):
 def test_each_quality_of_a_checkpoint_is_an_evaluation(base):
     path = write_run(base, "run_a")
     write_summary(path, "coco", "0123abcd/q0", time=1000, bpp=0.1, quality=0)
-    write_summary(path, "coco", "0123abcd/q2.5_s24", time=2000, bpp=0.2, quality=2.5)
+    write_summary(path, "coco", "0123abcd/q2.5", time=1500, bpp=0.15, quality=2.5, map=0.25, encode_seconds=0.031)
+    write_summary(path, "coco", "0123abcd/q2.5_s24", time=2000, bpp=0.2, quality=2.5, search_steps=24)
     write_summary(path, "coco", "0123abcd/streams", time=3000, bpp=0.3)
-    found = [(each.checkpoint, each.quality, each.summary.bpp) for each in read_evaluations(path)]
-    assert found == [("0123abcd", 0.0, 0.1), ("0123abcd", 2.5, 0.2)]
-    shown = command_line("--base-dir", base, "--show-details", "run_a").stdout
-    assert "Evaluation on coco at quality 0" in shown
-    assert "Evaluation on coco at quality 2.5" in shown
+    found = [(each.checkpoint, each.quality, each.search_steps, each.summary.bpp) for each in read_evaluations(path)]
+    assert found == [("0123abcd", 0.0, None, 0.1), ("0123abcd", 2.5, None, 0.15), ("0123abcd", 2.5, 24, 0.2)]
+    shown = command_line("--base-dir", base, "--show-details", "run_a").stdout.splitlines()
+    start = shown.index("Evaluation on coco")
+    assert [" ".join(line.split()) for line in shown[start + 1 : start + 5]] == [
+        "quality 0 0.1000 bpp 1.00 KB 0 ms to encode checkpoint 0123abcd",
+        "quality 2.5 0.1500 bpp 1.00 KB mAP 25.0 31 ms to encode checkpoint 0123abcd",
+        "Evaluation on coco with a search of 24 steps",
+        "quality 2.5 0.2000 bpp 1.00 KB 0 ms to encode checkpoint 0123abcd",
+    ]
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", "\0"])
