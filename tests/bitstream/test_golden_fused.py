@@ -1,9 +1,21 @@
 """A stream of the fused codec that was written once is read the same for ever."""
 
+import os
+import subprocess
+import sys
+
+import pytest
 import torch
 
 from fpnkit.container import read, write
-from tests.support import fused, golden_fused
+from tests.support import ROOT, fused, golden_fused
+
+# The symbols' checksum is compared by `decode` itself.
+DECODE = """
+from tests.support import golden_fused
+found, expected = golden_fused.codec().decode(golden_fused.streams()), golden_fused.decoded()
+print(max(float((found[name] - expected[name]).abs().max()) for name in expected))
+"""
 
 
 def test_the_symbols_are_those_of_then_and_the_features_nearly() -> None:
@@ -12,6 +24,24 @@ def test_the_symbols_are_those_of_then_and_the_features_nearly() -> None:
     deviations = codec.standardiser.deviation.tolist()
     for (name, level), deviation in zip(expected.items(), deviations, strict=True):
         assert (found[name] - level).abs().max() <= 1e-4 * deviation
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"ATEN_CPU_CAPABILITY": "default"},
+        {"ATEN_CPU_CAPABILITY": "avx2"},
+        {"OMP_NUM_THREADS": "2", "MKL_CBWR": "COMPATIBLE"},
+        {"ONEDNN_MAX_CPU_ISA": "SSE41"},
+    ],
+    ids=lambda settings: " ".join(f"{key}={value}" for key, value in settings.items()),
+)
+def test_other_kernels_read_the_same_symbols(settings: dict[str, str]) -> None:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), **settings}
+    command = [sys.executable, "-W", "ignore", "-c", DECODE]
+    done = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert float(done.stdout) <= 1e-3
 
 
 def test_coding_the_decoded_symbols_gives_the_same_payload_today() -> None:
