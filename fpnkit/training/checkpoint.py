@@ -11,7 +11,7 @@ import torch
 
 from fpnkit.config.diff import differences, flatten
 from fpnkit.config.identity import FREE_ON_RESUME, within
-from fpnkit.config.load import plain, shown_settings
+from fpnkit.config.load import plain, shown_settings, validate
 from fpnkit.config.schema import Config
 from fpnkit.errors import ConfigError, RunError
 from fpnkit.foundation import clock
@@ -24,10 +24,10 @@ from fpnkit.torch_files import checkpoint_bytes
 def require_resumable(run_dir: Path, config: Config, state: Mapping[str, Any]) -> None:
     """Raise `ConfigError` if `config_used.yaml` was changed so that it would be another run, or lacks a secret."""
     file = run_dir / layout.CONFIG_USED
-    now = shown_settings(config)
+    now, before = shown_settings(config), shown_settings(validate(state["config"]))  # with keys that came later
     problems = [
         f"{file}: {change.key}: required {change.left!r} as in the run so far, found {change.right!r}"
-        for change in differences(state["config"], now)
+        for change in differences(before, now)
         if not within(change.key, FREE_ON_RESUME)
     ]
     problems += [
