@@ -92,8 +92,7 @@ class ParameterGroup:
 class Start:
     """What a codec may know of its task before the first step."""
 
-    pyramids: Callable[[], Iterable[Pyramid]]  # (1, channel, height, width), of calibration images; each call anew
-    features: Callable[[], Iterable[tuple[Pyramid, ImageGeometry]]]  # the same with the place of each image
+    features: Callable[[], Iterable[tuple[Pyramid, ImageGeometry]]]  # of calibration images, one by one; each call anew
     curvature: Mapping[str, Tensor]  # level → (channel, channel): second derivatives, see `training.curvature`
     lambdas: tuple[float, ...]  # in bits a unit of the whole image's distortion; of each rate, ascending
 

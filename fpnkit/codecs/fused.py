@@ -36,7 +36,7 @@ class FusedPyramidCodec(Codec):
             self.qualities = (0.0, settings.rates - 1.0)
 
     def start(self, start: Start) -> None:
-        standard = [self.standardiser(pyramid) for pyramid in start.pyramids()]
+        standard = [self.standardiser(pyramid) for pyramid, _ in start.features()]
         for _, part in self._parts():
             part.start(standard, start, plain=self._plain_klt)
 

@@ -22,7 +22,6 @@ from fpnkit.errors import PyramidError, StreamError, UserError
 from fpnkit.geometry import ImageGeometry
 from fpnkit.pyramid import Pyramid, PyramidSpec
 
-PAYLOAD = "components"
 _SIDE = SIDE_CHANNELS + 4
 _SYNTHESIS_STEP = 2.0**-20
 _SAMPLED_VALUES = 250_000_000  # of cells for the KLT, 1 GB
@@ -46,6 +45,7 @@ class LinearPyramidCodec(Codec):
         self.register_buffer("synthesis", torch.zeros(self._layout.values, components))
         self.register_buffer("steps", torch.ones(settings.rates, dtype=torch.float64))
         self.entropy = NeighborModel(components, settings.context_components, _SIDE, settings.rates)
+        self._payload = SHARED if len(spec.names) > 1 else spec.names[0]
         if settings.rates > 1:
             self.qualities = (0.0, settings.rates - 1.0)
 
@@ -89,7 +89,7 @@ class LinearPyramidCodec(Codec):
             bits.append(coded.bits)
             latents.append(coded.values.float())
         levels = {name: torch.cat([each[name] for each in decoded]) for name in self.spec.names}
-        return CodecOutput(Pyramid(levels), {SHARED: torch.cat(bits)}, {SHARED: torch.cat(latents)})
+        return CodecOutput(Pyramid(levels), {self._payload: torch.cat(bits)}, {self._payload: torch.cat(latents)})
 
     def aux_loss(self) -> Tensor:
         return self.mean.new_zeros(())
@@ -107,15 +107,15 @@ class LinearPyramidCodec(Codec):
         point = self._point(quality)
         coded, known = self._quantized(pyramid, geometry, point)
         payload = Payload(self.entropy.write(coded, known.side, known.live, point.rate), self.spec.names)
-        bits = {PAYLOAD: coded.bits.sum().item()}
-        return Streams({PAYLOAD: payload}, pyramid.sizes, symbols_crc(coded.symbols[0]), geometry, quality, bits)
+        bits = {self._payload: coded.bits.sum().item()}
+        return Streams({self._payload: payload}, pyramid.sizes, symbols_crc(coded.symbols[0]), geometry, quality, bits)
 
     @torch.no_grad()
     def decode(self, streams: Streams) -> Pyramid:
         self._check(streams)
         point = self._point(streams.quality)
         known = self._known(streams.geometry, self._layout.grid(streams.sizes), point)
-        coded = self.entropy.read(streams.payloads[PAYLOAD].data, known.side, known.live, point.rate)
+        coded = self.entropy.read(streams.payloads[self._payload].data, known.side, known.live, point.rate)
         crc = symbols_crc(coded.symbols[0])
         if crc != streams.symbols_crc:
             raise StreamError(f"symbols: required the checksum {streams.symbols_crc:08x}, found {crc:08x}")
@@ -123,9 +123,9 @@ class LinearPyramidCodec(Codec):
 
     def _check(self, streams: Streams) -> None:
         served = {name: payload.levels for name, payload in streams.payloads.items()}
-        if served != {PAYLOAD: self.spec.names}:
+        if served != {self._payload: self.spec.names}:
             found = ", ".join(f"{name or 'one'} for {' and '.join(levels)}" for name, levels in served.items())
-            raise StreamError(f"payloads: required {PAYLOAD} for all levels, found {found}")
+            raise StreamError(f"payloads: required {self._payload} for all levels, found {found}")
         try:
             self.require_quality(streams.quality)
         except UserError as error:

@@ -17,7 +17,7 @@ from fpnkit.codecs.base import CodecOutput, Streams
 from fpnkit.geometry import ImageGeometry
 from fpnkit.pyramid import Pyramid
 
-_MEMORY = 0.9, 0.999  # of the moments, as Adam's
+_MEMORY = 0.8, 0.95  # of the moments, as Adam's but shorter, for few steps
 _PACE = 0.02  # of a quantizer step: how far a latent moves in a step of search, the root of the mean square
 
 

@@ -110,6 +110,8 @@ def _problem(
     path = _without_tags(error["loc"], source.data)
     if error["type"] in ("union_tag_invalid", "union_tag_not_found"):
         path = (*path, str(error["ctx"]["discriminator"]).strip("'"))
+    if error["type"] == "unfit":
+        path = (*path, *error["ctx"]["key"])
     text = f"{'.'.join(map(str, path))}: {_text(error, path, source.data)}"
     overridden = next((path[:n] for n in range(len(path), 0, -1) if path[:n] in origins), None)
     if overridden is None and path not in source.lines:  # a section that only an override brought in
@@ -166,6 +168,8 @@ def _text(error: ErrorDetails, path: Path, data: Mapping[str, Any]) -> str:
     if kind == "literal_error":
         choices = [choice.strip("' ") for choice in str(context["expected"]).replace(" or ", ",").split(",")]
         return f"unknown value {found}; " + _nearest(str(error["input"]), choices)
+    if kind == "unfit":
+        return str(context["problem"])
     if kind == "value_error":
         return str(context["error"])
     if kind in _REQUIRED:
@@ -194,6 +198,8 @@ def _sections(path: Path, data: Any) -> list[type[BaseModel]]:
     candidates = _narrow(_models(AnyConfig), data)
     for part in path:
         data = data.get(part) if isinstance(data, dict) else None
+        if part == "codec" and isinstance(data, dict):
+            data = {"kind": DEFAULT_CODEC, **data}
         fields = candidates[0].model_fields
         name = next(name for name, field in fields.items() if part in (name, field.alias))
         candidates = _narrow(_models(fields[name].annotation), data)

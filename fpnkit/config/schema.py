@@ -7,6 +7,7 @@ import re
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, model_validator
+from pydantic_core import PydanticCustomError
 
 from fpnkit.config.curve import Qualities, lmbda_at
 
@@ -211,8 +212,9 @@ CodecSettings = Annotated[
 
 
 def rates_of(codec: CodecSettings) -> int:
-    """How many rates a codec learns at once."""
-    return 1 if isinstance(codec, FactorizedCodec) else codec.rates
+    """How many rates a codec learns at once: 1 unless its section says otherwise."""
+    rates: int = getattr(codec, "rates", 1)
+    return rates
 
 
 def _not_all_zero(weights: dict[str, float]) -> dict[str, float]:
@@ -331,17 +333,23 @@ class CodecConfig(ConfigBase):
         return high if low is None or quality is None else lmbda_at(low, high, quality / highest)
 
     @model_validator(mode="after")
-    def _one_curve(self) -> CodecConfig:
+    def _sections_that_fit(self) -> CodecConfig:
         rates, low, high = rates_of(self.codec), self.loss.lowest_lmbda, self.loss.lmbda
+        lowest = "loss", "lowest_lambda"
         if low is None and rates > 1:
-            raise ValueError(f"loss.lowest_lambda: required with {rates} rates of the codec, found none")
+            raise _unfit(lowest, f"required with {rates} rates of the codec, found none")
         if low is not None and rates == 1:
-            raise ValueError(f"loss.lowest_lambda: required none for a codec of one rate, found {low:g}")
-        if isinstance(self.codec, LinearCodec) and self.training.epochs != 1:
-            raise ValueError(f"training.epochs: required 1 for codec linear, found {self.training.epochs}")
+            raise _unfit(lowest, f"required none for a codec of one rate, found {low:g}")
         if low is not None and low >= high:
-            raise ValueError(f"loss.lowest_lambda: required less than loss.lambda, {high:g}, found {low:g}")
+            raise _unfit(lowest, f"required less than loss.lambda, {high:g}, found {low:g}")
+        if isinstance(self.codec, LinearCodec) and self.training.epochs != 1:
+            raise _unfit(("training", "epochs"), f"required 1 for the codec linear, found {self.training.epochs}")
         return self
+
+
+def _unfit(key: tuple[str, str], problem: str) -> PydanticCustomError:
+    """A problem of a key that other sections make one; `key` says where, since pydantic only knows the whole."""
+    return PydanticCustomError("unfit", "{problem}", {"key": key, "problem": problem})
 
 
 class DetectorConfig(ConfigBase):

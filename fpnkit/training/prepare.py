@@ -140,10 +140,6 @@ class Calibrating:
             features = self._cache.load(index)
             yield features.pyramid, features.geometry
 
-    def pyramids(self) -> Iterator[Pyramid]:
-        """Without their geometry."""
-        return (pyramid for pyramid, _ in self)
-
     def few(self) -> Iterator[tuple[Pyramid, ImageGeometry]]:
         """On the detector's device, for what needs its heads."""
         for pyramid, geometry in itertools.islice(self, _CURVATURE_IMAGES):
@@ -168,7 +164,7 @@ def _start(config: CodecConfig, codec: Codec, features: Calibrating, goal: Objec
     if type(codec).start is Codec.start:
         return
     curvature = measure_curvature(goal.distortion, features.few(), features.standardiser(codec), config.seed)
-    codec.start(Start(features.pyramids, lambda: features, curvature, config.lambdas))
+    codec.start(Start(lambda: features, curvature, config.lambdas))
 
 
 def _forecast(config: CodecConfig, codec: Codec, detector: Detector, calibration: Calibration) -> None:

@@ -164,20 +164,22 @@ AN_IMAGE = b"\x89PNG\r\n\x1a\n" + bytes(40)
         ),
         (
             Raw(version=2, about=b"\x03" + b"\x00\x01y" + b"\x05\x00" + b"\x02\x00").bytes(),
-            "payload 1: required a name of a to z, 0 to 9 and _, at most 32, or none for one level; found '' for 0, 2",
+            "payload 1: required a name of a to z, 0 to 9 and _, at most 32, or none for one level or the only "
+            "payload; found '' for 0, 2",
         ),
         (
             Raw(version=2, about=b"\x03" + b"\x00\x01Y" + b"\x05\x02z2" + b"\x02\x00").bytes(),
-            "payload 0: required a name of a to z, 0 to 9 and _, at most 32, or none for one level; "
-            "found 'Y' for 0, 1, 2",
+            "payload 0: required a name of a to z, 0 to 9 and _, at most 32, or none for one level or the only "
+            "payload; found 'Y' for 0, 1, 2",
         ),
         (
             Raw(version=2, about=b"\x03" + b"\x00\x01y" + b"\x05\x01y" + b"\x02\x00").bytes(),
             "payload 1: required another name or level than those before, found y",
         ),
         (
-            Raw(codec_and_levels=varint(16 * 2 + 3)).bytes(),
-            "codec: required one of factorized (1), found number 2; was it written by a newer fpnkit?",
+            Raw(codec_and_levels=varint(16 * 9 + 3)).bytes(),
+            "codec: required one of factorized (1), fused (2), linear (3), found number 9; was it written by a "
+            "newer fpnkit?",
         ),
         (Raw(codec_and_levels=varint(16)).bytes(), "levels: required 1 to 15, found 0"),
         (
@@ -248,7 +250,7 @@ def test_a_damaged_file_is_named_as_such(change: object) -> None:
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
-        ({"codec": "other"}, "codec: required one of factorized (1), found other"),
+        ({"codec": "other"}, "codec: required one of factorized (1), fused (2), linear (3), found other"),
         ({"sizes": (), "payloads": ()}, "levels: required 1 to 15, found 0"),
         ({"payloads": ()}, "payloads: required 1 to 255, found 0"),
         (

@@ -56,7 +56,7 @@ def test_any_coder_of_the_model_decodes_every_quality_to_the_quantized_path() ->
     ("quality", "expected"),
     [
         (None, "quality: required a number from 0 to 8, found none"),
-        (9.0, "quality: required a number from 0 to 8, found 9.0"),
+        (9.0, "quality: required a number from 0 to 8, found 9"),
         (0.0001, "quality: required 0 to 1000 in steps of 0.001, found 0.0001"),
     ],
 )

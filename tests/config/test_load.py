@@ -82,7 +82,19 @@ def test_problems_of_the_codec_name_its_keys_and_the_known_kinds(tmp_path: Path)
     path = write(tmp_path, CODEC + "codec: {chanels: 8}\n")
     assert problems(path) == [f"{path}:7: codec.chanels: unknown key; did you mean channels?"]
     assert problems(path, "codec.kind=wavelet") == [
-        '--set codec.kind=wavelet: codec.kind: unknown value "wavelet"; known are factorized'
+        '--set codec.kind=wavelet: codec.kind: unknown value "wavelet"; known are factorized, fused, linear'
+    ]
+
+
+def test_a_codec_of_several_rates_needs_a_range_of_lambdas(tmp_path: Path) -> None:
+    path = write(tmp_path, CODEC + "codec: {kind: fused}\n")
+    lowest = "loss.lowest_lambda: required"
+    assert problems(path) == [f"{path}:5: {lowest} with 8 rates of the codec, found none"]
+    assert problems(path, "loss.lowest_lambda=1e9") == [
+        f"--set loss.lowest_lambda=1e9: {lowest} less than loss.lambda, 0.00025, found 1e+09"
+    ]
+    assert problems(path, "loss.lowest_lambda=1e-5", "codec.rates=1") == [
+        f"--set loss.lowest_lambda=1e-5: {lowest} none for a codec of one rate, found 1e-05"
     ]
 
 

@@ -125,6 +125,16 @@ def test_the_gradient_reaches_every_level_and_lowers_the_distance(one: Case) -> 
             assert one.distance(Pyramid({**levels, level: levels[level] - step * gradient})).sum() < cost.sum()
 
 
+@pytest.mark.parametrize("one", ["shapes_fcos", RETINANET, RETINANET_V2, SMALL], indirect=True, scope="module")
+def test_the_gradient_goes_through_the_levels_that_are_completed(one: Case) -> None:
+    levels = [level.detach().requires_grad_() for level in one.pyramid.values()]
+    outputs = one.detector.heads(Pyramid(dict(zip(one.pyramid, levels, strict=True))), one.geometry, one.outputs)
+    logits = (outputs.get("dense") or outputs["anchors"]).logits
+    assert logits is not None
+    (gradient,) = torch.autograd.grad(logits[:, -1].sum(), levels[-1])  # the last place lies in the coarsest level
+    assert gradient.abs().sum() > 0
+
+
 @every
 def test_a_batch_of_two_is_the_two_alone(one: Case) -> None:
     noisy = one.noisy(0.1)

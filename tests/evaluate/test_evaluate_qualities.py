@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from fpnkit import evaluate
-from fpnkit.evaluation.task import Task
+from fpnkit.evaluation.bench import Bench
 from fpnkit.ratedist.table import frame, read_points
 from fpnkit.runs.evaluations import read_evaluations
 from fpnkit.runs.results import read_summary
@@ -31,8 +31,8 @@ def test_one_run_is_measured_at_all_whole_qualities_with_one_pass_of_the_backbon
     curve: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     seen: list[int] = []
-    features = Task.features
-    monkeypatch.setattr(Task, "features", lambda task, sample: seen.append(sample.image_id) or features(task, sample))
+    features = Bench.features
+    monkeypatch.setattr(Bench, "features", lambda own, sample: seen.append(sample.image_id) or features(own, sample))
     assert evaluate.main([curve.name, "--set", "data.test.images=2"]) == 0
     assert len(seen) == 2  # for all qualities together; the ceiling is measured before there is a task
     assert folders(curve) == ["q0", "q1", "q2"]

@@ -45,7 +45,7 @@ def codec(spec: PyramidSpec = SPEC, seed: int = 0, **options: object) -> FusedPy
     made = FusedPyramidCodec(chosen, spec)
     lambdas = LAMBDAS if chosen.rates > 1 else LAMBDAS[1:2]
     curvature = {level.name: torch.eye(level.channels) for level in spec.levels}
-    made.start(Start(lambda: (pyramid(100 + index, spec=spec) for index in range(8)), curvature, lambdas))
+    made.start(Start(lambda: ((pyramid(100 + index, spec=spec), geometry()) for index in range(8)), curvature, lambdas))
     with torch.no_grad():
         for name, parameter in made.named_parameters():
             if "log2_step" not in name and "to_values" not in name:

@@ -10,6 +10,7 @@ from fpnkit.config.load import plain, to_yaml, validate
 from fpnkit.config.schema import CodecConfig
 from fpnkit.data.cache import FeatureCache
 from fpnkit.data.windows import Features
+from fpnkit.detectors.base import Detector
 from fpnkit.geometry import ImageGeometry
 from fpnkit.pyramid import LevelSpec, Pyramid, PyramidSpec
 from fpnkit.runs.record import ConfigSummary
@@ -51,14 +52,16 @@ def cache(folder: Path, first: int, count: int) -> FeatureCache:
     return FeatureCache(folder, "tiny", SPEC, [str(seed) for seed in seeds], lambda i: features(seeds[i]), 10**9)
 
 
-def learner(settings: CodecConfig, folder: Path, fingerprint: str = "f" * 64) -> CodecLearner:
+def learner(
+    settings: CodecConfig, folder: Path, fingerprint: str = "f" * 64, detector: Detector | None = None
+) -> CodecLearner:
     torch.set_num_threads(1)
     torch.manual_seed(settings.seed)
     train, val = cache(folder / "features", 0, 9), cache(folder / "features", 100, 3)
     codec = build_codec(settings.codec, SPEC)
     loaded = [train.load(index) for index in range(len(train))]
     codec.standardiser.set(calibrate((each.pyramid, each.geometry) for each in loaded))
-    return CodecLearner(codec, settings, train, val, objective(settings, codec), fingerprint, CPU)
+    return CodecLearner(codec, settings, train, val, objective(settings, codec, detector), fingerprint, CPU)
 
 
 def run(settings: CodecConfig, folder: Path) -> RunWriter:
