@@ -28,6 +28,7 @@ _Y_NAMES = {
 }
 _TRAIL = 10  # validations that are shown of a run on its way
 _MOST_INSIDE = 4  # entries of a legend inside the axes
+_TITLE_POINTS = 6.5
 _BELOW_INCHES = 0.4  # a legend under the axes, past ticks and label
 
 Values = Mapping[str, float]
@@ -67,7 +68,8 @@ def plot_rd(
         ax.set_xlim(left=0)
     ax.set(xlabel=rate_name(x), ylabel=axis_name(y))
     hollow = any(not point.solid and _values(point.values, x, y) for curve in curves for point in curve.points)
-    _legend(ax, {curve.name: _told(curve, points) for curve in curves}, hollow)
+    title = "mean SNR of the features; seconds to encode with search" if points.shows_snr else None
+    _legend(ax, {curve.name: _told(curve, points) for curve in curves}, hollow, title)
     return ax
 
 
@@ -170,13 +172,13 @@ def _told(curve: Curve, points: RdPoints) -> str:
     parts = [curve.name]
     measured = [point.values for point in curve.points if point.solid]
     if points.shows_snr and (snr := [values[MEAN_SNR] for values in measured if MEAN_SNR in values]):
-        parts.append(f"SNR {min(snr):.1f} to {max(snr):.1f} dB" if len(snr) > 1 else f"SNR {snr[0]:.1f} dB")
+        parts.append(f"{min(snr):.0f} to {max(snr):.0f} dB" if len(snr) > 1 else f"{snr[0]:.1f} dB")
     if curve.searched and (seconds := [values["encode_seconds"] for values in measured if "encode_seconds" in values]):
-        parts.append(f"{sum(seconds) / len(seconds):.2g} s to encode")
+        parts.append(f"{sum(seconds) / len(seconds):.2g} s")
     return ", ".join(parts)
 
 
-def _legend(ax: Axes, told: Mapping[str, str], hollow: bool) -> None:
+def _legend(ax: Axes, told: Mapping[str, str], hollow: bool, title: str | None) -> None:
     handles, labels = ax.get_legend_handles_labels()
     labels = [told.get(label, label) for label in labels]
     if hollow:
@@ -184,7 +186,7 @@ def _legend(ax: Axes, told: Mapping[str, str], hollow: bool) -> None:
         (sign,) = ax.plot([], [], marker="o", markerfacecolor="none", color=ink, linestyle="none")
         handles, labels = [*handles, sign], [*labels, "by validation"]
     if len(labels) <= _MOST_INSIDE:
-        ax.legend(handles, labels, loc="lower right", handlelength=2.8)
+        ax.legend(handles, labels, loc="lower right", handlelength=2.8, title=title, title_fontsize=_TITLE_POINTS)
     else:
         below = ax.transAxes + ScaledTranslation(0, -_BELOW_INCHES, figure_of(ax).dpi_scale_trans)
         ax.legend(
@@ -194,5 +196,8 @@ def _legend(ax: Axes, told: Mapping[str, str], hollow: bool) -> None:
             bbox_to_anchor=(0.5, 0),
             bbox_transform=below,
             ncols=2,
-            handlelength=2.8,
+            handlelength=2.2,
+            columnspacing=0.8,
+            title=title,
+            title_fontsize=_TITLE_POINTS,
         )

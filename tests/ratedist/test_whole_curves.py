@@ -90,7 +90,7 @@ def test_searched_points_are_a_curve_of_their_own_with_their_seconds(base: Path,
     ax = plot_rd(points)
     low, high = only_snr(points.curves[1])
     told = [text.get_text() for text in ax.get_legend().get_texts()]
-    assert told[1] == f"fused+search24, SNR {low:.1f} to {high:.1f} dB, 0.5 s to encode"
+    assert told[1] == f"fused+search24, {low:.0f} to {high:.0f} dB, 0.5 s"
 
 
 def only_snr(curve: Curve) -> tuple[float, float]:
@@ -102,8 +102,9 @@ def test_snr_stands_beside_accuracy_where_training_was_for_the_heads(base: Path,
     single = write_run(base, 1e-3, 0.5, 0.1)
     for_heads = read_points([single, write_curve(base)], home=tmp_path)
     assert "SNR dB" in fitting(point_rows(for_heads, "map"), 10, for_heads).header
-    texts = [text.get_text() for text in plot_rd(for_heads).get_legend().get_texts()]
-    assert all(", SNR " in text for text in texts)
+    legend = plot_rd(for_heads).get_legend()
+    assert legend.get_title().get_text() == "mean SNR of the features; seconds to encode with search"
+    assert all(text.get_text().endswith(" dB") for text in legend.get_texts())
     alone = read_points([single], home=tmp_path)
     assert "SNR dB" not in fitting(point_rows(alone, "map"), 10, alone).header
     assert [text.get_text() for text in plot_rd(alone).get_legend().get_texts()] == ["factorized"]
