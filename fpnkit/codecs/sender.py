@@ -14,7 +14,7 @@ from fpnkit.codecs.saved import TrainedCodec
 from fpnkit.codecs.search import SearchableCodec, searched
 from fpnkit.config.schema import DistortionName, Loss
 from fpnkit.detectors.base import Detector
-from fpnkit.distortions import DistortionInputs, SensitivityDistortion, build_distortion, parts_of
+from fpnkit.distortions import DistortionInputs, build_distortion
 from fpnkit.errors import UserError
 from fpnkit.geometry import ImageGeometry
 from fpnkit.metrics.distortion import standardized_mse
@@ -44,8 +44,6 @@ class SenderSearch:
         """Raises `UserError` if the codec's latents cannot be moved, or the detector lacks the heads of its loss."""
         self._codec, self._latents, self._config = trained.codec, require_searchable(trained), trained.config
         self._distortion = build_distortion(_asking_heads(trained.config.loss), trained.codec.spec, detector)
-        if any(isinstance(part, SensitivityDistortion) for part in parts_of(self._distortion)):
-            raise UserError("search: required a loss of mse or head, found sensitivity, whose weights stay in training")
         self.steps = steps  # how often the latents of an image are moved
 
     @property
