@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from fpnkit.foundation.text import rate
 from fpnkit.plots.drawing import figure
-from fpnkit.plots.panels import by_level, figure_of, new_panels, percent_ticks, wide_scale
+from fpnkit.plots.panels import by_level, figure_of, new_panels, note, percent_ticks, wide_scale
 from fpnkit.plots.style import SIZE_LOOKS, codec_look, level_color, new_axes
 
 _METRICS = {"map": ("mAP", "#0072B2", "o"), "self_map": ("self-mAP", "#E69F00", "s")}
@@ -85,6 +85,8 @@ def plot_dead_by_rate(rates: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
 def plot_by_rate(rates: pd.DataFrame, column: str, label: str, *, ax: Axes | None = None) -> Axes:
     """A value of each level over the total rate; colors are levels, markers and dashes are codecs."""
     ax = ax or new_axes()
+    if column not in rates or rates[column].isna().all():  # where all levels share one payload
+        return note(ax, f"no codec here tells the {label}\nof each level")
     for codec, rows in rates.groupby("codec", sort=False):
         look = codec_look(str(codec))
         for level, unsorted in by_level(rows.dropna(subset=column)):

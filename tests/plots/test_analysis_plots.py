@@ -212,6 +212,14 @@ def test_stacked_bars_are_one_column_a_codec_by_lambda() -> None:
     draw(ax)
 
 
+def test_codecs_that_code_all_levels_together_have_no_idle_latents_by_level() -> None:
+    for table in (rates().drop(columns="dead_share"), rates().assign(dead_share=float("nan"))):
+        ax = across.plot_dead_by_rate(table)
+        (text,) = ax.texts
+        assert text.get_text() == "no codec here tells the dead latent channels\nof each level"
+        assert not ax.lines
+
+
 def test_curves_along_the_rate_keep_color_and_marker() -> None:
     ax = across.plot_by_rate(rates(), "snr_db", "SNR (dB)")
     assert colors(ax) == [level_color(level) for level in LEVELS]
