@@ -35,6 +35,7 @@ def test_a_slider_goes_along_the_curve(viewer: PyramidViewer) -> None:
     assert viewer.view.levels["payload_bits"].sum() == sum(streams.bits_level().values())
     assert middle.file_bytes < viewer.view.file_bytes
     assert "quality 1.7 (λ " in viewer.said.value
+    assert "of whose payload shared 100%" in viewer.said.value
 
 
 def test_bits_that_levels_share_are_a_row_and_have_no_map(viewer: PyramidViewer) -> None:

@@ -243,8 +243,9 @@ class PyramidViewer(Panel):
 
 def _facts(view: View, status: str) -> str:
     height, width = view.photo.size
-    shares = view.levels["payload_bits"] / (view.levels["payload_bits"].sum() or 1)
-    levels = ", ".join(f"{name} {share:.0%}" for name, share in zip(view.levels["level"], shares, strict=True))
+    own = view.levels.dropna(subset="payload_bits")  # a level of a shared payload has none
+    shares = own["payload_bits"] / (own["payload_bits"].sum() or 1)
+    levels = ", ".join(f"{name} {share:.0%}" for name, share in zip(own["level"], shares, strict=True))
     lines = [
         f"{text.printable(view.title)}, {width} x {height} pixels; image {view.index + 1} of {view.images}",
         f"{view.bpp:.4f} bpp: a file of {view.file_bytes:,} bytes, of whose payload {levels}",
