@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fpnkit.codecs.base import Start
+from fpnkit.codecs.calibration import Standardizer
 from fpnkit.codecs.cells import SIDE_CHANNELS, CellLayout, what_both_know
 from fpnkit.codecs.context import ContextModel, Steps, interpolated
 from fpnkit.codecs.exact import on_grid
@@ -65,13 +66,18 @@ class CellCodec(nn.Module):
             nn.init.zeros_(layer.bias)
 
     @torch.no_grad()
-    def start(self, pyramids: Sequence[Pyramid], start: Start, *, plain: bool) -> None:
+    def start(self, standardiser: Standardizer, start: Start, *, plain: bool) -> None:
         """The KLT of the features, its inverse in the decoder, and steps that suit each lambda.
 
         `plain`: without the distortion's metric.
         """
-        count = _SAMPLED_VALUES // (self._sent.values + self._decoded.values)
-        cells, values = (_sampled(pyramids, layout, self._sent, count) for layout in (self._sent, self._decoded))
+        count = _SAMPLED_VALUES // self._decoded.values
+
+        def sampled(layout: CellLayout) -> Tensor:
+            standard = (standardiser(pyramid) for pyramid, _ in start.features())
+            return _sampled(standard, layout, self._sent, count)
+
+        cells = sampled(self._sent)
         curvature = _flat(start.curvature, self._sent) if plain else start.curvature
         klt = fit_klt(cells, self._sent, curvature, len(self.analysis))
         if len(klt.deviation) < len(self.analysis):
@@ -87,6 +93,7 @@ class CellCodec(nn.Module):
         if self._decoded.levels == self._sent.levels:
             synthesis, offset = klt.synthesis[:, :latents], klt.mean
         else:
+            values = sampled(self._decoded)
             synthesis, offset = _regression((cells - klt.mean) @ klt.analysis[:latents].T, values)
         self.to_values.weight[:, :latents, 0, 0] = synthesis * deviation[:latents]
         assert self.to_values.bias is not None
@@ -179,8 +186,8 @@ class Block(nn.Module):
         return values + self.body(values)  # type: ignore[no-any-return]
 
 
-def _sampled(pyramids: Sequence[Pyramid], layout: CellLayout, grids: CellLayout, count: int) -> Tensor:
-    """(n, values): the cells of the pyramids, up to `count`."""
+def _sampled(pyramids: Iterable[Pyramid], layout: CellLayout, grids: CellLayout, count: int) -> Tensor:
+    """(n, values): the cells of the pyramids, up to `count`; further pyramids are not looked at."""
     parts: list[Tensor] = []
     for pyramid in pyramids:
         cells = layout.packed(pyramid, grids.grid(pyramid.sizes)).flatten(2).transpose(1, 2).flatten(0, 1)

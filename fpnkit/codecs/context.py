@@ -18,7 +18,7 @@ from fpnkit.codecs.exact import ExactNetwork, on_grid
 from fpnkit.codecs.gaussian import GaussianTables
 
 LARGEST_SYMBOL = 2**14  # symbol times step is then exact
-_STEP_GRID = 2.0**-20
+_TOO_LARGE = 2.0 * LARGEST_SYMBOL  # stands for whatever cannot be coded
 _MEAN_STEPS = 16  # a mean is a multiple of 1/16 of a quantizer step
 _GROWTH = 1.6  # of the slices: the first are small, because the others follow from them
 
@@ -121,7 +121,8 @@ class ContextModel(nn.Module):
         exact = latents.double()
 
         def take(mean: Tensor, index: Tensor, part: slice, cells: Tensor) -> Tensor:
-            return (exact[:, part] / steps.step[:, part] - mean).round().nan_to_num(2.0 * LARGEST_SYMBOL).long()
+            symbols = (exact[:, part] / steps.step[:, part] - mean).round()
+            return symbols.nan_to_num(_TOO_LARGE).clamp(-_TOO_LARGE, _TOO_LARGE).long()
 
         return self.coded(side, steps, (latents.shape[2], latents.shape[3]), take)
 

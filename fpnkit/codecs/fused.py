@@ -36,9 +36,8 @@ class FusedPyramidCodec(Codec):
             self.qualities = (0.0, settings.rates - 1.0)
 
     def start(self, start: Start) -> None:
-        standard = [self.standardiser(pyramid) for pyramid, _ in start.features()]
         for _, part in self._parts():
-            part.start(standard, start, plain=self._plain_klt)
+            part.start(self.standardiser, start, plain=self._plain_klt)
 
     def forward(
         self, pyramid: Pyramid, geometry: Sequence[ImageGeometry] | None = None, quality: Tensor | None = None

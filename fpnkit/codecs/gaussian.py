@@ -14,9 +14,10 @@ from fpnkit.errors import UserError
 
 SMALLEST_DEVIATION = 0.11  # of quantizer steps: below it a table has nothing but zeros (Ballé et al. 2018)
 SCALES = 64  # tables
-_LARGEST_DEVIATION = 256.0
-_FIRST = math.log2(SMALLEST_DEVIATION)
-_LOG2_STEP = (math.log2(_LARGEST_DEVIATION) - _FIRST) / (SCALES - 1)
+# Binary logarithms of the smallest deviation, and of the ratio of neighbors up to 256. Written out, because a decoder
+# chooses tables by them and `log2` may differ in the last digit between machines.
+_FIRST = -3.1844245711374275
+_LOG2_STEP = 0.17753054874821314
 _TAILS = 6.0  # deviations; symbols beyond are escaped
 _BOUND = 1e-9  # of a likelihood
 _PRECISION_BITS = 16
