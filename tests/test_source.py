@@ -32,6 +32,7 @@ LAYERS = [
     "training",
     "anchors",
     "evaluation",
+    "probes",
     "ratedist",
     "plots",
     "analysis",
@@ -44,6 +45,7 @@ LAYERS = [
     "rd",
     "sweep",
     "analyze",
+    "probe",
 ]
 TORCH_FREE = (
     "errors",

@@ -14,7 +14,7 @@ from fpnkit.codecs.calibration import Standardizer
 from fpnkit.codecs.cells import SIDE_CHANNELS, CellLayout, what_both_know
 from fpnkit.codecs.context import ContextModel, Steps, interpolated
 from fpnkit.codecs.exact import on_grid
-from fpnkit.codecs.klt import fit_klt
+from fpnkit.codecs.klt import fit_klt, mean_curvature
 from fpnkit.config.schema import FusedCodec
 from fpnkit.container import QUALITY_STEPS
 from fpnkit.errors import PyramidError
@@ -200,9 +200,8 @@ def _sampled(pyramids: Iterable[Pyramid], layout: CellLayout, grids: CellLayout,
 
 def _flat(curvature: Mapping[str, Tensor], layout: CellLayout) -> dict[str, Tensor]:
     """The mean curvature for all values alike."""
-    parts = layout.parts()
-    trace = sum(each * curvature[name].diagonal().sum().item() for name, (_, each) in parts.items())
-    return {name: torch.eye(len(curvature[name])) * (trace / layout.values) for name in parts}
+    mean = mean_curvature(layout, curvature)
+    return {name: torch.eye(len(curvature[name])) * (mean / place.share) for name, place in layout.places().items()}
 
 
 def _regression(components: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:

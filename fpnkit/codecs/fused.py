@@ -1,4 +1,4 @@
-"""Levels coded together, as one grid of cells of the coarsest stride."""
+"""Levels coded together, as one grid of cells."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from fpnkit.config.schema import FusedCodec
 from fpnkit.container import SHARED
 from fpnkit.errors import PyramidError, StreamError, UserError
 from fpnkit.geometry import ImageGeometry
-from fpnkit.pyramid import Pyramid, PyramidSpec
+from fpnkit.pyramid import LevelSpec, Pyramid, PyramidSpec
 
 Latents = Mapping[str, Tensor]  # payload → (batch, channel, rows, columns)
 
@@ -28,10 +28,11 @@ class FusedPyramidCodec(Codec):
         self._plain_klt = not settings.head_metric
         sent = _sent(settings, spec)
         if settings.apart or len(spec.names) == 1:  # then a payload has its level's name
-            layouts = {name: CellLayout(spec, [name]) for name in spec.names}
+            layouts = {level.name: _alone(spec, level, settings.stride) for level in spec.levels}
             self.parts = nn.ModuleDict({name: CellCodec(settings, each, each) for name, each in layouts.items()})
         else:
-            self.parts = nn.ModuleDict({SHARED: CellCodec(settings, CellLayout(spec, sent), CellLayout(spec))})
+            seen, decoded = (CellLayout(spec, names, settings.stride) for names in (sent, None))
+            self.parts = nn.ModuleDict({SHARED: CellCodec(settings, seen, decoded)})
         if settings.rates > 1:
             self.qualities = (0.0, settings.rates - 1.0)
 
@@ -175,6 +176,11 @@ class FusedPyramidCodec(Codec):
         for name, part in self.parts.items():
             assert isinstance(part, CellCodec)
             yield name, part
+
+
+def _alone(spec: PyramidSpec, level: LevelSpec, stride: int | None) -> CellLayout:
+    """Cells of one level, which none has to repeat."""
+    return CellLayout(spec, [level.name], max(CellLayout(spec, stride=stride).stride, level.stride))
 
 
 def _sent(settings: FusedCodec, spec: PyramidSpec) -> tuple[str, ...]:

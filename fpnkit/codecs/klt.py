@@ -46,13 +46,19 @@ def fit_klt(cells: Tensor, layout: CellLayout, curvature: Mapping[str, Tensor], 
     )
 
 
+def mean_curvature(layout: CellLayout, curvature: Mapping[str, Tensor]) -> float:
+    """Of a value of a cell."""
+    traces = (
+        each.each * each.share * curvature[name].diagonal().sum().item() for name, each in layout.places().items()
+    )
+    return sum(traces) / layout.values
+
+
 def _roots(layout: CellLayout, curvature: Mapping[str, Tensor]) -> dict[str, tuple[Tensor, Tensor]]:
     """Level → square root of its metric, and the inverse of it."""
-    parts = layout.parts()
-    trace = sum(each * curvature[name].diagonal().sum().item() for name, (_, each) in parts.items())
-    floor, roots = FLOOR * trace / layout.values, {}
-    for name in parts:
-        matrix = curvature[name].double()
+    floor, roots = FLOOR * mean_curvature(layout, curvature), {}
+    for name, place in layout.places().items():
+        matrix = place.share * curvature[name].double()
         eigenvalues, vectors = torch.linalg.eigh(matrix + floor * torch.eye(len(matrix), dtype=torch.float64))
         scale = eigenvalues.clamp(min=floor).sqrt()
         roots[name] = ((vectors * scale) @ vectors.T).float(), ((vectors / scale) @ vectors.T).float()
@@ -62,7 +68,7 @@ def _roots(layout: CellLayout, curvature: Mapping[str, Tensor]) -> dict[str, tup
 def _weighted(rows: Tensor, layout: CellLayout, matrices: Mapping[str, Tensor]) -> Tensor:
     """(n, values) with each level's symmetric matrix applied across its channels."""
     result = torch.empty_like(rows)
-    for name, (place, each) in layout.parts().items():
-        part = rows[:, place].reshape(len(rows), -1, each)  # (n, channel, values of each)
-        result[:, place] = torch.einsum("ncv,cd->ndv", part, matrices[name]).flatten(1)
+    for name, place in layout.places().items():
+        part = rows[:, place.values].reshape(len(rows), -1, place.each)  # (n, channel, values of each)
+        result[:, place.values] = torch.einsum("ncv,cd->ndv", part, matrices[name]).flatten(1)
     return result

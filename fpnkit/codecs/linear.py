@@ -37,7 +37,7 @@ class LinearPyramidCodec(Codec):
 
     def __init__(self, settings: LinearCodec, spec: PyramidSpec) -> None:
         super().__init__(spec)
-        self._layout = CellLayout(spec)
+        self._layout = CellLayout(spec, stride=settings.stride)
         components = min(settings.components, self._layout.values)
         self.register_buffer("mean", torch.zeros(self._layout.values))
         self.register_buffer("padding", torch.zeros(self._layout.values))

@@ -172,8 +172,11 @@ class FactorizedCodec(Section):
     halvings: dict[str, Annotated[int, Field(ge=1, le=6)]] | None = None  # per level; default: latents at 1/32, 1/64
 
 
+CellStride = Annotated[int, Field(gt=0, le=1024)] | None  # of cells in pixels; none: the coarsest level's, at most 32
+
+
 class FusedCodec(Section):
-    """Levels as one grid of cells at the coarsest stride, coded together."""
+    """Levels as one grid of cells, coded together."""
 
     kind: Literal["fused"]
     latent_channels: Annotated[int, Field(gt=0, le=2048)] = 256  # at most the values of a cell
@@ -188,15 +191,17 @@ class FusedCodec(Section):
     head_metric: bool = True  # the KLT weighs errors as the distortion does
     levels: Annotated[list[str], Field(min_length=1)] | None = None  # that are sent, the others follow from them
     apart: bool = False  # each level coded alone, with its own payload
+    stride: CellStride = None
 
 
 class LinearCodec(Section):
-    """A linear map of each cell at the coarsest stride with counted tables: trained in seconds, without gradients."""
+    """A linear map of each cell of all levels with counted tables: trained in seconds, without gradients."""
 
     kind: Literal["linear"]
     components: Annotated[int, Field(gt=0, le=4096)] = 512  # of the KLT, all of them coded
     context_components: Annotated[int, Field(ge=0, le=1024)] = 128  # of a cell and its neighbors, that means follow
     rates: Annotated[int, Field(gt=0, le=64)] = 8  # quality runs from 0 at loss.lowest_lambda to rates - 1
+    stride: CellStride = None
 
 
 DEFAULT_CODEC = "factorized"  # of configs that name none

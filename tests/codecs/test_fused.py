@@ -20,6 +20,8 @@ from fpnkit.pyramid import LevelSpec, Pyramid, PyramidSpec
 from tests.support import fused
 
 OPTIONS: dict[str, dict[str, Any]] = {
+    "small cells": {"stride": 16},
+    "small cells apart": {"stride": 8, "apart": True},
     "as it comes": {},
     "levels apart": {"apart": True},
     "two levels follow from the others": {"levels": ["p4", "p5"]},

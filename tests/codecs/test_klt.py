@@ -55,6 +55,15 @@ def test_what_counts_more_is_kept_better() -> None:
     for name, metric in (("p4", curvature(10.0, 0.1)), ("p5", curvature(0.1, 10.0))):
         klt = fit_klt(cells(), LAYOUT, metric, 16)
         errors[name] = (kept(klt, 3, cells()) - cells()).square().mean(0)
-    fine, coarse = LAYOUT.parts()["p4"][0], LAYOUT.parts()["p5"][0]
+    fine, coarse = LAYOUT.places()["p4"].values, LAYOUT.places()["p5"].values
     assert errors["p4"][fine].mean() < 0.8 * errors["p5"][fine].mean()
     assert errors["p5"][coarse].mean() < 0.8 * errors["p4"][coarse].mean()
+
+
+def test_a_level_that_cells_repeat_counts_once() -> None:
+    """Four cells repeat a value of p5, so an error in each of them costs a quarter of one in the value."""
+    layout = CellLayout(PyramidSpec((LevelSpec("p4", 3, 16), LevelSpec("p5", 4, 32))), stride=16)
+    weights = torch.cat([torch.full((3,), 3.0), torch.full((4,), 0.2 / 4)])
+    klt = fit_klt(cells()[:, : layout.values], layout, curvature(3.0, 0.2), 7)
+    for error in klt.synthesis.T:
+        assert ((weights + 0.15 * weights.mean()) * error.square()).sum().item() == pytest.approx(1, rel=1e-3)

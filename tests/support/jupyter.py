@@ -83,7 +83,7 @@ def page(browser: "Browser", height: int = 1000) -> Iterator["Page"]:
         yield made
     finally:
         made.close()
-    assert errors == []
+    assert not errors, "\n".join(errors)
 
 
 @contextlib.contextmanager
