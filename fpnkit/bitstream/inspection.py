@@ -156,15 +156,19 @@ def describe(about: FileReport, base_dir: Path) -> str:
         f"  image    {_size(about.original)} pixels (height x width)",
         f"  canvas   {_size(about.canvas)}, content {_size(about.content)} at {about.offset[0]}, {about.offset[1]}",
     ]
-    rows = [(item.level, f"{item.height} x {item.width}", item.bytes, item.bpp) for item in about.levels]
-    if about.shared_bytes:
-        rows.append((container.SHARED, "", about.shared_bytes, about.shared_bpp))
-    rows.append(("header", "", about.header_bytes, about.header_bpp))
-    lines += [
-        f"  {name:<8} {size:>11} {count:>10} bytes {100 * count / about.bytes:6.1f} % {rate:9.4f} bpp"
-        for name, size, count, rate in rows
-    ]
+    in_shared = {level for payload in about.payloads if len(payload.levels) > 1 for level in payload.levels}
+    for item in about.levels:
+        start = f"  {item.level:<8} {_size((item.height, item.width)):>11}"
+        own = _bytes(item.bytes, item.bpp, about) if item.bytes or item.level not in in_shared else ""
+        lines.append(f"{start} {own or 'in shared':>10}")
+    rows = [(container.SHARED, about.shared_bytes, about.shared_bpp)] if about.shared_bytes else []
+    rows.append(("header", about.header_bytes, about.header_bpp))
+    lines += [f"  {name:<8} {'':>11} {_bytes(count, rate, about)}" for name, count, rate in rows]
     return "\n".join(lines)
+
+
+def _bytes(count: int, rate: float, about: FileReport) -> str:
+    return f"{count:>10} bytes {100 * count / about.bytes:6.1f} % {rate:9.4f} bpp"
 
 
 def _size(size: Size) -> str:

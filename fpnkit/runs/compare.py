@@ -12,11 +12,12 @@ from fpnkit.errors import ConfigError, RunError
 from fpnkit.foundation import text
 from fpnkit.runs import layout
 from fpnkit.runs.details import read_json, versions
-from fpnkit.runs.evaluations import read_evaluations
+from fpnkit.runs.evaluations import Evaluation, read_evaluations
 from fpnkit.runs.record import read_record
 from fpnkit.runs.settings import plain_settings
 from fpnkit.runs.store import RunInfo, run_info
 
+_CURVE = ("bpp", "map", "self_map")
 _NO_MERIT = ("epoch", "step", "lr", "seconds", "aux_loss")
 
 
@@ -90,14 +91,29 @@ def _source(run_dir: Path) -> dict[str, str]:
 
 
 def _results(info: RunInfo) -> dict[str, float | None]:
-    """Numbers of the best checkpoint, then those of the newest evaluation."""
+    """Numbers of the best checkpoint, then those of the newest evaluation; of a whole curve, a few at each quality."""
     rows: dict[str, float | None] = {"best epoch": info.best_epoch, "best loss": info.best_loss}
     with contextlib.suppress(RunError):
         best = read_record(info.path).best
         rows |= _numbers(best.metrics) if best else {}
         rows.pop("loss", None)
-    for evaluation in read_evaluations(info.path)[-1:]:
-        rows |= {f"{key} on {evaluation.dataset}": value for key, value in evaluation.measured().items()}
+    evaluations = read_evaluations(info.path)
+    for evaluation in evaluations[-1:]:
+        if evaluation.quality is None:
+            rows |= {f"{key} on {evaluation.dataset}": value for key, value in evaluation.measured().items()}
+        else:
+            rows |= _on_curve(evaluations, evaluation.dataset)
+    return rows
+
+
+def _on_curve(evaluations: Sequence[Evaluation], dataset: str) -> dict[str, float | None]:
+    """Of the newest evaluation at each quality, without search before with search."""
+    newest = {(each.search_steps or 0, each.quality or 0.0): each for each in evaluations if each.dataset == dataset}
+    rows: dict[str, float | None] = {}
+    for (steps, quality), evaluation in sorted(newest.items()):
+        where = f"{dataset} at quality {quality:g}" + (f" with {steps} steps of search" if steps else "")
+        values = evaluation.measured()
+        rows |= {f"{key} on {where}": values[key] for key in _CURVE if key in values}
     return rows
 
 

@@ -95,3 +95,4 @@ def test_inspection_tells_what_is_shared(tmp_path: Path, capsys: pytest.CaptureF
     lines = capsys.readouterr().out.splitlines()
     assert "  codec    shared_test, quality 2.5" in lines
     assert [line.split()[:2] for line in lines if " shared " in line] == [["shared", str(size)]]
+    assert [line.split()[0] for line in lines if line.endswith(" in shared")] == ["p2", "p3"]

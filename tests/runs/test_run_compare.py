@@ -130,8 +130,21 @@ def test_details_show_settings_and_evaluations(base):
 def test_what_an_evaluation_was_given_is_no_result_of_it(base):
     paths = [trained(base, name, best=Best(1, 1.0, "f")) for name in ("run_a", "run_b")]
     for path, lmbda in zip(paths, (0.01, 0.02), strict=True):
-        write_summary(path, "coco", lmbda=lmbda, quality=lmbda, epoch=int(100 * lmbda), bpp=10 * lmbda)
+        write_summary(path, "coco", lmbda=lmbda, epoch=int(100 * lmbda), bpp=10 * lmbda)
     assert compare_runs(paths).sections["Results"] == [ComparedValue("bpp on coco", ("0.1", "0.2 (+100.0%)"))]
+
+
+def test_a_curve_is_compared_at_each_quality(base):
+    paths = [trained(base, name, best=Best(1, 1.0, "f")) for name in ("run_a", "run_b")]
+    for path, bpp in zip(paths, (0.1, 0.2), strict=True):
+        for folder, quality, steps in (("q0", 0.0, None), ("q10", 10.0, None), ("q0_s24", 0.0, 24)):
+            values = {"bpp": bpp + quality, "kb_per_image": bpp, "quality": quality, "search_steps": steps}
+            write_summary(path, "coco", f"89abcdef/{folder}", **values)
+    assert compare_runs(paths).sections["Results"] == [
+        ComparedValue("bpp on coco at quality 0", ("0.1", "0.2 (+100.0%)")),
+        ComparedValue("bpp on coco at quality 10", ("10.1", "10.2 (+1.0%)")),
+        ComparedValue("bpp on coco at quality 0 with 24 steps of search", ("0.1", "0.2 (+100.0%)")),
+    ]
 
 
 def test_a_configuration_of_another_version_is_told(base):
