@@ -63,6 +63,7 @@ class CocoData(Section):
     images: FilePath  # folder
     annotations: FilePath  # JSON file
     limit: Annotated[int, Field(gt=0)] | None = None  # first n images
+    annotations_check: bool = True  # refuses labels that can hardly be right
 
 
 class FolderData(Section):

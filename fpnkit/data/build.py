@@ -51,7 +51,7 @@ def build_image_set(source: ImageSource) -> ImageSet:
         case ShapesData():
             return ShapesSet(source.images, source.seed)
         case CocoData():
-            return CocoSet(Path(source.images), Path(source.annotations), source.limit)
+            return CocoSet(Path(source.images), Path(source.annotations), source.limit, strict=source.annotations_check)
         case FolderData():
             return FolderSet(Path(source.images), source.limit)
 

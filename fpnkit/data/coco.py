@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import NotRequired
 
 import numpy as np
@@ -14,11 +14,15 @@ from numpy.typing import NDArray
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from typing_extensions import TypedDict
 
+from fpnkit.container import MAX_SIDE
 from fpnkit.data.files import file_identity, first_five, problems_of_files, read_rgb
 from fpnkit.data.images import Category, Sample
+from fpnkit.data.labels_check import Doubt, doubts
 from fpnkit.errors import DataError
 
 _log = logging.getLogger(__name__)
+
+_LIFTED = "where this is meant so, annotations_check: off beside the annotations accepts it"
 
 
 class _Image(TypedDict):
@@ -29,6 +33,7 @@ class _Image(TypedDict):
 
 
 class _Annotation(TypedDict):
+    id: NotRequired[int]
     image_id: int
     category_id: int
     bbox: tuple[float, float, float, float]  # left, top, width, height
@@ -55,19 +60,23 @@ class CocoSet:
     """Images and boxes listed in a JSON file in COCO format; other images are ignored.
 
     Pixels are used as stored (no Exif rotation), because the boxes refer to them. Boxes without area, which COCO's own
-    train2017 contains, are left out with a warning. Raises `DataError` that lists all problems of the JSON file and, if
-    there are any, of the images; otherwise the images are left to `check`.
+    train2017 contains, are left out. Raises `DataError` that lists all problems of the JSON file and, if there are any,
+    of the images; otherwise the images are left to `check`. Labels that can hardly be right are a problem too where
+    they are many and `strict`, else a warning.
     """
 
-    def __init__(self, images: Path, annotations: Path, limit: int | None = None) -> None:
+    def __init__(self, images: Path, annotations: Path, limit: int | None = None, *, strict: bool = True) -> None:
         content = _parse(annotations)
         self._folder, self._file = images, annotations
         self._images = content["images"][:limit]
         self.categories = tuple(Category(entry["id"], entry["name"]) for entry in content["categories"])
         self.name = _set_name(annotations) + (f"_first{limit}" if limit else "")
-        if problems := _problems(content):
+        problems = _problems(content)
+        if not problems:
+            problems = self._judged(doubts_of(content), strict)
+        if problems:
             self._fail(problems + self._file_problems(range(len(self._images))))
-        self._rows = _rows_by_image(content["annotations"], annotations)
+        self._rows = _rows_by_image(content["annotations"])
 
     def __len__(self) -> int:
         return len(self._images)
@@ -116,6 +125,14 @@ class CocoSet:
         )
         return [f"{problem} in {self._folder}" for problem in problems]
 
+    def _judged(self, found: Sequence[Doubt], strict: bool) -> list[str]:
+        """Those that are problems; warns of the others."""
+        problems = [doubt.text for doubt in found if strict and not doubt.accident]
+        for doubt in found:
+            if doubt.text not in problems:
+                _log.warning("%s: %s", self._file, doubt.text, extra={"kind": "boxes"})
+        return [*problems, _LIFTED] if problems else []
+
     def _fail(self, problems: list[str]) -> None:
         raise DataError("\n  ".join([f"{self._file}:", *problems]))
 
@@ -144,6 +161,14 @@ def _problems(content: _File) -> list[str]:
     boxes = _box_array(annotations)
     finite = np.isfinite(boxes).all(axis=1)
     found: dict[str, list[object]] = {
+        "images of impossible size": [
+            f"{entry['file_name']} of {entry['width']} x {entry['height']}"
+            for entry in images
+            if not (1 <= entry["width"] <= MAX_SIDE and 1 <= entry["height"] <= MAX_SIDE)
+        ],
+        "file names that lead out of the folder": [
+            entry["file_name"] for entry in images if not _is_inside(entry["file_name"])
+        ],
         "image ids that occur twice": _repeated([entry["id"] for entry in images]),
         "category ids that occur twice": _repeated([entry["id"] for entry in categories]),
         "unknown image_id in annotations": _others([entry["image_id"] for entry in annotations], image_ids),
@@ -153,6 +178,11 @@ def _problems(content: _File) -> list[str]:
     }
     empty = [] if images else ["images: required at least one, found none"]
     return empty + [f"{title}: {first_five(those)}" for title, those in found.items() if those]
+
+
+def _is_inside(name: str) -> bool:
+    path = PurePosixPath(name.replace("\\", "/"))
+    return not path.is_absolute() and ".." not in path.parts
 
 
 def _box_array(annotations: list[_Annotation]) -> NDArray[np.float64]:
@@ -167,14 +197,19 @@ def _others(ids: list[int], known: set[int]) -> list[object]:
     return [number for number in dict.fromkeys(ids) if number not in known]
 
 
-def _rows_by_image(annotations: list[_Annotation], path: Path) -> dict[int, NDArray[np.float64]]:
+def doubts_of(content: _File) -> list[Doubt]:
+    """Of a file without problems."""
+    positions = {entry["id"]: index for index, entry in enumerate(content["images"])}
+    indices = [positions[entry["image_id"]] for entry in content["annotations"]]
+    sizes = np.array([(entry["height"], entry["width"]) for entry in content["images"]], dtype=np.float64)
+    ids = [entry["id"] for entry in content["annotations"] if "id" in entry]
+    return doubts(_box_array(content["annotations"]), indices, sizes, ids)
+
+
+def _rows_by_image(annotations: list[_Annotation]) -> dict[int, NDArray[np.float64]]:
     """Image id → (n, 6): left, top, width, height, category id, crowd; boxes of no area left out."""
     boxes = _box_array(annotations)
     flat = (boxes[:, 2:] == 0).any(axis=1)
-    if flat.any():
-        _log.warning(
-            "%s: boxes of no area left out: %s", path, first_five(boxes[flat].tolist()), extra={"kind": "boxes"}
-        )
     rows: defaultdict[int, list[list[float]]] = defaultdict(list)
     for entry, box, skip in zip(annotations, boxes.tolist(), flat, strict=True):
         if not skip:

@@ -17,7 +17,9 @@ from torchvision.models.detection.rpn import concat_box_prediction_layers
 
 from fpnkit.detectors.base import HeadOutput, HeadOutputs, Places
 
-_PROPOSALS = 150  # the likeliest of an image: half as many again as become detections; the other 850 take most of the time
+_PROPOSALS = (
+    150  # the likeliest of an image: half as many again as become detections; the other 850 take most of the time
+)
 _SMALLEST_BOX = 0.1  # of an anchor; keeps the relative error of a box without extent finite
 _LARGEST_LOG_SCORE = -1e-6  # keeps the logit of a certain score, and its gradient, finite
 

@@ -1,3 +1,4 @@
+import itertools
 import json
 import logging
 import os
@@ -10,13 +11,15 @@ from PIL import Image
 from fpnkit.data.coco import CocoSet
 from fpnkit.errors import DataError
 
+NUMBERS = itertools.count(1)
+
 
 def entry(number, **changes):
     return {"id": number, "file_name": f"{number}.png", "height": 6, "width": 8, **changes}
 
 
 def annotation(image_id=1, category_id=3, bbox=(1, 2, 3.5, 4), **changes):
-    return {"id": 1, "image_id": image_id, "category_id": category_id, "bbox": list(bbox), **changes}
+    return {"id": next(NUMBERS), "image_id": image_id, "category_id": category_id, "bbox": list(bbox), **changes}
 
 
 CONTENT = {
@@ -166,7 +169,7 @@ def test_an_empty_set_and_a_wrong_folder_are_named(write, tmp_path):
 
 
 def test_boxes_of_no_area_are_left_out_with_a_warning(write, caplog):
-    images, file = write(annotations=[annotation(1), annotation(1, bbox=(1, 2, 3, 0))])
+    images, file = write(annotations=[annotation(1), annotation(2), annotation(1, bbox=(1, 2, 3, 0))])
     with caplog.at_level(logging.WARNING):
         assert len(CocoSet(images, file)[0].boxes) == 1
     assert [record.getMessage() for record in caplog.records] == [
