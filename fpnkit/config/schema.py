@@ -91,6 +91,7 @@ class Data(Section):
     train: ImageSource
     val: ValidationSource = HoldoutData()
     test: ImageSource | None = None
+    labels: dict[str, str | None] = {}  # category of the test set → the detector's name for it; null leaves it out
 
 
 # --- detectors ----------------------------------------------------------------------------------------------------

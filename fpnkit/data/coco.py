@@ -69,7 +69,10 @@ class CocoSet:
         content = _parse(annotations)
         self._folder, self._file = images, annotations
         self._images = content["images"][:limit]
-        self.categories = tuple(Category(entry["id"], entry["name"]) for entry in content["categories"])
+        boxes = Counter(entry["category_id"] for entry in content["annotations"])
+        self.categories = tuple(
+            Category(entry["id"], entry["name"], boxes[entry["id"]]) for entry in content["categories"]
+        )
         self.name = _set_name(annotations) + (f"_first{limit}" if limit else "")
         problems = _problems(content)
         if not problems:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from torch import Tensor
@@ -15,6 +15,7 @@ class Category:
 
     id: int
     name: str
+    boxes: int | None = field(default=None, compare=False)  # labeled in the set; None: not counted
 
 
 @dataclass(frozen=True)

@@ -157,7 +157,7 @@ def _summarize(job: Job, task: Task, journal: Journal) -> Summary:
         self_map=self_scores.map,
         map_interval=map_interval(matches),
         self_map_interval=map_interval(self_matches),
-        share_of_ceiling=scores.map / ceiling.map if scores.map is not None and ceiling.map else self_scores.map,
+        share_of_ceiling=scores.map / ceiling.map if scores.map is not None and ceiling.map else None,
         ceiling=ceiling,
         flagged_images=sum(bool(row.flagged) for row in rows),
         encode_seconds=statistics.fmean(row.encode_seconds for row in rows),

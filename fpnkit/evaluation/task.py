@@ -17,9 +17,11 @@ from fpnkit.config.schema import CocoData, CodecConfig, ImageSource
 from fpnkit.data.build import build_image_set
 from fpnkit.data.files import file_identity
 from fpnkit.data.images import ImageSet, Sample
-from fpnkit.detectors.base import Detections
+from fpnkit.data.labels import Matching, Relabeled
+from fpnkit.data.labels import match as match_labels
+from fpnkit.detectors.base import Detections, Detector
 from fpnkit.detectors.build import build_detector
-from fpnkit.errors import ConfigError
+from fpnkit.errors import ConfigError, UserError
 from fpnkit.evaluation.bench import Bench
 from fpnkit.evaluation.journal import Journal
 from fpnkit.foundation import clock
@@ -33,6 +35,7 @@ from fpnkit.runs.results import MATCHES, SCHEMA_VERSION, Ceiling, read_ceiling
 
 log = logging.getLogger(__name__)
 
+_LOWEST_CEILING = 0.05  # self-mAP is 1 without a codec, and what detectors find is not all wrong
 _TRUTH = "truth.json"
 _ID_DIGITS = 16
 
@@ -83,14 +86,37 @@ def build_task(config: CodecConfig) -> Task:
     images = build_image_set(config.data.test)
     images.check()
     detector = build_detector(config.detector)
+    strict = getattr(config.data.test, "annotations_check", True)
+    matching = match_labels(images, detector.class_names, config.data.labels, strict=strict)
+    if images.categories:
+        log.info("%s", matching.describe())
+    key = _key(config.data.test, images, detector.fingerprint(), matching)
+    if matching.changes:
+        images = Relabeled(images, matching, detector.class_names)
     bench = Bench(detector, images, detector.fingerprint())
-    key = _key(config.data.test, images, bench.fingerprint)
     folder = layout.home() / "checkpoints" / "ceilings" / f"{images.name}_{detector.name}" / key
-    return Task(bench.detector, images, bench.fingerprint, _reference(folder, bench), key)
+    reference = _reference(folder, bench)
+    if strict and isinstance(config.data.test, CocoData):
+        _require_plausible(images, detector, reference.ceiling)
+    return Task(bench.detector, images, bench.fingerprint, reference, key)
 
 
-def _key(source: ImageSource, images: ImageSet, fingerprint: str) -> str:
+def _require_plausible(images: ImageSet, detector: Detector, ceiling: Ceiling) -> None:
+    """Raise `UserError` for a ceiling that no detector worth measuring has."""
+    if ceiling.map is None or ceiling.map >= _LOWEST_CEILING:
+        return
+    required = f"mAP of at least {100 * _LOWEST_CEILING:g} without a codec, found {100 * ceiling.map:.1f}"
+    raise UserError(
+        f"{images.name} with {detector.name}: required {required}. The likeliest reasons: boxes in other units, or of "
+        "images of another size; categories that mean something else to the detector; weights or preprocessing of "
+        "another detector. annotations_check: off beside the annotations measures all the same"
+    )
+
+
+def _key(source: ImageSource, images: ImageSet, fingerprint: str, matching: Matching) -> str:
     digest = hashlib.sha256(fingerprint.encode())
+    if matching.changes:
+        digest.update(f"{sorted(matching.ids.items())}".encode())
     if isinstance(source, CocoData):
         digest.update(file_identity(Path(source.annotations)).encode())
     for index in range(len(images)):

@@ -92,7 +92,7 @@ class Summary:
     map50: float | None = None
     map_interval: tuple[float, float] | None = None  # 95 %, bootstrap over images; None: too few
     self_map_interval: tuple[float, float] | None = None
-    share_of_ceiling: float | None = None  # map over ceiling map; self_map where nothing is labeled
+    share_of_ceiling: float | None = None  # map over ceiling map; None where nothing is labeled
     bpp_estimated: float | None = None
     bpp_level: Mapping[str, float] | None = None  # payloads by level; `shared`: of those that serve several
     bpp_header: float | None = None  # all of the file that is no payload
