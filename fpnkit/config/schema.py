@@ -86,7 +86,7 @@ ValidationSource = Annotated[ShapesData | CocoData | FolderData | HoldoutData, F
 
 
 class Data(Section):
-    """`test` is for final evaluation only; training never opens it."""
+    """`test` is for final evaluation only; training never opens it, `--dry-run` does."""
 
     train: ImageSource
     val: ValidationSource = HoldoutData()

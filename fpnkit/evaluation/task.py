@@ -14,14 +14,13 @@ from typing import Any
 from tqdm import tqdm
 
 from fpnkit.config.schema import CocoData, CodecConfig, ImageSource
-from fpnkit.data.build import build_image_set
 from fpnkit.data.files import file_identity
 from fpnkit.data.images import ImageSet, Sample
-from fpnkit.data.labels import Matching, Relabeled
-from fpnkit.data.labels import match as match_labels
+from fpnkit.data.labels import Matching
+from fpnkit.data.test_set import build_test_set
 from fpnkit.detectors.base import Detections, Detector
 from fpnkit.detectors.build import build_detector
-from fpnkit.errors import ConfigError, UserError
+from fpnkit.errors import UserError
 from fpnkit.evaluation.bench import Bench
 from fpnkit.evaluation.journal import Journal
 from fpnkit.foundation import clock
@@ -77,26 +76,20 @@ class Task(Bench):
 def build_task(config: CodecConfig) -> Task:
     """Detector and test images of a config; measures the ceiling unless it was measured before.
 
-    Raises `ConfigError` without a test set, `DataError` for broken images.
+    Raises `ConfigError` without a test set, `DataError` for broken images and labels, `UserError` for a ceiling that
+    cannot be.
     """
-    if config.data.test is None:
-        raise ConfigError(
-            ["data.test: required the images to evaluate on, found none; --set data.test.kind=… adds them"]
-        )
-    images = build_image_set(config.data.test)
-    images.check()
     detector = build_detector(config.detector)
-    strict = getattr(config.data.test, "annotations_check", True)
-    matching = match_labels(images, detector.class_names, config.data.labels, strict=strict)
+    measured = build_test_set(config.data, detector.class_names)
+    images = measured.images
     if images.categories:
-        log.info("%s", matching.describe())
-    key = _key(config.data.test, images, detector.fingerprint(), matching)
-    if matching.changes:
-        images = Relabeled(images, matching, detector.class_names)
+        log.info("%s", measured.matching.describe())
+    assert config.data.test is not None
+    key = _key(config.data.test, images, detector.fingerprint(), measured.matching)
     bench = Bench(detector, images, detector.fingerprint())
     folder = layout.home() / "checkpoints" / "ceilings" / f"{images.name}_{detector.name}" / key
     reference = _reference(folder, bench)
-    if strict and isinstance(config.data.test, CocoData):
+    if measured.strict:
         _require_plausible(images, detector, reference.ceiling)
     return Task(bench.detector, images, bench.fingerprint, reference, key)
 

@@ -17,6 +17,7 @@ from fpnkit.codecs.calibration import Calibration, Standardizer, calibrate
 from fpnkit.config.schema import CodecConfig, DetectorConfig
 from fpnkit.data.build import build_image_sets
 from fpnkit.data.cache import FeatureCache
+from fpnkit.data.test_set import build_test_set
 from fpnkit.detectors.base import Detector
 from fpnkit.detectors.build import build_detector, build_trainable
 from fpnkit.detectors.cached import feature_cache
@@ -46,6 +47,8 @@ def codec_learner(config: CodecConfig, *, resumed: bool = False, dry_run: bool =
     detector = build_detector(config.detector)
     detector.to(device)
     log.info("detector %s: %s", detector.name, detector.spec)
+    if dry_run and config.data.test is not None:  # else a fault in it would show only after training
+        log.info("%s", build_test_set(config.data, detector.class_names).matching.describe())
     codec = _codec(config, detector)
     train = feature_cache(config.cache, detector, train_set, views=training_views(config.training), read_only=dry_run)
     val = feature_cache(config.cache, detector, val_set, read_only=dry_run)

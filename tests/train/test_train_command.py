@@ -167,6 +167,17 @@ def test_a_lambda_that_can_only_collapse_is_warned_about(config: Path, tmp_path:
     assert not (tmp_path / "runs").exists()
 
 
+def test_a_dry_run_opens_the_test_set_that_training_leaves_closed(tmp_path: Path) -> None:
+    config = write_config(tmp_path, tmp_path / "features")
+    gone = tmp_path / "gone"
+    missing = f"data.test={{kind: folder, images: {gone}}}"
+    few = ("--config", config, "--base-dir", tmp_path / "runs", "--epochs", 1, "--set", missing)
+    dry = train(*few, "--dry-run")
+    assert dry.returncode == 2
+    assert dry.stderr.splitlines()[-1] == f"fpnkit.train: {gone}: required a folder of images, found nothing"
+    assert train(*few).returncode == 0
+
+
 def test_a_dry_run_leaves_nothing_behind_not_even_features(tmp_path: Path) -> None:
     config = write_config(tmp_path, tmp_path / "features")
     before = sorted(tmp_path.rglob("*"))
