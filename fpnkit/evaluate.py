@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from fpnkit import cli
 from fpnkit.config.load import plain
+from fpnkit.foundation.callable_module import make_callable
 from fpnkit.runs.results import FEWEST_IMAGES, NO_INTERVAL, Summary
 from fpnkit.runs.trained import find_candidates
 
@@ -130,6 +131,8 @@ def _range(interval: tuple[float, float] | None) -> str:
 def _percent(value: float | None) -> str:
     return "none" if value is None else f"{100 * value:.1f}"
 
+
+make_callable(__name__, "fpnkit.api.commands:evaluate")
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -19,6 +19,7 @@ from fpnkit.anchors.catalogue import select
 from fpnkit.config.flags import SHARED_FLAGS
 from fpnkit.errors import FpnkitError, UserError
 from fpnkit.foundation import text
+from fpnkit.foundation.callable_module import make_callable
 from fpnkit.foundation.lock import DirectoryLock
 from fpnkit.foundation.logs import DetachableStream
 from fpnkit.foundation.process_record import Reporter
@@ -270,6 +271,8 @@ def _row(point: SweepPoint) -> list[str]:
         text.number(bpp),
     ]
 
+
+make_callable(__name__, "fpnkit.api.commands:sweep")
 
 if __name__ == "__main__":
     sys.exit(main())

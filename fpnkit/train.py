@@ -19,6 +19,7 @@ from fpnkit.config.identity import detector_name, loss_settings, settings_hash
 from fpnkit.config.load import load_config, shown_settings, to_yaml
 from fpnkit.config.schema import CodecConfig, Config, FolderData, ImageSource, ShapesData
 from fpnkit.errors import AmbiguousRunError, ConfigError, DivergedError, FpnkitError, RunError
+from fpnkit.foundation.callable_module import make_callable
 from fpnkit.foundation.files import write_text
 from fpnkit.runs import layout
 from fpnkit.runs.create import require_base_directory
@@ -246,6 +247,8 @@ def _dataset(source: ImageSource) -> str:
     path = Path(source.images)
     return path.name if isinstance(source, FolderData) or path.name != "images" else path.parent.name
 
+
+make_callable(__name__, "fpnkit.api.commands:train")
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -46,6 +46,7 @@ LAYERS = [
     "sweep",
     "analyze",
     "probe",
+    "api",
 ]
 TORCH_FREE = (
     "errors",

@@ -1,0 +1,49 @@
+"""A frozen detector for one image at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from fpnkit.api.features import FeaturePyramid, Objects
+from fpnkit.api.images import ImageLike, to_rgb
+from fpnkit.detectors.base import Detector
+from fpnkit.detectors.one_image import detections_in, features_of
+from fpnkit.pyramid import PyramidSpec
+
+
+class FrozenDetector:
+    """A detector, cut at its feature pyramid: `pyramid` is the sender's half, `detect` the receiver's."""
+
+    def __init__(self, detector: Detector) -> None:
+        self.wrapped = detector
+
+    @property
+    def name(self) -> str:
+        """As in tables."""
+        return self.wrapped.name
+
+    @property
+    def spec(self) -> PyramidSpec:
+        """Levels, channels and strides."""
+        return self.wrapped.spec
+
+    @property
+    def class_names(self) -> Mapping[int, str]:
+        """Class id → name."""
+        return self.wrapped.class_names
+
+    def pyramid(self, image: ImageLike) -> FeaturePyramid:
+        """A path, a Pillow image, an array (height, width, 3) or a tensor (3, height, width), uint8, → its features."""
+        pixels = to_rgb(image)
+        features = features_of(self.wrapped, pixels)
+        return FeaturePyramid(features.pyramid, features.geometry, pixels)
+
+    def detect(self, features: FeaturePyramid | ImageLike) -> Objects:
+        """What is found in features, original or decoded, or in an image."""
+        pyramid = features if isinstance(features, FeaturePyramid) else self.pyramid(features)
+        found = detections_in(self.wrapped, pyramid.levels, pyramid.geometry)
+        names = tuple(self.class_names.get(label, f"class {label}") for label in found.labels.tolist())
+        return Objects(found.boxes, found.scores, found.labels, names)
+
+    def __repr__(self) -> str:
+        return f"<FrozenDetector {self.name}: {self.spec}; {len(self.class_names)} named classes>"
