@@ -24,6 +24,8 @@ from fpnkit.runs import layout
 if TYPE_CHECKING:
     from fpnkit.config.load import Override
 
+called_as: str | None = None  # `fpnkit train`, where that is what was typed
+
 STOPPED = 130
 RUN = "a path or a unique part of a name"
 GOES_ON = "interrupted; the same command goes on where it stopped"
@@ -32,9 +34,10 @@ _OUTCOMES: dict[int, Outcome] = {0: "finished", UserError.exit_code: "refused", 
 
 def command_parser(module: str, doc: str | None, *, keep_lines: bool = False) -> argparse.ArgumentParser:
     """A parser described by its module's docstring: the first line above the options, the rest below."""
-    description, _, epilog = (doc or "").partition("\n\n")
+    typed = f"python -m {module}" if called_as is None else called_as
+    description, _, epilog = (doc or "").replace(f"python -m {module}", typed).partition("\n\n")
     form = argparse.RawDescriptionHelpFormatter if keep_lines else argparse.HelpFormatter
-    return argparse.ArgumentParser(f"python -m {module}", None, description, epilog, formatter_class=form)
+    return argparse.ArgumentParser(typed, None, description, epilog, formatter_class=form)
 
 
 def add_base_dir(parser: argparse.ArgumentParser) -> None:
@@ -133,6 +136,10 @@ def run(
 
     try:
         with EarlyStop() as early, _warnings_in(report):
+            if "_ARGCOMPLETE" in os.environ:
+                import argcomplete
+
+                argcomplete.autocomplete(parser)
             options = parser.parse_args(arguments)
             only_prints = getattr(options, "only_prints", False)
             code = work(options, Session(early, report)) or 0
