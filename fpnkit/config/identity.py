@@ -17,7 +17,10 @@ from fpnkit.config.schema import DetectorSettings, PluginDetector, TorchvisionDe
 OUTPUT_ONLY = (
     "analysis",
     "cache",
+    "data.labels",
     "data.test",
+    "data.train.annotations_check",
+    "data.val.annotations_check",
     "training.device",
     "training.keep_best",
     "training.log_every",
@@ -71,7 +74,7 @@ def loss_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
     kept = _LOSS[flat["task"]]
     if flat["data.val.kind"] == "holdout":
         kept = (*kept, "seed")
-    return {key: value for key, value in flat.items() if within(key, kept) and not within(key, ("data.test",))}
+    return {key: value for key, value in flat.items() if within(key, kept) and not within(key, OUTPUT_ONLY)}
 
 
 def settings_hash(settings: Mapping[str, Any]) -> str:
