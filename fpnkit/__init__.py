@@ -9,8 +9,9 @@
     found = detector.detect(codec.decode(data))
     fk.plot_boxes("street.jpg", found)
 
-Runs: `run`, `runs`, `train`, `sweep`, `evaluate`. Rate-distortion: `points`, `plot_rd`, `bd_rate`. Panels:
-`TrainingPanel`, `RunBrowser`, `RDExplorer`, `PyramidViewer`, `ExampleSweep`. All are imported on first use.
+Runs: `run`, `runs`, `train`, `sweep`, `evaluate`. Rate-distortion: `points`, `plot_rd`, `bd_rate`. A detector of your
+own: `check`. Panels: `TrainingPanel`, `RunBrowser`, `RDExplorer`, `PyramidViewer`, `ExampleSweep`. All are imported on
+first use.
 """
 
 from importlib import import_module
@@ -24,6 +25,7 @@ _WHERE = {
     "plot_rd": "fpnkit.api.rate_distortion:plot_rd",
     "bd_rate": "fpnkit.api.rate_distortion:bd_rate",
     "plot_boxes": "fpnkit.api.pictures:plot_boxes",
+    "check": "fpnkit.api.detector:check",
     **{
         name: f"fpnkit.widgets:{name}"
         for name in ("TrainingPanel", "RunBrowser", "RDExplorer", "PyramidViewer", "ExampleSweep")

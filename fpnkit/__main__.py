@@ -20,9 +20,10 @@ COMMANDS = {
     "analyze": "see where the bits go and what is lost",
     "probe": "see what a codec leaves for other tasks",
     "runs": "list, show, compare, annotate and tidy runs",
+    "detectors": "try a detector of your own before it is trusted",
     "bitstream": "code images into files, decode and inspect them",
 }
-_PACKAGES = ("anchors", "bitstream", "runs")  # their command stands in `__main__`
+_PACKAGES = ("anchors", "bitstream", "detectors", "runs")  # their command stands in `__main__`
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

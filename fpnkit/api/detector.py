@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from fpnkit.api.features import FeaturePyramid, Objects
 from fpnkit.api.images import ImageLike, to_rgb
+from fpnkit.data.shapes import ShapesSet
 from fpnkit.detectors.base import Detector
+from fpnkit.detectors.check import Report, check_detector
 from fpnkit.detectors.one_image import detections_in, features_of
+from fpnkit.detectors.plugin import PluginAdapter
 from fpnkit.pyramid import PyramidSpec
 
 
@@ -47,3 +51,16 @@ class FrozenDetector:
 
     def __repr__(self) -> str:
         return f"<FrozenDetector {self.name}: {self.spec}; {len(self.class_names)} named classes>"
+
+
+def check(detector: FrozenDetector | Any, images: Sequence[ImageLike] | None = None) -> Report:
+    """Try a detector, as `fpnkit detectors check` does: any object with the methods that a plugin has.
+
+    `images`: default some built-in ones, in which only a detector for them finds anything.
+    """
+    pixels = (
+        [ShapesSet(4, 0)[index].image for index in range(4)] if images is None else [to_rgb(each) for each in images]
+    )
+    if isinstance(detector, FrozenDetector):
+        return check_detector(detector.wrapped, pixels)
+    return check_detector(PluginAdapter(detector, type(detector).__name__), pixels)

@@ -98,5 +98,5 @@ def detector_name(detector: DetectorSettings) -> str:
         case TorchvisionDetector():
             return detector.model
         case PluginDetector():
-            return detector.name
+            return detector.title
     return detector.kind

@@ -57,12 +57,24 @@ def load_config(file: FilePath | str, overrides: Sequence[Override] = ()) -> Con
     if source.problems:
         raise ConfigError([f"{file}:{line}: {problem}" for line, problem in source.problems])
     origins = _apply(source.data, overrides)
+    _find_beside(source.data, file)
     try:
         return validate(source.data)
     except ValidationError as error:
         found = [_problem(item, source, origins, file) for item in error.errors()]
         found.sort(key=lambda item: item[0])
         raise ConfigError([problem for _, problem in found]) from None
+
+
+def _find_beside(data: dict[str, Any], file: FilePath) -> None:
+    """A detector's module that lies beside the config is meant by its path, which a run can find again."""
+    detector: Any = data.get("detector")
+    code = detector.get("class") if isinstance(detector, dict) else None
+    if isinstance(code, str):
+        module, colon, name = code.partition(":")
+        path = file.parent.absolute() / f"{module.replace('.', '/')}.py"
+        if colon and not module.endswith(".py") and path.is_file():
+            detector["class"] = f"{path}:{name}"
 
 
 def validate(data: Mapping[str, Any]) -> Config:

@@ -40,6 +40,19 @@ def _weights(text: str) -> str:
     return os.path.abspath(text) if "/" in text or text.endswith((".pth", ".pt", ".safetensors")) else text
 
 
+def _code(text: str | None) -> str | None:
+    if text is None:
+        return None
+    where, colon, name = text.rpartition(":")
+    if (
+        not colon
+        or not name.isidentifier()
+        or not (where.endswith(".py") or all(map(str.isidentifier, where.split("."))))
+    ):
+        raise ValueError(f'required module:Name or file.py:Name, such as lab_detectors:Yolox, found "{text}"')
+    return f"{_path(where)}:{name}" if where.endswith(".py") else text
+
+
 # Absolute once loaded, so that a run's config finds its data from any working directory.
 FilePath = Annotated[str, AfterValidator(_path)]
 Weights = Annotated[str, AfterValidator(_weights)]
@@ -140,11 +153,25 @@ class NanodetDetector(Section):
 
 
 class PluginDetector(Section):
-    """A detector that another package registers under the entry point group `fpnkit.detectors`."""
+    """A detector of yours: a class, or what a package registers under the entry point group `fpnkit.detectors`."""
 
     kind: Literal["plugin"]
-    name: str
+    name: str | None = None  # of the entry point; with a class, what tables call it (default: the class's name)
+    code: Annotated[str | None, Field(alias="class"), AfterValidator(_code)] = None  # module:Name or file.py:Name
     options: dict[str, JsonValue] = {}
+
+    @model_validator(mode="after")
+    def _known(self) -> PluginDetector:
+        if self.name is None and self.code is None:
+            raise ValueError(
+                "required `class`, such as lab_detectors:Yolox, or the name of an entry point; found neither"
+            )
+        return self
+
+    @property
+    def title(self) -> str:
+        """Its name in logs and tables."""
+        return self.name or (self.code or "").rpartition(":")[2]
 
 
 DetectorSettings = Annotated[

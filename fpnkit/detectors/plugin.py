@@ -1,9 +1,13 @@
-"""Detectors of other packages, registered as entry points."""
+"""Detectors of other people: classes named in a config, or entry points of installed packages."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
+from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -27,9 +31,9 @@ def build_trainable_plugin(settings: PluginDetector, categories: tuple[Category,
     """Raises `UserError` if it is not installed, its code fails, or it has nothing to train."""
     detector = _build(settings, TRAINABLE_GROUP, categories)
     if detector.trainable is None:
-        code = _entry_point(settings.name, TRAINABLE_GROUP).value
+        code = settings.code or _entry_point(settings.title, TRAINABLE_GROUP).value
         raise UserError(
-            f"detector `{settings.name}`: required a detector with `trainable`, the module to train, from its plugin "
+            f"detector `{settings.title}`: required a detector with `trainable`, the module to train, from its plugin "
             f"{code}; found none"
         )
     return detector
@@ -39,7 +43,7 @@ class PluginAdapter:
     """Implements `Detector` for a plugin.
 
     It must have `spec`, `prepare`, `pyramid`, `complete`, `detect` and `fingerprint`; the rest has defaults. Its name
-    is the registered one, as in configs and tables of runs. Without `to`, its `module` is moved if there is one. It is
+    is that of the settings, as in tables of runs. Without `to`, its `module` is moved if there is one. It is
     a `DetectorWithHeads` if it has that method.
     """
 
@@ -52,6 +56,7 @@ class PluginAdapter:
         self._module = getattr(plugin, "module", self.trainable)
         if isinstance(self._module, nn.Module):
             self._module.eval()
+        self.whole = getattr(plugin, "whole", None)  # its own forward pass, for `fpnkit.detectors.check`
         heads = getattr(plugin, "heads", None)
         if callable(heads) and not isinstance(heads, nn.Module):  # a network's layers are often named so
             self.heads = heads
@@ -65,12 +70,33 @@ class PluginAdapter:
 
 
 def _build(settings: PluginDetector, group: str, *more: object) -> Detector:
-    entry = _entry_point(settings.name, group)
+    code = settings.code or _entry_point(settings.title, group).value
     try:
-        return PluginAdapter(entry.load()(dict(settings.options), *more), settings.name)
+        make = _entry_point(settings.title, group).load() if settings.code is None else _loaded(settings.code)
+        return PluginAdapter(make(dict(settings.options), *more), settings.title)
     except Exception as error:  # whatever the plugin's own code raises
         found = f"{type(error).__name__}: {error}"
-        raise UserError(f"detector `{settings.name}`: its plugin {entry.value} failed: {found}") from error
+        raise UserError(f"detector `{settings.title}`: its plugin {code} failed: {found}") from error
+
+
+def _loaded(code: str) -> Any:
+    """`module:Name`, or `/path/to/file.py:Name`, whose folder the file may import from."""
+    where, _, name = code.rpartition(":")
+    if not where.endswith(".py"):
+        return getattr(import_module(where), name)
+    path = Path(where)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} does not exist")
+    spec = spec_from_file_location(path.stem, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = module_from_spec(spec)
+    sys.path.append(str(path.parent))
+    try:
+        spec.loader.exec_module(module)
+    finally:
+        sys.path.remove(str(path.parent))
+    return getattr(module, name)
 
 
 def _entry_point(name: str, group: str) -> EntryPoint:

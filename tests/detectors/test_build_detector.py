@@ -1,13 +1,17 @@
 """From settings to detectors, other people's among them."""
 
+import json
+import sys
 from pathlib import Path
 
 import pytest
 import torch
+from pydantic import ValidationError
 
+from fpnkit.config.load import load_config
 from fpnkit.config.schema import NanodetDetector, PluginDetector, ShapesDetector, TorchvisionDetector
 from fpnkit.data.images import Category
-from fpnkit.detectors.base import DetectorWithHeads
+from fpnkit.detectors.base import Detector, DetectorWithHeads
 from fpnkit.detectors.build import build_detector, build_trainable
 from fpnkit.detectors.nanodet import Nanodet
 from fpnkit.errors import UserError
@@ -159,3 +163,61 @@ def test_trainable_module_gives_finite_losses_and_gradients(settings: ShapesDete
     assert torch.isfinite(loss)
     gradients = [parameter.grad for parameter in module.parameters() if parameter.requires_grad]
     assert all(gradient is not None and torch.isfinite(gradient).all() for gradient in gradients)
+
+
+def test_a_class_needs_no_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Found beside the config, by its path, or on Python's path; it may import what lies beside it."""
+    folder = tmp_path / "lab"
+    folder.mkdir()
+    (folder / "sizes.py").write_text("CELL = 4\n")
+    (folder / "beside.py").write_text(MEAN.replace("import torch", "import torch\nfrom sizes import CELL"))
+    config = folder / "config.yaml"
+    before = list(sys.path)
+
+    def built(code: str, **more: str) -> Detector:
+        section = {"kind": "plugin", "class": code, "options": {"label": 3}, **more}
+        config.write_text(
+            f"task: fpn_compression\ndata: {{train: {{kind: shapes, images: 4}}}}\nloss: {{lambda: 1}}\n"
+            f"training: {{epochs: 1}}\ndetector: {json.dumps(section)}\n"
+        )
+        return build_detector(load_config(config).detector)
+
+    assert built("beside:Mean").name == "Mean"
+    assert built(f"{folder}/beside.py:Mean", name="average of cells").name == "average of cells"
+    assert built("beside:Mean").fingerprint() == "mean 1"
+    assert sys.path == before
+    monkeypatch.syspath_prepend(str(folder))
+    monkeypatch.chdir(tmp_path)
+    (folder / "beside.py").rename(folder / "elsewhere.py")
+    settings = PluginDetector.model_validate({"kind": "plugin", "class": "elsewhere:Mean", "options": {"label": 3}})
+    assert build_detector(settings).name == "Mean"
+    monkeypatch.delitem(sys.modules, "elsewhere")
+    monkeypatch.delitem(sys.modules, "sizes")
+
+
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        ("nowhere_at_all:Mean", "failed: ModuleNotFoundError: No module named 'nowhere_at_all'"),
+        ("/gone/lab.py:Mean", "failed: FileNotFoundError: /gone/lab.py does not exist"),
+        ("json:Yolox", "failed: AttributeError: module 'json' has no attribute 'Yolox'"),
+        ("json:dumps", "failed: AttributeError: 'str' object has no attribute 'spec'"),
+    ],
+)
+def test_a_class_that_cannot_be_had_says_why(code: str, message: str) -> None:
+    name = code.rpartition(":")[2]
+    with pytest.raises(UserError) as error:
+        build_detector(PluginDetector.model_validate({"kind": "plugin", "class": code}))
+    assert str(error.value) == f"detector `{name}`: its plugin {code} {message}"
+
+
+def test_a_plugin_is_named_by_its_class_or_its_entry_point() -> None:
+    def problem(**section: str) -> str:
+        with pytest.raises(ValidationError) as error:
+            PluginDetector.model_validate({"kind": "plugin", **section})
+        return str(error.value.errors()[0]["ctx"]["error"])
+
+    assert problem() == "required `class`, such as lab_detectors:Yolox, or the name of an entry point; found neither"
+    for code in ("lab_detectors", "lab detectors:Yolox", "lab:9", ":Yolox"):
+        expected = f'required module:Name or file.py:Name, such as lab_detectors:Yolox, found "{code}"'
+        assert problem(**{"class": code}) == expected
