@@ -17,6 +17,7 @@ from fpnkit.plots.style import new_axes
 
 _KEPT, _LOST = "#56B4E9", "#E69F00"
 _HEAT = "inferno"
+_LABEL = 0.03  # height of a label as a share of the picture's
 
 
 @dataclass(frozen=True)
@@ -157,7 +158,7 @@ def plot_boxes(photo: Photo, boxes: pd.DataFrame, other: pd.DataFrame, *, ax: Ax
             f"{box['category']} {box['score']:.2f}",
             fontsize=5,
             color="black",
-            va="bottom",
+            va="bottom" if box["top"] > _LABEL * photo.size[0] else "top",  # else it would be cut off
             clip_on=True,
             bbox={"facecolor": color, "edgecolor": "none", "pad": 0.6, "alpha": 0.9},
         )

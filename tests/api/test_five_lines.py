@@ -48,7 +48,7 @@ def test_an_image_becomes_bytes_and_these_become_boxes(run: Any, street: Path) -
     assert set(original.names) <= set(detector.class_names.values())
     drawing = fk.plot_boxes(street, original)
     assert drawing._repr_png_().startswith(b"\x89PNG")
-    assert len(drawing.ax.texts) == len(original.above(0.3))
+    assert len(drawing.ax.texts) == len(original.above(0.5))
     assert len(codec.encode(pyramid, quality=0)) < len(data)
 
 

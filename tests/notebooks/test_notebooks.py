@@ -34,7 +34,7 @@ def source(cell: dict[str, Any]) -> str:
 
 
 def test_there_are_notebooks() -> None:
-    names = ["00_tour", "01_train", "02_runs", "03_rate_distortion", "04_fpn_analysis"]
+    names = ["00_tour", "01_train", "02_runs", "03_rate_distortion", "04_fpn_analysis", "05_python"]
     assert [path.stem for path in NOTEBOOKS] == names
 
 
