@@ -22,6 +22,7 @@ COMMANDS = {
     "runs": "list, show, compare, annotate and tidy runs",
     "detectors": "try a detector of your own before it is trusted",
     "bitstream": "code images into files, decode and inspect them",
+    "boxes": "from coded files to what the detector finds in them",
 }
 _PACKAGES = ("anchors", "bitstream", "detectors", "runs")  # their command stands in `__main__`
 

@@ -47,6 +47,7 @@ LAYERS = [
     "analyze",
     "probe",
     "api",
+    "boxes",
 ]
 TORCH_FREE = (
     "errors",
