@@ -12,6 +12,7 @@ from fpnkit import __version__, cli
 from fpnkit.errors import UserError
 
 COMMANDS = {
+    "init": "begin a project: configs, notebooks and a place for runs",
     "train": "train a codec on a detector's feature pyramids, or a detector",
     "sweep": "train one run per lambda and seed; typed again, go on",
     "evaluate": "measure trained codecs with real bitstreams",

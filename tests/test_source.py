@@ -39,6 +39,7 @@ LAYERS = [
     "launch",
     "widgets",
     "cli",
+    "init",
     "train",
     "bitstream",
     "evaluate",

@@ -12,6 +12,7 @@ from pathlib import Path
 import ipywidgets as widgets
 
 from fpnkit.foundation import text
+from fpnkit.foundation.shipped import usual
 from fpnkit.launch.launchers import load, submit
 from fpnkit.launch.protocol import FOLDER
 from fpnkit.launch.request import make_request
@@ -22,7 +23,7 @@ from fpnkit.widgets.common import html
 from fpnkit.widgets.common.panel import Panel
 from fpnkit.widgets.training.live import LiveView
 
-CONFIG = "example_sweep.yaml"  # in configs/ of the project
+CONFIG = "example_sweep.yaml"  # of those that come with fpnkit
 LAMBDAS = ("3e-6", "2e-5", "1e-4", "5e-4", "2.5e-3")
 _AND_THEN = ("--evaluate", "--anchors", "jpeg_input")
 _OFFER = """\
@@ -45,7 +46,7 @@ class ExampleSweep(Panel):
     ) -> None:
         super().__init__("An example sweep", dark=dark)
         self.base_dir = layout.default_base_dir("fpn_compression") if base_dir is None else Path(base_dir).absolute()
-        self._config = layout.home() / "configs" / CONFIG if config is None else Path(config).absolute()
+        self._config = usual(layout.home(), "configs") / CONFIG if config is None else Path(config).absolute()
         self.said = widgets.HTML()
         self.make_button = self.button("Make an example sweep", "make an example sweep", self.make, look="primary")
         self.live = LiveView(self, now)

@@ -15,6 +15,7 @@ from pathlib import Path
 import ipywidgets as widgets
 
 from fpnkit.errors import ConfigError, RunError
+from fpnkit.foundation.shipped import usual
 from fpnkit.launch.launchers import submit
 from fpnkit.launch.request import Request
 from fpnkit.launch.watch import Choice, running, twins
@@ -49,7 +50,7 @@ class TrainingPanel(Panel):
         kinds: tuple[layout.Kind, ...] = ("fpn_compression", "detection")
         places = [self._base_dir] if self._base_dir else [layout.default_base_dir(kind) for kind in kinds]
         self._places = [RunIndex(place) for place in places]
-        folder = Path(os.path.abspath(layout.home() / "configs" if configs is None else configs))
+        folder = Path(os.path.abspath(usual(layout.home(), "configs") if configs is None else configs))
         self.start_button = self.button("Start", "start", self.ask_start, look="primary")
         self.confirmation = Confirmation(self)
         self.running = widgets.Dropdown(description="Running", style=LABEL, layout=WIDE)

@@ -1,0 +1,60 @@
+"""Begin a project: python -m fpnkit.init FOLDER
+
+Writes configs and notebooks that can be changed, and a place for runs; everything that is started below the folder
+finds them. Nothing is overwritten. Exit codes: 0 done, 1 failed, 2 the input is wrong.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from fpnkit import cli
+from fpnkit.errors import UserError
+from fpnkit.foundation.shipped import SHIPPED, shipped
+
+_FILES = {"configs": "**/*.yaml", "notebooks": "*.ipynb"}
+_NEXT = """\
+{folder}: {configs} configs and {notebooks} notebooks. Next:
+  cd {folder}
+  fpnkit train --config configs/train_fused_fpn.yaml     # built-in images and detector, a few minutes
+  fpnkit evaluate run_
+  jupyter lab notebooks/00_tour.ipynb                    # needs pip install "fpnkit[notebooks]"
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit code."""
+    return cli.run(_parser(), arguments, lambda options, session: _begin(options.folder))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = cli.command_parser("fpnkit.init", __doc__)
+    parser.add_argument("folder", metavar="FOLDER", type=Path, help="created if missing")
+    return parser
+
+
+def _begin(folder: Path) -> None:
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"{folder}: required a folder or nothing, found a file")
+    taken = [name for name in SHIPPED if (folder / name).exists()]
+    if taken:
+        raise UserError(f"{folder}: required no {' and no '.join(SHIPPED)} in it, found {' and '.join(taken)}")
+    counts = {}
+    for name in SHIPPED:
+        source = shipped(name)
+        files = sorted(source.glob(_FILES[name]))
+        for file in files:
+            target = folder / name / file.relative_to(source)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(file, target)
+        counts[name] = len(files)
+    (folder / "checkpoints").mkdir(exist_ok=True)
+    print(_NEXT.format(folder=folder, **counts), end="")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
