@@ -45,6 +45,11 @@ def add_base_dir(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--base-dir", metavar="DIR", type=_directory, help="folder that directly holds the runs")
 
 
+def add_json(parser: argparse.ArgumentParser) -> None:
+    """Add `--json`."""
+    parser.add_argument("--json", action="store_true", help="print one JSON document, for programs")
+
+
 def add_settings(parser: argparse.ArgumentParser, flags: Iterable[str] = (), text: str = "sets any other key") -> None:
     """Add `--set`, and flags that each set one config key."""
     from fpnkit.config.flags import FLAGS

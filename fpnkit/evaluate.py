@@ -9,14 +9,17 @@ trained on. Exit codes: 0 done, 1 failed, 2 the input is wrong, 130 interrupted.
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fpnkit import cli
 from fpnkit.config.load import plain
 from fpnkit.foundation.callable_module import make_callable
+from fpnkit.foundation.files import to_json
 from fpnkit.runs.results import FEWEST_IMAGES, NO_INTERVAL, Summary
 from fpnkit.runs.trained import find_candidates
 
@@ -47,6 +50,7 @@ def _parser() -> argparse.ArgumentParser:
         help="the highest quality at which the set has this rate or less",
     )
     cli.add_search(parser)
+    cli.add_json(parser)
     cli.add_base_dir(parser)
     cli.add_settings(parser, text="other data, such as data.test.limit=20")
     return parser
@@ -68,22 +72,29 @@ def _evaluate_all(options: argparse.Namespace, session: cli.Session) -> None:
         key = str((config["detector"], config["data"]["test"]))
         groups.setdefault(key, []).append((load_model(candidate, options.search), qualities))
     session.report.tell(phase="evaluating")
+    measured: list[dict[str, Any]] = []
     for group in groups.values():
         task = build_task(group[0][0].config)
         jobs = []
         for model, qualities in group:
-            chosen = qualities if options.target_bpp is None else [_at_target(model, task, options.target_bpp)]
+            chosen = qualities if options.target_bpp is None else [_at_target(model, task, options)]
             jobs += [model.job(task, quality) for quality in chosen]
         for job, summary in zip(jobs, evaluate(jobs, task), strict=True):
-            print(_describe(job.directory, summary), flush=True)
+            measured.append({"directory": str(job.directory), **to_json(asdict(summary))})
+            if not options.json:
+                print(_describe(job.directory, summary), flush=True)
+    if options.json:
+        print(json.dumps(measured, indent=1, allow_nan=False))
 
 
-def _at_target(model: Model, task: Task, target: float) -> float:
+def _at_target(model: Model, task: Task, options: argparse.Namespace) -> float:
     """The quality to measure, which is told."""
     from fpnkit.evaluation.target import quality_of_set
 
-    found = quality_of_set(task, model, target)
-    print(f"{model.path.name}: quality {found.quality:g} has {found.rate:.4f} bpp, at most {target:g}", flush=True)
+    found = quality_of_set(task, model, options.target_bpp)
+    if not options.json:
+        told = f"quality {found.quality:g} has {found.rate:.4f} bpp, at most {options.target_bpp:g}"
+        print(f"{model.path.name}: {told}", flush=True)
     return found.quality
 
 

@@ -8,19 +8,21 @@ there is nothing to show.
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import shutil
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 from fpnkit import cli
 from fpnkit.errors import UserError
 from fpnkit.foundation import text
-from fpnkit.foundation.files import write_text
+from fpnkit.foundation.files import to_json, write_text
 from fpnkit.foundation.tables import Rows, print_rows
 from fpnkit.launch.sweep import runs_of_sweep
-from fpnkit.ratedist.overview import compare_all, judge, metrics
+from fpnkit.ratedist.overview import Remarks, compare_all, judge, metrics
 from fpnkit.ratedist.points import RATES, RdPoints
 from fpnkit.ratedist.resampling import Resampler
 from fpnkit.ratedist.rows import (
@@ -56,6 +58,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--bd", metavar="CURVE", help="compare all other curves with this one")
     parser.add_argument("--output", metavar="F", type=Path, help="figure (.png .pdf .svg), with points and origin")
     parser.set_defaults(only_prints=True)
+    cli.add_json(parser)
     parser.add_argument("--csv", metavar="F", type=Path, help="the table, one row per point")
     return parser
 
@@ -69,9 +72,16 @@ def _run(options: argparse.Namespace, session: cli.Session) -> None:
     if options.output is not None:
         from fpnkit.plots.rd_files import save_rd
 
-        print(f"figure: {', '.join(map(str, save_rd(points, options.output, x=options.x, y=y)))}")
+        files = save_rd(points, options.output, x=options.x, y=y)
+        if not options.json:
+            print(f"figure: {', '.join(map(str, files))}")
     if options.csv is not None:
         _save_table(points, options.csv)
+        if not options.json:
+            print(f"table: {options.csv}")
+    if options.json:
+        _print_json(points, Resampler(options.x, y), options.bd, judge(points, options.x, y, missing))
+        return
     _print_points(points, y)
     _print_comparisons(points, Resampler(options.x, y), options.bd)
     judged = judge(points, options.x, y, missing)
@@ -115,7 +125,25 @@ def _save_table(points: RdPoints, path: Path) -> None:
     if not path.parent.is_dir():
         raise UserError(f"--csv {path}: required an existing folder, found none at {path.parent}")
     write_text(path, frame(points).to_csv(index=False))
-    print(f"table: {path}")
+
+
+def _print_json(points: RdPoints, sampler: Resampler, bd_with: str | None, judged: Remarks) -> None:
+    from fpnkit.ratedist.table import frame
+
+    compared = compare_all(points, sampler, bd_with)
+    rows = json.loads(frame(points).to_json(orient="records"))
+    content = {
+        "dataset": points.dataset,
+        "detector": points.detector,
+        "y": sampler.y,
+        "ceiling": points.ceiling_of(sampler.y),
+        "points": rows,
+        "rate_at_share": [to_json(asdict(each)) for each in compared.shares],
+        "bd_rate": [to_json(asdict(each)) for each in compared.savings],
+        "warnings": list(judged.warnings),
+        "next": [next_line(found) for found in judged.following],
+    }
+    print(json.dumps(content, indent=1, allow_nan=False))
 
 
 def _print_points(points: RdPoints, y: str) -> None:

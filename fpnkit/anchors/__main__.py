@@ -11,9 +11,11 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import json
 import logging
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from fpnkit import cli
@@ -22,6 +24,7 @@ from fpnkit.anchors.hevc import MISSING, has_av
 from fpnkit.config.load import load_config
 from fpnkit.config.schema import CodecConfig
 from fpnkit.errors import ConfigError, UserError
+from fpnkit.foundation.files import to_json
 from fpnkit.foundation.tables import print_rows
 from fpnkit.runs import layout
 
@@ -47,7 +50,7 @@ def _run(options: argparse.Namespace, session: cli.Session) -> None:
     if not isinstance(config, CodecConfig):
         raise ConfigError([f"{options.config}: task: required fpn_compression, found {config.task}"])
     session.report.tell(phase="evaluating")
-    _measure(config, points)
+    _measure(config, points, as_json=options.json)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -60,6 +63,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--qualities", metavar="Q", nargs="+", type=int, default=[], help="instead of each anchor's own list"
     )
+    cli.add_json(parser)
     cli.add_settings(parser, text="sets a key, such as data.test.limit=20")
     return parser
 
@@ -77,12 +81,15 @@ def _points(anchors: Sequence[Anchor], qualities: Sequence[int]) -> list[tuple[A
     return [(anchor, quality) for anchor in possible for quality in dict.fromkeys(qualities or anchor.qualities)]
 
 
-def _measure(config: CodecConfig, points: Sequence[tuple[Anchor, int]]) -> None:
+def _measure(config: CodecConfig, points: Sequence[tuple[Anchor, int]], *, as_json: bool) -> None:
     from fpnkit.evaluation.run import evaluate  # torch only after the arguments have been checked
     from fpnkit.evaluation.task import build_task
 
     task = build_task(config)
     summaries = evaluate([_job(anchor, quality, task) for anchor, quality in points], task)
+    if as_json:
+        print(json.dumps([to_json(asdict(summary)) for summary in summaries], indent=1, allow_nan=False))
+        return
     print_rows(_HEADER, [_row(summary) for summary in summaries])
     ceiling = task.reference.ceiling
     print(

@@ -1,3 +1,4 @@
+import json
 import os
 import signal
 import subprocess
@@ -71,6 +72,8 @@ def test_anchors_are_measured_as_codecs_are_and_once_only(tmp_path: Path, config
         ["features_zstd", "3"],
         ["features_zstd", "8"],
     ]
+    again = anchors(tmp_path, *arguments, "--json")
+    assert [each["bpp"] for each in json.loads(again.stdout)][3] == summary.bpp
     cells = lines[3].split()
     assert cells[2:4] == [f"{summary.bpp:.4f}", f"{summary.kb_per_image:.2f}"]
     assert cells[4] == f"{100 * (summary.map or 0):.1f}"

@@ -1,5 +1,6 @@
 """`python -m fpnkit.evaluate` on a run that is a whole curve."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -43,6 +44,15 @@ def test_one_run_is_measured_at_all_whole_qualities_with_one_pass_of_the_backbon
     assert points["curve"].tolist() == ["fused"] * 3
     said = capsys.readouterr().out
     assert all(f"(fused at quality {quality}, 2 images): " in said for quality in (0, 1, 2))
+
+
+def test_results_for_programs(curve: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert evaluate.main([curve.name, "--qualities", "0", "2", "--json", "--set", "data.test.images=1"]) == 0
+    low, high = json.loads(capsys.readouterr().out)
+    found = {path.parent.name: path.parent for path in curve.glob("evaluation/*/*/q*/summary.json")}
+    assert (low["directory"], high["directory"]) == (str(found["q0"]), str(found["q2"]))
+    assert low["bpp"] == read_summary(found["q0"]).bpp < high["bpp"]
+    assert low["quality"] == 0
 
 
 def test_what_a_search_finds_is_a_curve_of_its_own(curve: Path) -> None:

@@ -61,6 +61,20 @@ def test_tables_of_points_rates_and_savings(runs: list[Path], capsys: pytest.Cap
     assert float(saving[1]) == pytest.approx(-50, abs=0.2)
 
 
+def test_the_same_for_programs(runs: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--bd", "jpeg_input", "--json", "--csv", str(tmp_path / "a.csv")]) == 0
+    content = json.loads(capsys.readouterr().out)
+    table = pd.read_csv(tmp_path / "a.csv")
+    assert [point["bpp"] for point in content["points"]] == pytest.approx(table["bpp"].tolist())
+    assert (content["dataset"], content["detector"], content["y"]) == ("coco-val", "nanodet_m", "map")
+    assert content["ceiling"] == pytest.approx(ap_of(0.8))
+    assert [each["curve"] for each in content["rate_at_share"]] == ["factorized"] * 3 + ["jpeg_input"] * 3
+    (saving,) = content["bd_rate"]
+    assert (saving["test"], saving["anchor"]) == ("factorized", "jpeg_input")
+    assert saving["bd_rate_percent"] == pytest.approx(-50, abs=1)
+    assert content["next"]
+
+
 def test_csv_and_figure_with_its_origin(runs: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     figure, table = tmp_path / "out" / "rd.svg", tmp_path / "rd.csv"
     assert main([runs[0].name, runs[1].name, "--anchors", "none", "--output", str(figure), "--csv", str(table)]) == 0
