@@ -21,6 +21,7 @@ COMMANDS = {
     "analyze": "see where the bits go and what is lost",
     "probe": "see what a codec leaves for other tasks",
     "runs": "list, show, compare, annotate and tidy runs",
+    "keys": "every key of a config: type, default, range, meaning",
     "detectors": "try a detector of your own before it is trusted",
     "bitstream": "code images into files, decode and inspect them",
     "boxes": "from coded files to what the detector finds in them",

@@ -60,13 +60,13 @@ def test_the_new_codec_trains_and_decodes_what_it_encoded(tmp_path: Path) -> Non
     shutil.copytree(ROOT, package, ignore=shutil.ignore_patterns("__pycache__"))
     file, section, case = blocks("python")
     (package / "codecs" / "stepped.py").write_text(file)
-    schema, build = package / "config" / "schema.py", package / "codecs" / "build.py"
+    schema, build = package / "config" / "codecs.py", package / "codecs" / "build.py"
     changed(schema, "DEFAULT_CODEC =", f"{section}\n\nDEFAULT_CODEC =")
     for target, difference in zip((schema, package / "container.py"), blocks("diff"), strict=True):
         old, new = (line[1:] for line in difference.splitlines())
         changed(target, old, new)
     build.write_text(build.read_text() + case)
-    changed(build, "from fpnkit.config.schema import ", "from fpnkit.config.schema import SteppedCodec, ")
+    changed(build, "from fpnkit.config.codecs import ", "from fpnkit.config.codecs import SteppedCodec, ")
 
     (tmp_path / "config.yaml").write_text(CONFIG)
     environment = {**os.environ, "PYTHONPATH": str(package.parent), "FPNKIT_HOME": str(tmp_path / "home")}

@@ -40,6 +40,7 @@ LAYERS = [
     "widgets",
     "cli",
     "init",
+    "keys",
     "train",
     "bitstream",
     "evaluate",

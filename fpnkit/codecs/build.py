@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fpnkit.codecs.base import Codec
-from fpnkit.config.schema import CodecSettings, FactorizedCodec, FusedCodec, LinearCodec
+from fpnkit.config.codecs import CodecSettings, FactorizedCodec, FusedCodec, LinearCodec
 from fpnkit.pyramid import PyramidSpec
 
 
