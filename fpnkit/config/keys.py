@@ -78,13 +78,13 @@ def _resolved(field: Mapping[str, Any], schema: Mapping[str, Any]) -> Mapping[st
 def _key(path: str, where: str, field: Mapping[str, Any], required: bool) -> Key:
     choices = [each for each in field.get("anyOf", [field]) if each.get("type") != "null"]
     one = choices[0]
-    words = [
-        json.dumps(word, ensure_ascii=False).strip('"')
-        for word in one.get("enum", [one["const"]] if "const" in one else [])
-    ]
-    kind = "one of " + ", ".join(words) if len(words) > 1 else words[0] if words else _type(one)
+    words = [str(word) for word in one.get("enum", [one["const"]] if "const" in one else [])]
     default = "required" if required else json.dumps(field.get("default"), ensure_ascii=False)
-    return Key(path, where, kind, default, _range(one), " ".join(field.get("description", "").split()))
+    meaning = " ".join(field.get("description", "").split())
+    if len(words) > _MOST_WORDS:
+        meaning, words = f"{meaning} One of {', '.join(words)}.", ["a name"]
+    kind = " or ".join(words) or _type(one)
+    return Key(path, where, kind, default, _range(one), meaning)
 
 
 def _type(field: Mapping[str, Any]) -> str:
