@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from torch import Tensor
-from tqdm import tqdm
 
 from fpnkit.codecs.base import CodedLatents, InspectableCodec
 from fpnkit.codecs.coder import CoderInput
@@ -28,6 +27,7 @@ from fpnkit.detectors.build import build_detector
 from fpnkit.detectors.cached import feature_cache
 from fpnkit.errors import ConfigError, RunError
 from fpnkit.evaluation.bench import Bench, Transmission
+from fpnkit.foundation.progress import progress
 from fpnkit.runs import layout
 from fpnkit.runs.trained import TrainedRun
 
@@ -49,7 +49,7 @@ class CachedBench(Bench):
 
     def each(self, what: str) -> Iterator[tuple[int, Features]]:
         """Index and features of each image, with a progress bar."""
-        for index in tqdm(self.indices, desc=what, unit="image", disable=None, leave=False):
+        for index in progress(self.indices, what):
             yield index, self.cached(index)
 
 

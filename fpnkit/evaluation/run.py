@@ -10,14 +10,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
 from fpnkit.codecs.coder import CodedImage, Coder, CoderInput
 from fpnkit.data.images import Sample
 from fpnkit.evaluation.bench import Transmission
 from fpnkit.evaluation.journal import Journal
 from fpnkit.evaluation.task import Task
 from fpnkit.foundation import clock
+from fpnkit.foundation.progress import progress
 from fpnkit.metrics import rate
 from fpnkit.metrics.bootstrap import map_interval
 from fpnkit.metrics.distortion import snr_db
@@ -69,7 +68,7 @@ def evaluate(jobs: Sequence[Job], task: Task) -> list[Summary]:
     for job, _ in open_ones:
         (job.directory / STREAMS).mkdir(exist_ok=True)
     first = min((len(journal.rows) for _, journal in open_ones), default=len(task.images))
-    for index in tqdm(range(first, len(task.images)), desc="images", unit="image", disable=None, leave=False):
+    for index in progress(range(first, len(task.images)), "images"):
         _one_image(task, task.images[index], [pair for pair in open_ones if len(pair[1].rows) == index])
     for job, journal in open_ones:
         journal.finish(asdict(_summarize(job, task, journal)))

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from tqdm import tqdm
 
 from fpnkit.codecs.at_rate import AtRate, highest_within
 from fpnkit.codecs.coder import CoderInput
 from fpnkit.errors import UserError
 from fpnkit.evaluation.models import Model
 from fpnkit.evaluation.task import Task
+from fpnkit.foundation.progress import progress
 from fpnkit.metrics.rate import bpp
 
 
@@ -31,7 +31,7 @@ def _rates(task: Task, model: Model, qualities: Sequence[float]) -> list[float]:
     coders = [model.coder(task.detector, quality) for quality in qualities]
     sizes, pixels = [0] * len(coders), 0
     what = f"rate at quality {qualities[0]:g}" if len(qualities) == 1 else "rates"
-    for index in tqdm(range(len(task.images)), desc=what, unit="image", disable=None, leave=False):
+    for index in progress(range(len(task.images)), what):
         sample = task.images[index]
         features = task.features(sample)
         source = CoderInput(sample.image, features.pyramid, features.geometry)

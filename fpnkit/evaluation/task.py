@@ -11,8 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
 from fpnkit.config.schema import CocoData, CodecConfig, ImageSource
 from fpnkit.data.files import file_identity
 from fpnkit.data.images import ImageSet, Sample
@@ -25,6 +23,7 @@ from fpnkit.evaluation.bench import Bench
 from fpnkit.evaluation.journal import Journal
 from fpnkit.foundation import clock
 from fpnkit.foundation.files import write_text
+from fpnkit.foundation.progress import progress
 from fpnkit.metrics.coco_format import GroundTruth, truth_from_coco, truth_to_coco
 from fpnkit.metrics.detection import average_precision, self_truth
 from fpnkit.metrics.matching import match
@@ -123,7 +122,7 @@ def _reference(folder: Path, bench: Bench) -> Reference:
         log.info("measuring the ceiling: %d images without a codec", len(images))
         truth = [GroundTruth.of(images[index]) for index in range(len(journal.rows))]
         todo = range(len(truth), len(images))
-        for index in tqdm(todo, desc="ceiling", unit="image", disable=None, leave=False):
+        for index in progress(todo, "ceiling"):
             sample = images[index]
             truth.append(GroundTruth.of(sample))
             journal.add(sample.image_id, *_without_codec(bench, sample))

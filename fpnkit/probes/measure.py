@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from torch import Tensor
-from tqdm import tqdm
 
 from fpnkit.codecs.coder import Coder, CoderInput
 from fpnkit.detectors.base import Detections
 from fpnkit.evaluation.task import Task
+from fpnkit.foundation.progress import progress
 from fpnkit.metrics.distortion import snr_db
 from fpnkit.metrics.matches import average_precision_of
 from fpnkit.metrics.matching import match
@@ -60,7 +60,7 @@ def look(task: Task, senders: Sequence[Sender], probes: Mapping[str, Probe]) -> 
     """Code all images of the task with each sender, and ask detector and probes; the first row is without a codec."""
     sums = [_Sums() for _ in range(len(senders) + 1)]
     pixels = 0
-    for index in tqdm(range(len(task.images)), desc="images", unit="image", disable=None, leave=False):
+    for index in progress(range(len(task.images)), "images"):
         sample = task.images[index]
         features = task.features(sample)
         source = CoderInput(sample.image, features.pyramid, features.geometry)

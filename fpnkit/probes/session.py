@@ -5,8 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
-from tqdm import tqdm
-
 from fpnkit.codecs.calibration import Standardizer, calibrate
 from fpnkit.config.schema import CodecConfig
 from fpnkit.data.build import build_image_sets
@@ -14,6 +12,7 @@ from fpnkit.detectors.base import Detector
 from fpnkit.detectors.cached import feature_cache
 from fpnkit.evaluation.models import load_model
 from fpnkit.evaluation.task import build_task
+from fpnkit.foundation.progress import Progress
 from fpnkit.probes.head import Probe, train_probes
 from fpnkit.probes.measure import Seen, Sender, look
 from fpnkit.runs.trained import TrainedRun
@@ -49,5 +48,5 @@ def _trained(config: CodecConfig, detector: Detector, most: int) -> dict[str, Pr
     found = (cache.load(index) for index in indices)
     standardiser.set(calibrate((each.pyramid, each.geometry) for each in found))
     _log.info("training the probes on %d images", len(indices))
-    with tqdm(desc="probes", total=_STEPS, unit="step", disable=None, leave=False) as bar:
-        return train_probes(cache.load, indices, images, standardiser, detector.spec, config.seed, _STEPS, bar.update)
+    with Progress("probes", _STEPS, "step") as counted:
+        return train_probes(cache.load, indices, images, standardiser, detector.spec, config.seed, _STEPS, counted.step)

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
-from tqdm import tqdm
 
 from fpnkit.codecs.base import Codec, Start
 from fpnkit.codecs.build import build_codec
@@ -23,6 +22,7 @@ from fpnkit.detectors.build import build_detector, build_trainable
 from fpnkit.detectors.cached import feature_cache
 from fpnkit.distortions import MseDistortion, SensitivityDistortion, build_distortion, parts_of, require_heads
 from fpnkit.errors import ConfigError, UserError
+from fpnkit.foundation.progress import Progress
 from fpnkit.geometry import ImageGeometry
 from fpnkit.pyramid import Pyramid
 from fpnkit.training.codec_learner import CodecLearner, objective
@@ -120,13 +120,8 @@ def device_of(setting: str) -> torch.device:
 
 
 def _fill(cache: FeatureCache, name: str) -> None:
-    with tqdm(desc=f"{name} features", unit="image", disable=None, leave=False) as bar:
-
-        def progress(done: int, total: int) -> None:
-            bar.total = total
-            bar.update(done - bar.n)
-
-        cache.fill(progress)
+    with Progress(f"{name} features") as counted:
+        cache.fill(counted.reach)
 
 
 class Calibrating:
