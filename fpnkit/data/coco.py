@@ -201,7 +201,9 @@ def _others(ids: list[int], known: set[int]) -> list[object]:
 
 
 def doubts_of(content: _File) -> list[Doubt]:
-    """Of a file without problems."""
+    """Of a file without problems; one without categories is unlabeled on purpose."""
+    if not content["annotations"] and not content["categories"]:
+        return []
     positions = {entry["id"]: index for index, entry in enumerate(content["images"])}
     indices = [positions[entry["image_id"]] for entry in content["annotations"]]
     sizes = np.array([(entry["height"], entry["width"]) for entry in content["images"]], dtype=np.float64)

@@ -134,7 +134,8 @@ def test_a_training_outlives_page_and_kernel_and_is_stopped_and_resumed(lab: "Pa
     press(panel, "Resume")
     until(lambda: len(read_metrics(run / "metrics.jsonl")) > lines, PATIENCE)
     goes_on_at = read_metrics(run / "metrics.jsonl")[lines].step
-    assert stopped_at < goes_on_at <= stopped_at + LOG_EVERY  # not from the beginning
+    # Not from the beginning; a stop at an epoch's last step leaves its validation, a line of the same step, to do.
+    assert stopped_at <= goes_on_at <= stopped_at + LOG_EVERY
     until(lambda: step(panel) > stopped_at, PATIENCE)
     press(panel, "Stop")
     expect(panel.get_by_text("■ stopped")).to_be_visible()

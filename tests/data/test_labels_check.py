@@ -97,6 +97,8 @@ def test_sets_without_boxes_are_refused_and_mostly_empty_ones_a_warning(
     assert labels.refused() == (
         "boxes: required at least one, found none; a set without labels is `kind: folder`" + LIFTED
     )
+    labels.file.write_text(json.dumps({**json.loads(labels.file.read_text()), "categories": []}))
+    assert labels.read(caplog) == [], "no categories: nothing was meant to be labeled"
     labels.write(boxes()[:29])
     assert labels.read(caplog) == ["images without any box: 31 of 60"]
     labels.write(boxes()[:30])
