@@ -13,6 +13,7 @@ from fpnkit.codecs.coder import CoderInput
 from fpnkit.codecs.learned import LearnedCoder
 from fpnkit.codecs.saved import TrainedCodec
 from fpnkit.codecs.sender import SenderSearch
+from fpnkit.config.curve import middle
 from fpnkit.errors import UserError
 from fpnkit.metrics.rate import bpp
 
@@ -40,8 +41,9 @@ class Codec:
     ) -> bytes:
         """The bytes of a `.fpn` file.
 
-        A codec of several rates takes a quality, or a rate that it will not exceed: bits per pixel of the original, or
-        1000 bytes. `search`: steps of search for fewer bits, with the detector's heads. Raises `UserError`.
+        A codec of several rates takes a quality (default: the middle of its curve), or a rate that it will not exceed:
+        bits per pixel of the original, or 1000 bytes. `search`: steps of search for fewer bits, with the detector's
+        heads. Raises `UserError`.
         """
         given = [
             name
@@ -51,7 +53,7 @@ class Codec:
         if len(given) > 1:
             raise UserError(f"encode: required one of quality, target_bpp and target_kb, found {' and '.join(given)}")
         if target_bpp is None and target_kb is None:
-            return self._coded(pyramid, quality, search)
+            return self._coded(pyramid, middle(self.qualities) if quality is None else quality, search)
         if self.qualities is None:
             raise UserError(f"encode: {given[0]}: required a codec of several rates, found one of one rate")
         pixels = pyramid.geometry.original[0] * pyramid.geometry.original[1]

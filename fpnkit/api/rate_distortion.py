@@ -56,7 +56,7 @@ def plot_rd(
 
 
 def bd_rate(
-    against: str,
+    against: str | None = None,
     runs: Sequence[RunLike] | None = None,
     *,
     anchors: Sequence[str] | None = None,
@@ -65,18 +65,20 @@ def bd_rate(
     x: str = "bpp",
     y: str | None = None,
 ) -> pd.DataFrame:
-    """Mean difference of rate at equal accuracy `against` one curve, in percent, with a 95 % interval.
+    """Mean difference of rate at equal accuracy, in percent, with a 95 % interval; negative: fewer bits.
 
-    Negative: fewer bits than that curve. Where it cannot be had, `reason` says why. Raises `UserError` if there is no
-    such curve.
+    `against` one curve, by default the last. Where a difference cannot be had, `reason` says why. Raises `UserError` if
+    there is no such curve.
     """
     import pandas as pd
 
     found = _read(runs, anchors, dataset, base_dir)
-    anchor, sampler = found.curve(against), Resampler(x, y or found.accuracy)
+    sampler = Resampler(x, y or found.accuracy)
+    measured = [curve for curve in found.curves if curve.steps(sampler.x, sampler.y)]
+    anchor = found.curve(against) if against is not None else measured[-1] if measured else None
     rows = []
-    for curve in found.curves:
-        if curve is anchor or not curve.steps(sampler.x, sampler.y):
+    for curve in measured:
+        if anchor is None or curve is anchor:
             continue
         result = compare(anchor, curve, sampler)
         low, high = result.bd_rate_interval or (None, None)

@@ -100,9 +100,10 @@ def test_a_rate_can_be_asked_for_and_searched(run: Any, street: Path) -> None:
     with pytest.raises(UserError) as error:
         codec.encode(pyramid, 1, target_kb=1)
     assert str(error.value) == "encode: required one of quality, target_bpp and target_kb, found quality and target_kb"
+    assert codec.encode(pyramid) == codec.encode(pyramid, 1), "the middle of the curve"
     with pytest.raises(UserError) as error:
-        codec.encode(pyramid)
-    assert str(error.value) == "quality: required a number from 0 to 2, found none"
+        codec.encode(pyramid, 3)
+    assert str(error.value) == "quality: required a number from 0 to 2, found 3"
 
 
 def test_everything_says_in_one_line_what_it_is(run: Any, street: Path) -> None:
@@ -126,6 +127,7 @@ def test_runs_and_their_points_are_tables(run: Any, capfd: pytest.CaptureFixture
     assert again["bpp"].tolist() == table["bpp"].tolist()
     assert fk.plot_rd([run.name])._repr_png_()
     assert fk.bd_rate("fused").empty
+    assert fk.bd_rate().empty
     with pytest.raises(UserError):
         fk.bd_rate("gzip")
 
