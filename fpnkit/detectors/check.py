@@ -91,7 +91,8 @@ def _tried(title: str, look: Callable[[], str]) -> Finding:
 def _pyramid(detector: Detector, images: Sequence[Tensor]) -> str:
     for image in images:
         batch = detector.prepare([image])
-        pyramid = detector.pyramid(batch)
+        with torch.enable_grad():  # else nothing would show that its weights follow along
+            pyramid = detector.pyramid(batch)
         detector.spec.check(pyramid)
         rows, columns = batch.pixels.shape[-2:]
         for level in detector.spec.levels:
@@ -191,9 +192,11 @@ def _fingerprint(detector: Detector) -> str:
         raise _Failed(f"required the same twice, found {first[:16]} and {second[:16]}")
     for weight in _weights(detector):
         kept = weight.detach().clone()
-        weight.data.add_(1)
-        changed = detector.fingerprint()
-        weight.data.copy_(kept)
+        try:
+            weight.data.add_(1)
+            changed = detector.fingerprint()
+        finally:
+            weight.data.copy_(kept)
         if changed == first:
             raise _Failed(f"required another one for other weights, found {first[:16]} for both")
         return f"{first[:16]}, another for other weights"

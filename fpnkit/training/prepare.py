@@ -48,7 +48,9 @@ def codec_learner(config: CodecConfig, *, resumed: bool = False, dry_run: bool =
     detector.to(device)
     log.info("detector %s: %s", detector.name, detector.spec)
     if dry_run and config.data.test is not None:  # else a fault in it would show only after training
-        log.info("%s", build_test_set(config.data, detector.class_names).matching.describe())
+        measured = build_test_set(config.data, detector.class_names)
+        if measured.images.categories:
+            log.info("%s", measured.matching.describe())
     codec = _codec(config, detector)
     train = feature_cache(config.cache, detector, train_set, views=training_views(config.training), read_only=dry_run)
     val = feature_cache(config.cache, detector, val_set, read_only=dry_run)

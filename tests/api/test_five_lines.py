@@ -91,7 +91,7 @@ def test_what_is_no_image_is_refused(run: Any) -> None:
     assert str(error.value) == "image: required a path, a Pillow image, an array or a tensor, found int"
 
 
-def test_a_rate_can_be_asked_for_and_searched(run: Any, street: Path) -> None:
+def test_a_rate_can_be_asked_for(run: Any, street: Path) -> None:
     pyramid, codec = run.detector().pyramid(street), run.codec()
     size = len(codec.encode(pyramid, 1))
     within = codec.encode(pyramid, target_kb=size / 1000)
@@ -104,6 +104,16 @@ def test_a_rate_can_be_asked_for_and_searched(run: Any, street: Path) -> None:
     with pytest.raises(UserError) as error:
         codec.encode(pyramid, 3)
     assert str(error.value) == "quality: required a number from 0 to 2, found 3"
+
+
+def test_a_search_is_that_of_the_command(run: Any, street: Path, tmp_path: Path) -> None:
+    from fpnkit.bitstream.__main__ import main
+
+    assert main(["encode", run.name, str(street), "--quality", "2", "--search", "4", "-o", str(tmp_path)]) == 0
+    pyramid, codec = run.detector().pyramid(street), run.codec()
+    data = codec.encode(pyramid, 2, search=4)
+    assert (tmp_path / "street.fpn").read_bytes() == data
+    assert data != codec.encode(pyramid, 2)
 
 
 def test_everything_says_in_one_line_what_it_is(run: Any, street: Path) -> None:

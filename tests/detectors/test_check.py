@@ -140,6 +140,29 @@ def test_levels_and_geometry_that_do_not_fit() -> None:
     assert problems(changed(prepare=prepare))["geometry"] == text
 
 
+def test_weights_that_follow_along() -> None:
+    def pyramid(self: Mean, batch: ImageBatch) -> Pyramid:
+        return Pyramid({"p2": Mean.pyramid(self, batch)["p2"] + 0 * self.module.weight})
+
+    assert (
+        problems(changed(pyramid=pyramid))["pyramid"] == "p2: required values without a gradient, found some with one"
+    )
+
+
+def test_a_fingerprint_that_fails_leaves_the_weights_as_they_were() -> None:
+    class Fails(Mean):
+        def fingerprint(self) -> str:
+            if self.module.weight.item() > 1:
+                raise RuntimeError("too large")
+            return super().fingerprint()
+
+    detector = Fails()
+    before = detector.module.weight.item()
+    detector.module.weight.data.fill_(0.5)
+    assert problems(detector) == {"fingerprint": "required no error, found RuntimeError: too large"}
+    assert detector.module.weight.item() == 0.5 != before
+
+
 def test_fingerprints_that_say_nothing() -> None:
     found = problems(changed(fingerprint=lambda self: "the same old one"))
     assert found == {"fingerprint": "required another one for other weights, found the same old one for both"}
