@@ -16,7 +16,7 @@ from fpnkit import cli
 from fpnkit.errors import UserError
 from fpnkit.foundation.shipped import SHIPPED, shipped
 
-_FILES = {"configs": "**/*.yaml", "notebooks": "*.ipynb"}
+_FILES = {"configs": ("**/*.yaml",), "notebooks": ("*.ipynb", "onnx_detector.py", "stand_in.py")}
 _NEXT = """\
 {folder}: {configs} configs and {notebooks} notebooks. Next:
   cd {folder}
@@ -46,12 +46,12 @@ def _begin(folder: Path) -> None:
     counts = {}
     for name in SHIPPED:
         source = shipped(name)
-        files = sorted(source.glob(_FILES[name]))
+        files = [file for pattern in _FILES[name] for file in sorted(source.glob(pattern))]
         for file in files:
             target = folder / name / file.relative_to(source)
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(file, target)
-        counts[name] = len(files)
+        counts[name] = sum(file.match(_FILES[name][0]) for file in files)
     (folder / "checkpoints").mkdir(exist_ok=True)
     print(_NEXT.format(folder=folder, **counts), end="")
 

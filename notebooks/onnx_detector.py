@@ -6,7 +6,7 @@ features. In a config:
 detector:
   kind: plugin
   class: onnx_detector.py:OnnxDetector
-  options: {file: detector.onnx, levels: [fpn_p2, fpn_p3, fpn_p4, fpn_p5], classes: [circle, square]}
+  options: {file: /home/you/detector.onnx, levels: [fpn_p2, fpn_p3, fpn_p4, fpn_p5], classes: [circle, square]}
 """
 
 import hashlib
