@@ -20,7 +20,7 @@ from fpnkit.config.keys import json_schema
 from fpnkit.errors import UserError
 from fpnkit.foundation.shipped import SHIPPED, shipped
 
-_FILES = {"configs": "**/*.yaml", "notebooks": "*.ipynb"}
+_FILES = {"configs": ("**/*.yaml",), "notebooks": ("*.ipynb", "onnx_detector.py", "stand_in.py")}
 _SCHEMA = Path("configs", "fpnkit.schema.json")
 _NEXT = """\
 {folder}: {configs} configs and {notebooks} notebooks. Next:
@@ -51,14 +51,14 @@ def _begin(folder: Path) -> None:
     counts = {}
     for name in SHIPPED:
         source = shipped(name)
-        files = sorted(source.glob(_FILES[name]))
+        files = [file for pattern in _FILES[name] for file in sorted(source.glob(pattern))]
         for file in files:
             target = folder / name / file.relative_to(source)
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(file, target)
             if file.suffix == ".yaml":
                 _point_to_schema(target, folder)
-        counts[name] = len(files)
+        counts[name] = sum(file.match(_FILES[name][0]) for file in files)
     (folder / _SCHEMA).write_text(json.dumps(json_schema(), indent=1, ensure_ascii=False) + "\n")
     (folder / "checkpoints").mkdir(exist_ok=True)
     print(_NEXT.format(folder=folder, **counts), end="")
