@@ -1,7 +1,7 @@
 """The runs of one base directory, of which only what has changed is read again.
 
 What was read is remembered in the user's cache directory for the next process. The run directories stay the only truth:
-a memory that is lost, damaged or of another version costs time and nothing else.
+a memory that is lost, damaged or of another shape costs time and nothing else.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from fpnkit.runs.store import RunInfo
 
 _log = logging.getLogger(__name__)
 
-_VERSION = 1  # of the memory; another one is forgotten
+_SHAPE = " ".join(store.COLUMNS)  # of what is remembered; another one is forgotten
 _WORTH_KEEPING = 100  # runs that had to be read: with fewer, the next process reads them as fast
 _SETTLED = ("finished", "stopped", "crashed", "killed", "stale")  # the status of others can change by itself
 _READ = (layout.RUN_JSON, layout.NOTE, layout.TAGS, layout.METRICS)
@@ -43,7 +43,7 @@ class _Known:
 
 @dataclass(frozen=True)
 class _Memory:
-    version: int
+    shape: str
     base_dir: str
     host: str  # whether a process lives can only be seen there
     runs: dict[str, _Known]  # by name
@@ -113,8 +113,8 @@ def _remembered(base_dir: Path) -> dict[str, _Known]:
         memory = msgspec.json.decode(_file(base_dir).read_bytes(), type=_Memory, dec_hook=_as_path)
     except (OSError, msgspec.MsgspecError, ValueError, RecursionError):
         return {}
-    known = memory.version, memory.base_dir, memory.host
-    return memory.runs if known == (_VERSION, str(base_dir), host_name()) else {}
+    known = memory.shape, memory.base_dir, memory.host
+    return memory.runs if known == (_SHAPE, str(base_dir), host_name()) else {}
 
 
 def _remember(base_dir: Path, runs: dict[str, _Known]) -> None:
@@ -122,7 +122,7 @@ def _remember(base_dir: Path, runs: dict[str, _Known]) -> None:
     path = _file(base_dir)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        memory = _Memory(_VERSION, str(base_dir), host_name(), settled)
+        memory = _Memory(_SHAPE, str(base_dir), host_name(), settled)
         write_bytes(path, msgspec.json.encode(memory, enc_hook=str))
     except (OSError, StorageError, UnicodeEncodeError) as error:  # no room, no right to write, a name of other bytes
         _log.debug("runs of %s are not remembered: %s", base_dir, error)

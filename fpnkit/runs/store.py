@@ -44,6 +44,7 @@ class RunInfo:
     bpp_estimated: float | None = None  # at the best epoch; before there is one, the last measured
     bpp: float | None = None  # of file bytes, in the newest evaluation
     map: float | None = None  # in the newest evaluation
+    share_of_ceiling: float | None = None  # of the detector's mAP without a codec, in the newest evaluation
     duration_seconds: float | None = None  # of training, pauses between resumes left out
     size_bytes: int | None = None
     note: str | None = None  # first line
@@ -181,6 +182,7 @@ def _row(path: Path, record: RunRecord, status: RunStatus, now: datetime) -> Run
         bpp_estimated=bpp if isinstance(bpp, float) else None,
         bpp=evaluated[-1].summary.bpp if evaluated else None,
         map=evaluated[-1].summary.map if evaluated else None,
+        share_of_ceiling=evaluated[-1].summary.share_of_ceiling if evaluated else None,
         duration_seconds=trained_seconds(record, now if status.word == "running" else None),
         size_bytes=record.size_bytes,
         note=_note(path) if layout.NOTE in files else None,
