@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fpnkit.api.drawing import Drawing
+from fpnkit.api.drawing import Drawing, styled
 from fpnkit.api.runs import Run, RunsLike, chosen
 from fpnkit.config.schema import CodecConfig, HoldoutData
 from fpnkit.errors import RunError, UserError
@@ -37,7 +37,8 @@ def plot_metrics(
     known = metric_keys(list(frames.values()))
     if key not in known:
         raise UserError(f"plot_metrics: required one of {', '.join(known) or '(nothing was logged)'}, found {key}")
-    return Drawing(plot_metric(frames, key, ax=ax))
+    with styled(ax):
+        return Drawing(plot_metric(frames, key, ax=ax))
 
 
 def bits(
@@ -79,7 +80,8 @@ def plot_bits(
         table = runs
     else:
         table = bits(runs, images=images, quality=quality, base_dir=base_dir)
-    return Drawing(plot_stacked_bits(table, share=share, ax=ax))
+    with styled(ax):
+        return Drawing(plot_stacked_bits(table, share=share, ax=ax))
 
 
 def _labels(runs: Sequence[Run]) -> list[str]:
