@@ -1,5 +1,6 @@
 """The package as others install it: built, put where no checkout is, and used."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -8,6 +9,8 @@ import zipfile
 from pathlib import Path
 
 import pytest
+
+from fpnkit.config.keys import json_schema
 
 ROOT = Path(__file__).parents[1]
 
@@ -85,6 +88,18 @@ def test_a_project_is_begun_and_used_without_a_checkout(installed: Path, tmp_pat
     )
     assert dry.returncode == 0, dry.stderr
     assert dry.stderr.splitlines()[-1].endswith(f"a run would be created in {tmp_path}/lab/checkpoints/fpn_compression")
+
+
+def test_configs_of_a_project_point_to_the_schema_of_their_keys(installed: Path, tmp_path: Path) -> None:
+    call(installed, tmp_path, "-m", "fpnkit", "init", "lab")
+    schema = json.loads((tmp_path / "lab" / "configs" / "fpnkit.schema.json").read_text())
+    assert schema == json_schema()
+    for config in (tmp_path / "lab" / "configs").rglob("*.yaml"):
+        first, _, rest = config.read_text().partition("\n")
+        start, path = first.split("$schema=")
+        assert start == "# yaml-language-server: "
+        assert json.loads((config.parent / path).read_text()) == schema
+        assert rest == (ROOT / config.relative_to(tmp_path / "lab")).read_text()
 
 
 def test_nothing_is_overwritten(installed: Path, tmp_path: Path) -> None:

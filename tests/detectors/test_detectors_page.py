@@ -11,8 +11,11 @@ from typing import Any
 import pytest
 import torch
 import yaml
+from pydantic import TypeAdapter
 
 import fpnkit as fk
+from fpnkit.config.identity import detector_name
+from fpnkit.config.schema import DetectorSettings
 from fpnkit.detectors import base
 from fpnkit.geometry import ImageGeometry
 from fpnkit.pyramid import LevelSpec, Pyramid, PyramidSpec
@@ -74,9 +77,12 @@ def test_code_and_configs_can_be_parsed() -> None:
     for block in blocks("python"):
         ast.parse(block)
     configs = [yaml.safe_load(block)["detector"] for block in blocks("yaml")]
-    assert [config["class"] for config in configs] == [
-        "lab_detectors.py:Mean",
-        "ultralytics_detector.py:Ultralytics",
+    accepted = [TypeAdapter(DetectorSettings).validate_python(config) for config in configs]
+    assert [detector_name(each) for each in accepted] == [
+        "retinanet_resnet50_fpn",
+        "rtdetr_v2_r18vd",
+        "mean",
+        "Ultralytics",
     ]
 
 
