@@ -91,15 +91,19 @@ def heights(drawing: Drawing) -> list[float]:
 def test_runs_of_another_detector_or_other_images_are_left_out(
     runs: list[Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    said = f"1 of 2 runs left out: of another detector or other images than the newest, {runs[1].name}\n"
+    said = f"1 of 2 runs left out: of another detector or other images than {runs[1].name}\n"
     changed(runs[0], detector_fingerprint="0" * 64)
     assert fk.bits(fk.runs(), images=1)["run"].unique().tolist() == [runs[1].name]
     assert capsys.readouterr().out == said
     shutil.copy(trained_run() / layout.RUN_JSON, runs[0])
     used = runs[0] / layout.CONFIG_USED
     used.write_text(used.read_text().replace("seed: 5", "seed: 6"))
-    assert fk.bits(images=1)["run"].unique().tolist() == [runs[1].name]
+    assert fk.bits(images=1)["run"].unique().tolist() == [runs[1].name], "the newer one"
     assert capsys.readouterr().out == said
+    shutil.copytree(runs[0], runs[0].with_name("copy"))
+    changed(runs[0].with_name("copy"), name="copy")
+    assert set(fk.bits(images=1)["run"]) == {runs[0].name, "copy"}, "those that are more"
+    assert capsys.readouterr().out.startswith("1 of 3 runs left out: ")
 
 
 def test_bits_need_a_run_with_a_model(runs: list[Path]) -> None:
