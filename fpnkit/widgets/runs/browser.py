@@ -13,8 +13,9 @@ import ipywidgets as widgets
 from fpnkit.errors import RunError
 from fpnkit.foundation import text
 from fpnkit.runs import layout
+from fpnkit.runs.index import RunIndex
 from fpnkit.runs.run import Run
-from fpnkit.runs.store import RunIndex, RunInfo
+from fpnkit.runs.store import RunInfo
 from fpnkit.widgets.common import html
 from fpnkit.widgets.common.panel import LABEL, WIDE, Choices, Panel
 from fpnkit.widgets.common.run_list import ANY_STATUS, NO_RUNS, ORDERS, choose, label
