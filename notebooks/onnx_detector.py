@@ -1,12 +1,15 @@
 """A detector from an ONNX file, for fpnkit. Copy it and change what your file does differently.
 
-The file is cut in two at its pyramid: the first half makes the features of an image, the second one boxes and scores of
-features. In a config:
+The file is cut in two at its pyramid: the first half makes the features of an image,
+the second half makes boxes and scores of features. In a config:
 
 detector:
   kind: plugin
   class: onnx_detector.py:OnnxDetector
-  options: {file: /home/you/detector.onnx, levels: [fpn_p2, fpn_p3, fpn_p4, fpn_p5], classes: [circle, square]}
+  options:
+    file: /home/you/detector.onnx
+    levels: [fpn_p2, fpn_p3, fpn_p4, fpn_p5]   # tensors of the file, finest first
+    classes: [circle, square, triangle]
 """
 
 import hashlib
@@ -25,18 +28,20 @@ from fpnkit.pyramid import Pyramid, PyramidSpec
 
 
 class OnnxDetector:
-    """For a file that takes one image (1, 3, height, width), RGB in [0, 1], and gives boxes and scores of classes."""
+    """Takes one RGB image in [0, 1], (1, 3, height, width); gives boxes and scores of classes."""
 
     def __init__(self, options):
-        self.file, self.levels = Path(options["file"]), options["levels"]  # tensors of the file, finest first
+        self.file, self.levels = Path(options["file"]), options["levels"]
         self.class_names = dict(enumerate(options["classes"], start=1))
         self.device = torch.device("cpu")
         self.uncut = onnxruntime.InferenceSession(self.file)
         self.image = self.uncut.get_inputs()[0].name
-        self.outputs = [each.name for each in self.uncut.get_outputs()]  # boxes (1, n, 4), scores (1, n, class)
         self.canvas = tuple(self.uncut.get_inputs()[0].shape[2:])  # height, width
-        self.sender, self.receiver = self._cut([self.image], self.levels), self._cut(self.levels, self.outputs)
-        self.spec = PyramidSpec.from_shapes(self.canvas, [each.shape[1:] for each in self.sender.get_outputs()])
+        outputs = [each.name for each in self.uncut.get_outputs()]  # boxes, scores
+        self.sender = self._cut([self.image], self.levels)
+        self.receiver = self._cut(self.levels, outputs)
+        shapes = [each.shape[1:] for each in self.sender.get_outputs()]
+        self.spec = PyramidSpec.from_shapes(self.canvas, shapes)
 
     def _cut(self, inputs, outputs):
         """The part of the file that lies between these tensors."""
@@ -55,20 +60,25 @@ class OnnxDetector:
 
     def _letterbox(self, image):
         """Scaled to fit, in the middle of a gray canvas."""
-        original = tuple(image.shape[1:])
-        scale = min(canvas / side for canvas, side in zip(self.canvas, original, strict=True))
-        height, width = content = tuple(max(1, round(scale * side)) for side in original)
-        top, left = offset = tuple((canvas - side) // 2 for canvas, side in zip(self.canvas, content, strict=True))
+        original = image.shape[1], image.shape[2]
+        scale = min(self.canvas[0] / original[0], self.canvas[1] / original[1])
+        height, width = (max(1, round(scale * side)) for side in original)
+        top, left = (self.canvas[0] - height) // 2, (self.canvas[1] - width) // 2
+        scaled = F.interpolate(image[None] / 255, (height, width), mode="bilinear", antialias=True)
         canvas = torch.full((3, *self.canvas), 0.5)
-        scaled = F.interpolate(image[None].float() / 255, content, mode="bilinear", antialias=True)[0]
-        canvas[:, top : top + height, left : left + width] = scaled
-        return canvas, ImageGeometry(original, content, self.canvas, offset)
+        canvas[:, top : top + height, left : left + width] = scaled[0]
+        return canvas, ImageGeometry(original, (height, width), self.canvas, (top, left))
 
     def pyramid(self, batch):
         """The first half, an image at a time; then the images side by side."""
-        found = [self.sender.run(None, {self.image: image[None].cpu().numpy()}) for image in batch.pixels]
-        levels = [torch.cat([torch.from_numpy(level) for level in each]) for each in zip(*found, strict=True)]
-        return Pyramid({name: level.to(self.device) for name, level in zip(self.spec.names, levels, strict=True)})
+        found = [self.sender.run(None, self._input(image)) for image in batch.pixels]
+        levels = {}
+        for name, each in zip(self.spec.names, zip(*found, strict=True), strict=True):
+            levels[name] = torch.cat([torch.from_numpy(level) for level in each]).to(self.device)
+        return Pyramid(levels)
+
+    def _input(self, image):
+        return {self.image: image[None].cpu().numpy()}
 
     def complete(self, pyramid):
         """All levels that the second half takes are transmitted."""
@@ -76,15 +86,16 @@ class OnnxDetector:
 
     def detect(self, pyramid, geometry):
         """The second half, an image at a time."""
-        levels = dict(zip(self.levels, (level.cpu().numpy() for level in pyramid.values()), strict=True))
-        halves = [{name: level[i : i + 1] for name, level in levels.items()} for i in range(len(geometry))]
-        return [
-            self._found(*self.receiver.run(None, half), place) for half, place in zip(halves, geometry, strict=True)
-        ]
+        found = []
+        for index, place in enumerate(geometry):
+            levels = [level[index : index + 1].cpu().numpy() for level in pyramid.values()]
+            half = self.receiver.run(None, dict(zip(self.levels, levels, strict=True)))
+            found.append(self._found(*half, place))
+        return found
 
     def _found(self, boxes, scores, place):
-        """What the file gives → detections in pixels of the original image."""
-        (boxes,), (scores, labels) = torch.from_numpy(boxes), torch.from_numpy(scores)[0].max(dim=1)
+        """(1, n, 4) and (1, n, class) on the canvas → detections in pixels of the image."""
+        boxes, (scores, labels) = torch.from_numpy(boxes)[0], torch.from_numpy(scores)[0].max(dim=1)
         sure = scores > 0.05
         boxes, scores, labels = boxes[sure], scores[sure], labels[sure]
         (top, left), (height, width) = place.offset, place.original
@@ -97,9 +108,10 @@ class OnnxDetector:
     def whole(self, images):
         """The uncut file, which `fpnkit detectors check` compares with."""
         batch = self.prepare(images)
-        found = [self.uncut.run(None, {self.image: image[None].cpu().numpy()}) for image in batch.pixels]
-        return [self._found(*each, place) for each, place in zip(found, batch.geometry, strict=True)]
+        found = [self.uncut.run(None, self._input(image)) for image in batch.pixels]
+        return [self._found(*each, g) for each, g in zip(found, batch.geometry, strict=True)]
 
     def fingerprint(self):
-        """All that features depend on: the file, the cut, and `prepare`, whose number goes up when it is changed."""
-        return hashlib.sha256(self.file.read_bytes() + f"{self.levels} prepare 1".encode()).hexdigest()
+        """Of all that features depend on: the file, the cut, and `prepare`: raise its number."""
+        settings = f"{self.levels} prepare 1".encode()
+        return hashlib.sha256(self.file.read_bytes() + settings).hexdigest()

@@ -20,6 +20,8 @@ try:
 except ModuleNotFoundError as error:
     raise UserError(f'this notebook needs {error.name}: pip install "fpnkit[onnx]"') from None
 
+ToBox = Callable[[float, float, float, float], list[float]]
+
 _ROWS = 160  # of a picture are kept, so that it is no square
 _SIZE = 288, 240  # width and height of what is saved
 
@@ -51,20 +53,19 @@ def _saved(images: ShapesSet, index: int, path: Path) -> Picture:
     return Picture(path.name, width, height, [(n, *box) for n, box in zip(labels, boxes[seen].tolist(), strict=True)])
 
 
-def coco_file(path: Path, pictures: list[Picture], bbox: Callable[..., list[float]]) -> None:
+def coco_file(path: Path, pictures: list[Picture], bbox: ToBox) -> None:
     """Labels in COCO format; `bbox`: left, top, right, bottom → what the file says."""
     names = sorted({name for picture in pictures for name, *_ in picture.boxes})
-    images = [
-        {"id": number, "file_name": picture.file, "width": picture.width, "height": picture.height}
-        for number, picture in enumerate(pictures)
-    ]
-    annotations = [
-        {"image_id": number, "category_id": names.index(name), "bbox": bbox(*corners)}
-        for number, picture in enumerate(pictures)
-        for name, *corners in picture.boxes
-    ]
+    images, annotations = [], []
+    for number, picture in enumerate(pictures):
+        size = {"width": picture.width, "height": picture.height}
+        images.append({"id": number, "file_name": picture.file, **size})
+        for name, *corners in picture.boxes:
+            box = {"category_id": names.index(name), "bbox": bbox(*corners)}
+            annotations.append({"image_id": number, **box})
     categories = [{"id": number, "name": name} for number, name in enumerate(names)]
-    path.write_text(json.dumps({"images": images, "annotations": annotations, "categories": categories}))
+    content = {"images": images, "annotations": annotations, "categories": categories}
+    path.write_text(json.dumps(content))
 
 
 def onnx_file(path: Path) -> list[str]:

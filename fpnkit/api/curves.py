@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fpnkit.api.drawing import Drawing
+from fpnkit.api.drawing import Drawing, styled
 from fpnkit.api.runs import Run, RunsLike, chosen
 from fpnkit.config.schema import CodecConfig, HoldoutData
 from fpnkit.errors import RunError, UserError
@@ -37,7 +37,8 @@ def plot_metrics(
     known = metric_keys(list(frames.values()))
     if key not in known:
         raise UserError(f"plot_metrics: required one of {', '.join(known) or '(nothing was logged)'}, found {key}")
-    return Drawing(plot_metric(frames, key, ax=ax))
+    with styled(ax):
+        return Drawing(plot_metric(frames, key, ax=ax))
 
 
 def bits(
@@ -50,7 +51,7 @@ def bits(
     """A row per run and level: real payload in bits per pixel, estimate, SNR, share of dead latents. Takes seconds.
 
     Encodes the first validation images. `runs`: default all that have a model; those of another detector or other
-    images than the newest are left out, which is printed. `quality`: of codecs of several rates (default: the middle).
+    images than most are left out, which is printed. `quality`: of codecs of several rates (default: the middle).
     """
     from fpnkit.analysis.across import entries_of
     from fpnkit.analysis.statistics.across import rates
@@ -79,7 +80,8 @@ def plot_bits(
         table = runs
     else:
         table = bits(runs, images=images, quality=quality, base_dir=base_dir)
-    return Drawing(plot_stacked_bits(table, share=share, ax=ax))
+    with styled(ax):
+        return Drawing(plot_stacked_bits(table, share=share, ax=ax))
 
 
 def _labels(runs: Sequence[Run]) -> list[str]:
@@ -92,15 +94,15 @@ def _labels(runs: Sequence[Run]) -> list[str]:
 
 
 def _comparable(runs: Sequence[Run]) -> list[Path]:
-    """Those with the newest one's detector and images."""
+    """Those of one detector and the same images: most of them, the newest if there are several such groups."""
     if not runs:
         raise RunError("bits: required at least one run with a model, found none")
-    newest = max(runs, key=lambda run: (run.info.created is not None and run.info.created.timestamp(), run.name))
-    kept = [run for run in runs if _group(run) == _group(newest)]
+    newest_last = sorted(runs, key=lambda run: (run.info.created.timestamp() if run.info.created else 0.0, run.name))
+    groups = [_group(run) for run in newest_last]
+    most = max(reversed(groups), key=groups.count)
+    kept = [run for run in runs if _group(run) == most]
     if others := len(runs) - len(kept):
-        print(
-            f"{others} of {len(runs)} runs left out: of another detector or other images than the newest, {newest.name}"
-        )
+        print(f"{others} of {len(runs)} runs left out: of another detector or other images than {kept[0].name}")
     return [run.path for run in kept]
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fpnkit.api.drawing import Drawing
+from fpnkit.api.drawing import Drawing, styled
 from fpnkit.api.runs import RunsLike, chosen
 from fpnkit.ratedist.compare import compare
 from fpnkit.ratedist.overview import metrics
@@ -51,7 +51,8 @@ def plot_rd(
 
     found = _read(runs, anchors, dataset, base_dir)
     metrics(found)  # refuses to draw nothing
-    return Drawing(plot(found, x=x, y=y or found.accuracy, ax=ax))
+    with styled(ax):
+        return Drawing(plot(found, x=x, y=y or found.accuracy, ax=ax))
 
 
 def bd_rate(

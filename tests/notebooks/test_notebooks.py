@@ -78,6 +78,13 @@ def test_pages_that_people_copy_from_import_fpnkit_alone(name: str) -> None:
     assert [line for line in found if "fpnkit" in line] == ["import fpnkit as fk"]
 
 
+def test_a_missing_package_is_named_in_one_line() -> None:
+    code = "import sys; sys.modules['onnxruntime'] = None\ntry: import stand_in\nexcept Exception as e: print(repr(e))"
+    done = warm.run([sys.executable, "-c", code], cwd=ROOT / "notebooks", timeout=120)
+    said = """UserError('this notebook needs onnxruntime: pip install "fpnkit[onnx]"')\n"""
+    assert (done.returncode, done.stdout) == (0, said), done.stderr
+
+
 @each_notebook
 def test_figures_are_seen(path: Path) -> None:
     """Without `%matplotlib inline` a figure is the text `<Figure …>`, which nbval finds as good."""
