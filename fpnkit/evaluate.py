@@ -4,6 +4,13 @@ Codes the test images of each run's config into files, reads them back, decodes,
 RUN/evaluation/<dataset>/<checkpoint>/, with a directory for each quality of a codec of several rates. Existing results
 are not measured again; an interrupted evaluation continues. Everything runs on the CPU, whatever device the run was
 trained on. Exit codes: 0 done, 1 failed, 2 the input is wrong, 130 interrupted.
+
+Examples:
+  # a run, found by the time in its name; all whole qualities if it has several
+  python -m fpnkit.evaluate 20261216_143022
+  python -m fpnkit.evaluate 20261216_143022 --qualities 0 2.5 5 --search 24
+  # a first look at two runs, on 50 images of COCO
+  python -m fpnkit.evaluate 143022 090000 --set data.test.limit=50
 """
 
 from __future__ import annotations

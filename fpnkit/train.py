@@ -2,6 +2,14 @@
 
 The run directory is the last line on stdout. Exit codes: 0 trained, 1 failed, 2 the input is wrong and nothing was
 started, 130 stopped on request with its state saved.
+
+Examples:
+  # built-in images and detector, a few minutes
+  python -m fpnkit.train --config configs/train_fused_fpn.yaml
+  # before a long training: are data, weights and disk in order, and what can the lambda buy?
+  python -m fpnkit.train --config configs/train_fused_nanodet_coco.yaml --lambda 8000 --epochs 20 --dry-run
+  # more epochs of a run, found by the time in its name
+  python -m fpnkit.train --resume 20261216_143022 --epochs 12
 """
 
 from __future__ import annotations

@@ -5,6 +5,11 @@ several qualities each, and measures them the same way as learned codecs. Result
 checkpoints/anchors/<dataset>_<detector>/<key>/<codec>/<quality>/, where the key identifies data, detector and encoder;
 existing results are not measured again, and an interrupted measurement continues. Exit codes: 0 done, 1 failed, 2 the
 input is wrong, 130 interrupted.
+
+Examples:
+  # all of them, on the images that the codec of this config is measured on
+  python -m fpnkit.anchors --config configs/train_fused_fpn.yaml
+  python -m fpnkit.anchors --config configs/example_sweep.yaml --only jpeg_input avif_input --qualities 20 50 80
 """
 
 from __future__ import annotations
