@@ -30,6 +30,7 @@ called_as: str | None = None  # `fpnkit train`, where that is what was typed
 STOPPED = 130
 RUN = "a path or a unique part of a name"
 GOES_ON = "interrupted; the same command goes on where it stopped"
+NOTHING_MEASURED = "dry run: everything is in order; nothing was measured"
 _OUTCOMES: dict[int, Outcome] = {0: "finished", UserError.exit_code: "refused", STOPPED: "stopped"}
 
 
@@ -47,6 +48,11 @@ def add_base_dir(parser: argparse.ArgumentParser) -> None:
 def add_json(parser: argparse.ArgumentParser) -> None:
     """Add `--json`."""
     parser.add_argument("--json", action="store_true", help="print one JSON document, for programs")
+
+
+def add_dry_run(parser: argparse.ArgumentParser) -> None:
+    """Add `--dry-run`, of commands that measure."""
+    parser.add_argument("--dry-run", action="store_true", help="check everything, measure nothing")
 
 
 def add_settings(parser: argparse.ArgumentParser, flags: Iterable[str] = (), text: str = "sets any other key") -> None:

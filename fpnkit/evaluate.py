@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -33,6 +34,8 @@ from fpnkit.runs.trained import find_candidates
 if TYPE_CHECKING:
     from fpnkit.evaluation.models import Model
     from fpnkit.evaluation.task import Task
+
+log = logging.getLogger("fpnkit.evaluate")  # the module's name is `__main__` when it runs as a command
 
 _OVERRIDABLE = ("data", "detector")
 
@@ -58,6 +61,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     cli.add_search(parser)
     cli.add_json(parser)
+    cli.add_dry_run(parser)
     cli.add_base_dir(parser)
     cli.add_settings(parser, text="other data, such as data.test.limit=20")
     return parser
@@ -71,7 +75,7 @@ def _evaluate_all(options: argparse.Namespace, session: cli.Session) -> None:
             each.require_curve("--target-bpp")
     from fpnkit.evaluation.models import load_model  # torch only after the arguments have been checked
     from fpnkit.evaluation.run import evaluate
-    from fpnkit.evaluation.task import build_task
+    from fpnkit.evaluation.task import build_task, open_task
 
     groups: dict[str, list[tuple[Model, list[float | None]]]] = {}
     for candidate, qualities in wanted:
@@ -80,6 +84,13 @@ def _evaluate_all(options: argparse.Namespace, session: cli.Session) -> None:
         groups.setdefault(key, []).append((load_model(candidate, options.search), qualities))
     session.report.tell(phase="evaluating")
     measured: list[dict[str, Any]] = []
+    if options.dry_run:
+        for group in groups.values():
+            detector, _ = open_task(group[0][0].config)
+            for model, _ in group:
+                model.require_detector(detector)
+        log.info("%s", cli.NOTHING_MEASURED)
+        groups.clear()
     for group in groups.values():
         task = build_task(group[0][0].config)
         jobs = []
