@@ -4,6 +4,12 @@ Fills RUN/fpn_analysis/lambda_<value>/ with figures (PNG, PDF), the table behind
 them in order. With several runs, a comparison is written as well, to --output or checkpoints/analysis/<time>. Results
 computed earlier from the same checkpoint and images are reused; an interrupted analysis continues where it stopped.
 Exit codes: 0 done, 1 failed, 2 the input is wrong, 130 interrupted.
+
+Examples:
+  # a run, found by the time in its name
+  python -m fpnkit.analyze 20261216_143022
+  # two runs beside each other, on test images
+  python -m fpnkit.analyze 143022 090000 --split test --images 50 --output comparison
 """
 
 from __future__ import annotations

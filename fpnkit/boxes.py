@@ -3,6 +3,11 @@
 Decodes `.fpn` files with the run's best model and runs the detector's heads. The output is a results file in COCO
 format, in which an image's id is its place on the command line, or, for one file, a picture (.png): the boxes on the
 image that --image names, or on a blank one. Exit codes: 0 done, 1 failed, 2 the input is wrong, 130 interrupted.
+
+Examples:
+  python -m fpnkit.boxes 20261216_143022 coded/*.fpn -o boxes.json
+  # the boxes of one file, drawn on the image that it was made of
+  python -m fpnkit.boxes 20261216_143022 coded/a.fpn --image a.jpg -o a.png
 """
 
 from __future__ import annotations

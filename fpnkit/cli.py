@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fpnkit.errors import FpnkitError, RunError, UserError
+from fpnkit.foundation.help import described_parser
 from fpnkit.foundation.process_record import Outcome, Reporter
 from fpnkit.foundation.signals import EarlyStop
 from fpnkit.runs import layout
@@ -29,15 +30,14 @@ called_as: str | None = None  # `fpnkit train`, where that is what was typed
 STOPPED = 130
 RUN = "a path or a unique part of a name"
 GOES_ON = "interrupted; the same command goes on where it stopped"
+NOTHING_MEASURED = "dry run: everything is in order; nothing was measured"
 _OUTCOMES: dict[int, Outcome] = {0: "finished", UserError.exit_code: "refused", STOPPED: "stopped"}
 
 
-def command_parser(module: str, doc: str | None, *, keep_lines: bool = False) -> argparse.ArgumentParser:
-    """A parser described by its module's docstring: the first line above the options, the rest below."""
+def command_parser(module: str, doc: str | None) -> argparse.ArgumentParser:
+    """A parser described by its module's docstring, in which the command stands as it was typed."""
     typed = f"python -m {module}" if called_as is None else called_as
-    description, _, epilog = (doc or "").replace(f"python -m {module}", typed).partition("\n\n")
-    form = argparse.RawDescriptionHelpFormatter if keep_lines else argparse.HelpFormatter
-    return argparse.ArgumentParser(typed, None, description, epilog, formatter_class=form)
+    return described_parser(typed, (doc or "").replace(f"python -m {module}", typed))
 
 
 def add_base_dir(parser: argparse.ArgumentParser) -> None:
@@ -48,6 +48,11 @@ def add_base_dir(parser: argparse.ArgumentParser) -> None:
 def add_json(parser: argparse.ArgumentParser) -> None:
     """Add `--json`."""
     parser.add_argument("--json", action="store_true", help="print one JSON document, for programs")
+
+
+def add_dry_run(parser: argparse.ArgumentParser) -> None:
+    """Add `--dry-run`, of commands that measure."""
+    parser.add_argument("--dry-run", action="store_true", help="check everything, measure nothing")
 
 
 def add_settings(parser: argparse.ArgumentParser, flags: Iterable[str] = (), text: str = "sets any other key") -> None:

@@ -4,12 +4,20 @@ Codes the test images of each run's config into files, reads them back, decodes,
 RUN/evaluation/<dataset>/<checkpoint>/, with a directory for each quality of a codec of several rates. Existing results
 are not measured again; an interrupted evaluation continues. Everything runs on the CPU, whatever device the run was
 trained on. Exit codes: 0 done, 1 failed, 2 the input is wrong, 130 interrupted.
+
+Examples:
+  # a run, found by the time in its name; all whole qualities if it has several
+  python -m fpnkit.evaluate 20261216_143022
+  python -m fpnkit.evaluate 20261216_143022 --qualities 0 2.5 5 --search 24
+  # a first look at two runs, on 50 images of COCO
+  python -m fpnkit.evaluate 143022 090000 --set data.test.limit=50
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import logging
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -26,6 +34,8 @@ from fpnkit.runs.trained import find_candidates
 if TYPE_CHECKING:
     from fpnkit.evaluation.models import Model
     from fpnkit.evaluation.task import Task
+
+log = logging.getLogger("fpnkit.evaluate")  # the module's name is `__main__` when it runs as a command
 
 _OVERRIDABLE = ("data", "detector")
 
@@ -51,6 +61,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     cli.add_search(parser)
     cli.add_json(parser)
+    cli.add_dry_run(parser)
     cli.add_base_dir(parser)
     cli.add_settings(parser, text="other data, such as data.test.limit=20")
     return parser
@@ -64,7 +75,7 @@ def _evaluate_all(options: argparse.Namespace, session: cli.Session) -> None:
             each.require_curve("--target-bpp")
     from fpnkit.evaluation.models import load_model  # torch only after the arguments have been checked
     from fpnkit.evaluation.run import evaluate
-    from fpnkit.evaluation.task import build_task
+    from fpnkit.evaluation.task import build_task, open_task
 
     groups: dict[str, list[tuple[Model, list[float | None]]]] = {}
     for candidate, qualities in wanted:
@@ -73,6 +84,13 @@ def _evaluate_all(options: argparse.Namespace, session: cli.Session) -> None:
         groups.setdefault(key, []).append((load_model(candidate, options.search), qualities))
     session.report.tell(phase="evaluating")
     measured: list[dict[str, Any]] = []
+    if options.dry_run:
+        for group in groups.values():
+            detector, _ = open_task(group[0][0].config)
+            for model, _ in group:
+                model.require_detector(detector)
+        log.info("%s", cli.NOTHING_MEASURED)
+        groups.clear()
     for group in groups.values():
         task = build_task(group[0][0].config)
         jobs = []

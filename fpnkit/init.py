@@ -3,6 +3,11 @@
 Writes configs and notebooks that can be changed, and a place for runs; everything that is started below the folder
 finds them. Editors that know yaml-language-server complete the configs' keys and mark mistakes. Nothing is overwritten.
 Exit codes: 0 done, 1 failed, 2 the input is wrong.
+
+Examples:
+  python -m fpnkit.init pyramids
+  # beside a project that exists already
+  python -m fpnkit.init ~/detector/compression
 """
 
 from __future__ import annotations

@@ -6,6 +6,11 @@ schema for editors; begin a config with
     # yaml-language-server: $schema=fpnkit.schema.json
 
 and they complete keys and mark mistakes. Exit codes: 0 done, 2 the input is wrong.
+
+Examples:
+  python -m fpnkit.keys codec
+  python -m fpnkit.keys training.lr
+  python -m fpnkit.keys --schema > fpnkit.schema.json
 """
 
 from __future__ import annotations
@@ -28,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = cli.command_parser("fpnkit.keys", __doc__, keep_lines=True)
+    parser = cli.command_parser("fpnkit.keys", __doc__)
     parser.add_argument("section", metavar="SECTION", nargs="?", help="such as codec, or training.lr (default: all)")
     parser.add_argument("--schema", action="store_true", help="a JSON schema")
     parser.set_defaults(only_prints=True)

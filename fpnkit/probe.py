@@ -5,6 +5,11 @@ others redraw edges and brightness at the finest level's resolution. Then asks t
 features of the test images, at each quality and without a codec. A head that was trained together with nothing and
 knows nothing of the codec sees what a later task would see. Exit codes: 0 done, 1 failed, 2 the input is wrong, 130
 interrupted.
+
+Examples:
+  python -m fpnkit.probe 20261216_143022 --qualities 0 3 5
+  # two codecs, with heads that are quicker to train
+  python -m fpnkit.probe 143022 090000 --images 200 --csv probes.csv
 """
 
 from __future__ import annotations

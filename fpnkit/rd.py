@@ -3,6 +3,12 @@
 Prints every point, the rate at 99, 95 and 90 % of the ceiling, BD-rates relative to a curve, doubts, and which lambda
 to train next. Only reads files; intervals take a few seconds. Exit codes: 0 done, 1 failed, 2 the input is wrong or
 there is nothing to show.
+
+Examples:
+  # everything that was evaluated on the same images, compared with HEVC
+  python -m fpnkit.rd --bd hevc_input
+  # the runs of one sweep, as a figure and a table for a paper
+  python -m fpnkit.rd --sweep example_sweep_1f7a09c2 --y map50 --output rd.pdf --csv rd.csv
 """
 
 from __future__ import annotations

@@ -1,28 +1,40 @@
 """Train one run per lambda, and per seed: python -m fpnkit.sweep --config FILE --lambdas A B C
 
 The same command, typed again, continues: it skips finished runs, resumes interrupted ones and trains missing ones;
-further lambdas join the sweep. Exit codes: 0 all finished, 1 some did not, 2 the input is wrong and nothing was
-started, 130 stopped on request.
+further lambdas join the sweep. With --json, stdout has one document at the end, about every lambda and seed, and stderr
+the rest. Exit codes: 0 all finished, 1 some did not, 2 the input is wrong and nothing was started, 130 stopped on
+request.
+
+Examples:
+  # five points of a curve, measured at the end; 2.5 minutes in all
+  python -m fpnkit.sweep --config configs/example_sweep.yaml --lambdas 3e-6 2e-5 1e-4 5e-4 2.5e-3 --evaluate
+  # is everything there for two seeds of each lambda, and for the anchors after them?
+  python -m fpnkit.sweep --config configs/example_sweep.yaml --lambdas 1e-4 5e-4 --seeds 0 1 --anchors jpeg --dry-run
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import sys
+import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from contextlib import redirect_stdout
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TextIO, cast
 
 from fpnkit import cli
-from fpnkit.anchors.catalogue import select
+from fpnkit.anchors.catalogue import require_encoders, select
 from fpnkit.config.flags import SHARED_FLAGS
-from fpnkit.errors import FpnkitError, UserError
+from fpnkit.config.load import plain, to_yaml
+from fpnkit.errors import ConfigError, FpnkitError, RunError, UserError
 from fpnkit.foundation import text
 from fpnkit.foundation.callable_module import make_callable
+from fpnkit.foundation.files import to_json, write_text
 from fpnkit.foundation.lock import DirectoryLock
 from fpnkit.foundation.logs import DetachableStream
-from fpnkit.foundation.process_record import Reporter
+from fpnkit.foundation.process_record import ProcessRecord, Reporter
 from fpnkit.foundation.tables import print_rows
 from fpnkit.launch.foreground import Foreground
 from fpnkit.launch.local import command
@@ -40,8 +52,10 @@ from fpnkit.launch.sweep import (
     sweep_state,
     write_sweep,
 )
+from fpnkit.launch.sweep_report import Action, SweepReport, action_for, sweep_report
 from fpnkit.runs.create import require_base_directory
 from fpnkit.runs.store import RunInfo, list_runs
+from fpnkit.runs.trained import find_candidates
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -68,36 +82,55 @@ def _parser() -> argparse.ArgumentParser:
         "--anchors", metavar="NAME", nargs="+", default=[], help="then measure these anchors on the same images"
     )
     parser.add_argument("--dry-run", action="store_true", help="check everything and say what would be done")
+    cli.add_json(parser)
     return parser
 
 
 def _run(options: argparse.Namespace, session: cli.Session) -> int:
+    if not options.json:
+        return _sweep(options, session)[0]
+    with redirect_stdout(sys.stderr):
+        code, report = _sweep(options, session)
+    if report is not None:
+        print(json.dumps(to_json(asdict(report)), indent=1, allow_nan=False))
+    return code
+
+
+def _sweep(options: argparse.Namespace, session: cli.Session) -> tuple[int, SweepReport | None]:
+    """The exit code, and what was done or would be, unless the trainer refuses its input before that."""
     base_dir = cli.base_dir(options).absolute()
-    select(options.anchors, "--anchors")  # a wrong name is reported now, not after hours
+    if options.anchors:  # a wrong name or a missing encoder is reported now, not after hours
+        require_encoders(select(options.anchors, "--anchors"), "--anchors")
     sweep, points = _read(options)
     require_base_directory(base_dir)
     sweep = extended(base_dir, sweep)
     runs = list_runs(base_dir) if base_dir.exists() else []
     state = [find_point(sweep, runs, *point) for point in points]
-    todo = [point for point in state if _action(point) in ("train", "resume")]
+    todo = [point for point in state if action_for(point) in ("train", "resume")]
+    _require_measurable(options, sweep, state if todo else [])
     _say_plan(sweep, base_dir, state)
     if todo:
         session.report.tell(phase="preparing")
         demand = _needs(options, sweep, todo, runs, base_dir, session.report)
         if isinstance(demand, int):
-            return demand
+            return demand, None
         print(*demand.describe(), sep="\n", flush=True)
         demand.require_disk(base_dir)
     if options.dry_run:
+        if code := _try_following(options, sweep, state, session.report):
+            return code, None
         print("dry run: nothing was started", flush=True)
-        return 0
+        planned = {(point.lmbda, point.seed): action_for(point) for point in state}
+        return 0, sweep_report(sweep, base_dir, state, planned, dry_run=True)
     write_sweep(base_dir, sweep)
     session.report.tell(sweep=sweep.id, phase="training")
     lock = DirectoryLock(config_path(base_dir, sweep.id).parent, "another process is working on this sweep")
     try:
-        with Foreground() as front:
+        with Foreground(quiet_stdout=options.json) as front:
             work = _Work(sweep, base_dir, points, front, session.report)
-            return _conclude(work, _train_all(work), options)
+            code = _conclude(work, _train_all(work), options)
+            runs = list_runs(base_dir)
+            return code, sweep_report(sweep, base_dir, [find_point(sweep, runs, *each) for each in points], work.taken)
     finally:
         lock.release()
 
@@ -111,6 +144,7 @@ class _Work:
     points: Sequence[tuple[float, int]]  # (lambda, seed) that this command asks for
     front: Foreground
     report: Reporter
+    taken: dict[tuple[float, int], Action] = field(default_factory=dict)  # of the points that it has come to
 
 
 def _read(options: argparse.Namespace) -> tuple[Sweep, list[tuple[float, int]]]:
@@ -121,24 +155,63 @@ def _read(options: argparse.Namespace) -> tuple[Sweep, list[tuple[float, int]]]:
     return sweep, [(lmbda, seed) for lmbda in points.lambdas for seed in points.seeds]
 
 
-def _action(point: SweepPoint) -> str:
-    if point.status in ("finished", "running"):
-        return "skip"
-    if point.diverged:
-        return "give up"
-    return "resume" if point.resumable else "train"
-
-
 def _say_plan(sweep: Sweep, base_dir: Path, state: Sequence[SweepPoint]) -> None:
     counts = {
         "finished": sum(point.status == "finished" for point in state),
         "running elsewhere": sum(point.status == "running" for point in state),
         "diverged before": sum(point.diverged for point in state),
-        "to resume": sum(_action(point) == "resume" for point in state),
-        "to train": sum(_action(point) == "train" for point in state),
+        "to resume": sum(action_for(point) == "resume" for point in state),
+        "to train": sum(action_for(point) == "train" for point in state),
     }
     told = ", ".join(f"{count} {what}" for what, count in counts.items() if count)
     print(f"sweep {sweep.id}: {told}", f"plan: {sweep_path(base_dir, sweep.id)}", sep="\n", flush=True)
+
+
+def _require_measurable(options: argparse.Namespace, sweep: Sweep, state: Sequence[SweepPoint]) -> None:
+    """Raise now what would be raised after hours: by evaluation after the training of `state`, or by anchors."""
+    if options.anchors or (options.evaluate and state):
+        sweep.config(*sweep.points()[0]).data.require_test()
+    if options.evaluate:
+        for each in find_candidates(_finished(state), None, [], ()):
+            try:
+                each.config.data.require_test()
+            except ConfigError as error:
+                raise RunError(f"run {each.path}: {error}") from error
+
+
+def _finished(state: Sequence[SweepPoint]) -> list[str]:
+    return [str(point.run.path) for point in state if point.run and point.status == "finished"]
+
+
+def _following(options: argparse.Namespace, config: Path, finished: Sequence[str]) -> list[list[str]]:
+    """The commands that come after training; `config` is the sweep's own."""
+    commands = [command(finished, "fpnkit.evaluate")] if options.evaluate and finished else []
+    if options.anchors:
+        commands.append(command(["--config", str(config), "--only", *options.anchors], "fpnkit.anchors"))
+    return commands
+
+
+def _try_following(options: argparse.Namespace, sweep: Sweep, state: Sequence[SweepPoint], report: Reporter) -> int:
+    """Dry runs of them; 0, or the exit code of the first that fails."""
+    with tempfile.TemporaryDirectory(prefix="fpnkit-") as folder:
+        config = Path(folder) / "config.yaml"
+        write_text(config, to_yaml(plain(sweep.config(*sweep.points()[0]))))
+        for each in _following(options, config, _finished(state)):
+            code, _ = _ask([*each, "--dry-run"], options, report)
+            if code:
+                return code
+    return 0
+
+
+def _ask(argv: Sequence[str], options: argparse.Namespace, report: Reporter) -> tuple[int, ProcessRecord]:
+    """Run a command that leaves nothing behind."""
+    with Foreground(quiet_stdout=options.json) as front:
+        code, found = front.run(argv)
+    if front.asked:
+        raise KeyboardInterrupt
+    if code:
+        report.tell(reason=found.reason)
+    return code, found
 
 
 def _needs(
@@ -151,25 +224,19 @@ def _needs(
 ) -> Needs | int:
     """Disk and time needed.
 
-    If nothing comparable has finished yet, the trainer's dry run checks all input and gives the number of parameters;
-    its exit code is returned if it fails.
+    If nothing comparable has finished yet, or something follows training, the trainer's dry run checks all input, the
+    test set too, and gives the number of parameters; its exit code is returned if it fails.
     """
     demand = needs(sweep, todo, runs, base_dir, None)
-    if demand.bytes is not None and not options.dry_run:
+    if demand.bytes is not None and not (options.dry_run or options.evaluate or options.anchors):
         return demand
     first = min(todo, key=lambda point: point.lmbda)  # the one that may be too small to buy anything
     varied = ["--lambda", repr(first.lmbda), "--seed", str(first.seed)]
     given = [part for flag, value in cli.given_flags(options).items() for part in (flag, value)]
     given += [part for each in options.set for part in ("--set", each)]
     arguments = ["--config", options.config, *given, *varied, "--base-dir", str(base_dir), "--dry-run"]
-    with Foreground() as front:
-        code, found = front.run(command(arguments))
-    if front.asked:
-        raise KeyboardInterrupt
-    if code:
-        report.tell(reason=found.reason)
-        return code
-    return needs(sweep, todo, runs, base_dir, found.parameters)
+    code, found = _ask(command(arguments), options, report)
+    return code or needs(sweep, todo, runs, base_dir, found.parameters, found.cache_bytes or 0)
 
 
 def _train_all(work: _Work) -> int:
@@ -180,10 +247,11 @@ def _train_all(work: _Work) -> int:
             return cli.STOPPED
         runs = list_runs(base_dir)  # read again: others may have trained meanwhile
         left = [find_point(sweep, runs, *each) for each in points[number - 1 :]]
-        point, action = left[0], _action(left[0])
+        point, action = left[0], action_for(left[0])
+        work.taken[lmbda, seed] = action
         print(f"[{number}/{len(points)}] {_label(point)}: {_told(point, action)}", flush=True)
         if action in ("resume", "train"):
-            todo = [each for each in left if _action(each) in ("resume", "train")]
+            todo = [each for each in left if action_for(each) in ("resume", "train")]
             print(needs(sweep, todo, runs, base_dir, None).time_left(), flush=True)
         if action == "resume" and point.run is not None:
             work.front.run(command(["--resume", str(point.run.path)]))
@@ -215,7 +283,7 @@ def _told(point: SweepPoint, action: str) -> str:
     name = point.run.name
     if point.status == "running":
         return f"{name} is running on {point.run.host}; it is left alone"
-    if action == "give up":
+    if action == "give_up":
         return f"{name} diverged and would again; to train it anew: python -m fpnkit.runs trash {name}"
     return f"{name} is finished" if point.status == "finished" else f"{name} was {point.status}; resuming"
 
@@ -237,12 +305,7 @@ def _conclude(work: _Work, code: int, options: argparse.Namespace) -> int:
         told = "; ".join(f"{_label(point)} {_why(point)}" for point in unfinished)
         left = f"{len(unfinished)} of {len(asked_for)} not finished: {told}"
         print(left, flush=True)
-    finished = [str(point.run.path) for point in asked_for if point.run and point.status == "finished"]
-    following = [command(finished, "fpnkit.evaluate")] if options.evaluate and finished else []
-    if options.anchors:
-        config = str(config_path(work.base_dir, work.sweep.id))
-        following.append(command(["--config", config, "--only", *options.anchors], "fpnkit.anchors"))
-    for each in following:
+    for each in _following(options, config_path(work.base_dir, work.sweep.id), _finished(asked_for)):
         if not code:
             report.tell(phase="evaluating")
             ended, found = front.run(each)

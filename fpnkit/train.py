@@ -2,6 +2,14 @@
 
 The run directory is the last line on stdout. Exit codes: 0 trained, 1 failed, 2 the input is wrong and nothing was
 started, 130 stopped on request with its state saved.
+
+Examples:
+  # built-in images and detector, a few minutes
+  python -m fpnkit.train --config configs/train_fused_fpn.yaml
+  # before a long training: are data, weights and disk in order, and what can the lambda buy?
+  python -m fpnkit.train --config configs/train_fused_nanodet_coco.yaml --lambda 8000 --epochs 20 --dry-run
+  # more epochs of a run, found by the time in its name
+  python -m fpnkit.train --resume 20261216_143022 --epochs 12
 """
 
 from __future__ import annotations
@@ -20,7 +28,8 @@ from fpnkit.config.load import load_config, shown_settings, to_yaml
 from fpnkit.config.schema import CodecConfig, Config, FolderData, ImageSource, ShapesData
 from fpnkit.errors import AmbiguousRunError, ConfigError, DivergedError, FpnkitError, RunError
 from fpnkit.foundation.callable_module import make_callable
-from fpnkit.foundation.files import write_text
+from fpnkit.foundation.files import same_disk, write_text
+from fpnkit.launch.needs import needs_of_run
 from fpnkit.runs import layout
 from fpnkit.runs.create import require_base_directory
 from fpnkit.runs.record import ConfigSummary, read_record
@@ -72,7 +81,7 @@ def _start(options: argparse.Namespace, session: cli.Session) -> int:
     config = config.model_copy(update={"detector": with_weights_file(config.detector)})
     run_log = RunLog()
     try:
-        learner = _learner(config, session, dry_run=options.dry_run)
+        learner = _learner(config, session, dry_run=options.dry_run, base_dir=base_dir)
         if options.dry_run:
             log.info("dry run: everything is in order; a run would be created in %s", base_dir)
             return 0
@@ -155,16 +164,32 @@ def _find(text: str, base_dir: Path | None) -> Path:
     return found[0]
 
 
-def _learner(config: Config, session: cli.Session, *, resumed: bool = False, dry_run: bool = False) -> Learner:
-    from fpnkit.training.prepare import codec_learner, detector_learner
+def _learner(
+    config: Config,
+    session: cli.Session,
+    *,
+    resumed: bool = False,
+    dry_run: bool = False,
+    base_dir: Path | None = None,
+) -> Learner:
+    """`base_dir`: where a new run will need room."""
+    from fpnkit.training.prepare import Size, codec_learner, detector_learner
+
+    def check(size: Size) -> None:
+        if isinstance(config, CodecConfig):
+            session.report.tell(parameters=size.parameters)
+        if base_dir is not None:
+            beside = size.cache_bytes if size.cache is not None and same_disk(size.cache, base_dir) else 0
+            session.report.tell(cache_bytes=beside)
+            demand = needs_of_run(config, size.parameters, base_dir, beside)
+            log.info("%s", demand.describe()[0])
+            demand.require_disk(base_dir)
 
     session.early.check()
     session.report.tell(phase="preparing")
     if not isinstance(config, CodecConfig):
-        return detector_learner(config)
-    learner = codec_learner(config, resumed=resumed, dry_run=dry_run)
-    session.report.tell(parameters=learner.parameters)
-    return learner
+        return detector_learner(config, check)
+    return codec_learner(config, resumed=resumed, dry_run=dry_run, check=check)
 
 
 def _train(

@@ -5,6 +5,11 @@ several qualities each, and measures them the same way as learned codecs. Result
 checkpoints/anchors/<dataset>_<detector>/<key>/<codec>/<quality>/, where the key identifies data, detector and encoder;
 existing results are not measured again, and an interrupted measurement continues. Exit codes: 0 done, 1 failed, 2 the
 input is wrong, 130 interrupted.
+
+Examples:
+  # all of them, on the images that the codec of this config is measured on
+  python -m fpnkit.anchors --config configs/train_fused_fpn.yaml
+  python -m fpnkit.anchors --config configs/example_sweep.yaml --only jpeg_input avif_input --qualities 20 50 80
 """
 
 from __future__ import annotations
@@ -19,8 +24,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from fpnkit import cli
-from fpnkit.anchors.catalogue import ANCHORS, Anchor, require_qualities, select
-from fpnkit.anchors.hevc import MISSING, has_av
+from fpnkit.anchors.catalogue import ANCHORS, Anchor, missing_encoders, require_qualities, select
 from fpnkit.config.load import load_config
 from fpnkit.config.schema import CodecConfig
 from fpnkit.errors import ConfigError, UserError
@@ -50,6 +54,14 @@ def _run(options: argparse.Namespace, session: cli.Session) -> None:
     if not isinstance(config, CodecConfig):
         raise ConfigError([f"{options.config}: task: required fpn_compression, found {config.task}"])
     session.report.tell(phase="evaluating")
+    if options.dry_run:
+        from fpnkit.evaluation.task import open_task
+
+        open_task(config)
+        log.info("%s", cli.NOTHING_MEASURED)
+        if options.json:
+            print("[]")
+        return
     _measure(config, points, as_json=options.json)
 
 
@@ -64,6 +76,7 @@ def _parser() -> argparse.ArgumentParser:
         "--qualities", metavar="Q", nargs="+", type=int, default=[], help="instead of each anchor's own list"
     )
     cli.add_json(parser)
+    cli.add_dry_run(parser)
     cli.add_settings(parser, text="sets a key, such as data.test.limit=20")
     return parser
 
@@ -72,12 +85,13 @@ def _points(anchors: Sequence[Anchor], qualities: Sequence[int]) -> list[tuple[A
     """Every anchor available on this machine, at each quality."""
     for anchor in anchors:
         require_qualities(anchor, qualities)
-    possible = [anchor for anchor in anchors if not anchor.needs_av or has_av()]
-    missing = [anchor.name for anchor in anchors if anchor not in possible]
-    if missing and not possible:
-        raise UserError(MISSING)
-    if missing:
-        log.warning("left out: %s (%s)", ", ".join(missing), MISSING, extra={"kind": "left_out"})
+    missing = missing_encoders(anchors)
+    left_out = [name for names in missing.values() for name in names]
+    possible = [anchor for anchor in anchors if anchor.name not in left_out]
+    if not possible:
+        raise UserError("\n".join(missing))
+    for what, names in missing.items():
+        log.warning("left out: %s (%s)", ", ".join(names), what, extra={"kind": "left_out"})
     return [(anchor, quality) for anchor in possible for quality in dict.fromkeys(qualities or anchor.qualities)]
 
 

@@ -30,7 +30,7 @@ class Anchor:
     allowed: tuple[int, int]  # lowest and highest quality
     qualities: tuple[int, ...]
     build: Factory
-    needs_av: bool = False
+    require_encoder: Callable[[], None]  # raises `UserError` where it does not work on this machine
 
 
 def _image(codec: str, size: Scale, scale: str, allowed: tuple[int, int], qualities: tuple[int, ...]) -> Anchor:
@@ -41,8 +41,13 @@ def _image(codec: str, size: Scale, scale: str, allowed: tuple[int, int], qualit
 
         return ImageAnchor(FORMATS[codec], size, quality)
 
+    def require_encoder() -> None:
+        from fpnkit.anchors.encoders import require_hevc, require_pillow
+
+        require_hevc("yuv420p") if codec == "hevc" else require_pillow(codec)
+
     families = (codec, size, "images")
-    return Anchor(f"{codec}_{size}", families, scale, allowed, qualities, build, needs_av=codec == "hevc")
+    return Anchor(f"{codec}_{size}", families, scale, allowed, qualities, build, require_encoder)
 
 
 def _zstd_features(quality: int, spec: PyramidSpec) -> AnchorCoder:
@@ -55,6 +60,16 @@ def _hevc_features(quality: int, spec: PyramidSpec) -> AnchorCoder:
     from fpnkit.anchors.packed import HevcFeatures
 
     return HevcFeatures(spec, quality)
+
+
+def _always() -> None:
+    """Zstandard is among the package's own requirements."""
+
+
+def _ten_bits() -> None:
+    from fpnkit.anchors.encoders import require_hevc
+
+    require_hevc("gray10le")
 
 
 _ZSTD, _HEVC = ("zstd", "features"), ("hevc", "features")
@@ -70,8 +85,8 @@ ANCHORS = (
     _image("avif", "input", "quality", (0, 100), (0, 8, 20, 36, 52, 68, 82)),
     _image("hevc", "original", "quantizer", (1, 51), (51, 48, 44, 40, 36, 31, 25)),
     _image("hevc", "input", "quantizer", (1, 51), (49, 45, 41, 37, 33, 28, 22)),
-    Anchor("features_zstd", _ZSTD, "number of bits", (1, 8), (2, 3, 4, 5, 6, 8), _zstd_features),
-    Anchor("features_hevc", _HEVC, "quantizer", (1, 51), (44, 41, 38, 35, 31, 26, 20), _hevc_features, needs_av=True),
+    Anchor("features_zstd", _ZSTD, "number of bits", (1, 8), (2, 3, 4, 5, 6, 8), _zstd_features, _always),
+    Anchor("features_hevc", _HEVC, "quantizer", (1, 51), (44, 41, 38, 35, 31, 26, 20), _hevc_features, _ten_bits),
 )
 
 
@@ -86,6 +101,23 @@ def select(words: Sequence[str], flag: str = "--only") -> list[Anchor]:
             near = difflib.get_close_matches(word, known, n=1, cutoff=0.0)[0]
             raise UserError(f"{flag} {word}: no such anchor; did you mean {near}? known are {', '.join(known)}")
     return [anchor for anchor in ANCHORS if not words or {anchor.name, *anchor.families}.intersection(words)]
+
+
+def missing_encoders(anchors: Sequence[Anchor]) -> dict[str, list[str]]:
+    """What is missing on this machine → the names of the anchors that it keeps from being measured."""
+    missing: dict[str, list[str]] = {}
+    for anchor in anchors:
+        try:
+            anchor.require_encoder()
+        except UserError as error:
+            missing.setdefault(str(error), []).append(anchor.name)
+    return missing
+
+
+def require_encoders(anchors: Sequence[Anchor], flag: str) -> None:
+    """Raise `UserError` unless all of these anchors can be measured on this machine."""
+    if missing := missing_encoders(anchors):
+        raise UserError("\n".join(f"{flag} {', '.join(names)}: {what}" for what, names in missing.items()))
 
 
 def require_qualities(anchor: Anchor, qualities: Sequence[int]) -> None:

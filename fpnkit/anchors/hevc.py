@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from fpnkit.errors import StreamError, UserError
 
 MISSING = 'HEVC: required PyAV, found none; pip install "fpnkit[hevc]" installs it'
+_ENCODER = "libx265"
 _LEAST_SIDE, _MULTIPLE = 16, 8  # x265's smallest picture and smallest block
 # info: no text about the encoder in the stream. One thread: the same bytes however many cores there are.
 _SETTINGS = "keyint=1:bframes=0:rc-lookahead=0:ipratio=1:info=0:log-level=none:pools=none:frame-threads=1:no-wpp=1"
@@ -53,11 +54,14 @@ def padded_side(side: int) -> int:
 def encode_frame(frame: Frame, size: tuple[int, int], pixel_format: str, qp: int, more: str = "") -> bytes:
     """`size` is (height, width), both as `padded_side` gives them; `more` are further x265 settings.
 
-    Raises `UserError`: no PyAV, or a frame that x265 refuses.
+    Raises `UserError`: no PyAV, one without x265, or a frame that x265 refuses.
     """
     av = _av()
     try:
-        context = av.CodecContext.create("libx265", "w")
+        context = av.CodecContext.create(_ENCODER, "w")
+    except (av.FFmpegError, ValueError) as error:
+        raise UserError(f"HEVC: required PyAV with x265, found PyAV {av.__version__} without it") from error
+    try:
         context.height, context.width = size
         context.pix_fmt = pixel_format
         context.time_base = Fraction(1, 25)

@@ -1,13 +1,15 @@
 """Code images into files that a colleague can decode: python -m fpnkit.bitstream encode RUN IMAGE… -o DIR
 
-python -m fpnkit.bitstream encode 20261216_143022 a.jpg b.jpg -o coded
-python -m fpnkit.bitstream encode 20261217_090000 a.jpg b.jpg -o coded --target-kb 5
-python -m fpnkit.bitstream decode 20261216_143022 coded/*.fpn -o features
-python -m fpnkit.bitstream inspect coded/*.fpn
-
 `encode` needs the run and its detector, `decode` the run's directory with its best model and nothing else, `inspect`
 only the files. Exit codes: 0 done, 1 failed, 2 the input is wrong, 130 interrupted. Nothing is overwritten, and every
 file that appears is complete.
+
+Examples:
+  python -m fpnkit.bitstream encode 20261216_143022 a.jpg b.jpg -o coded
+  # a codec of several rates, at the highest quality that fits
+  python -m fpnkit.bitstream encode 20261217_090000 a.jpg b.jpg -o coded --target-kb 5
+  python -m fpnkit.bitstream decode 20261216_143022 coded/*.fpn -o features
+  python -m fpnkit.bitstream inspect coded/*.fpn
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ from fpnkit import cli, container
 from fpnkit.bitstream.inspection import inspect_files
 from fpnkit.bitstream.targets import make_folder, one_by_one, plan
 from fpnkit.bitstream.wanted import Target, Wanted
+from fpnkit.foundation.help import Paragraphs, examples_of
 from fpnkit.runs.run import find
 
 
@@ -57,7 +60,7 @@ def _wanted(options: argparse.Namespace) -> Wanted:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = cli.command_parser("fpnkit.bitstream", __doc__, keep_lines=True)
+    parser = cli.command_parser("fpnkit.bitstream", __doc__)
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     texts = {
         "encode": ("IMAGE", "image files, turned upright by their Exif orientation → DIR/<name>.fpn"),
@@ -65,7 +68,9 @@ def _parser() -> argparse.ArgumentParser:
         "inspect": ("FILE", "what is in .fpn files, and which run made them"),
     }
     for name, (inputs, text) in texts.items():
-        action = actions.add_parser(name, help=text, description=text)
+        action = actions.add_parser(
+            name, help=text, description=text, epilog=examples_of(parser, name), formatter_class=Paragraphs
+        )
         if name != "inspect":
             action.add_argument("run", metavar="RUN", help=cli.RUN)
             action.add_argument("-o", "--output", metavar="DIR", type=Path, required=True, help="created if missing")

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from fpnkit.config.section import FilePath, Section
+from fpnkit.errors import ConfigError
 
 
 class ShapesData(Section):
@@ -63,6 +64,14 @@ class Data(Section):
     test: ImageSource | None = None
     labels: dict[str, str | None] = Field({})
     """Category of the test set → the detector's name for it; null leaves it out."""
+
+    def require_test(self) -> ImageSource:
+        """The images to evaluate on. Raises ConfigError if there are none."""
+        if self.test is None:
+            raise ConfigError(
+                ["data.test: required the images to evaluate on, found none; --set data.test.kind=… adds them"]
+            )
+        return self.test
 
 
 class Cache(Section):

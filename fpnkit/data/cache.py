@@ -18,6 +18,7 @@ from fpnkit.data import cache_folder
 from fpnkit.data.feature_file import SUFFIX, ChooseWindow, UnreadableFile, read_features, write_features
 from fpnkit.data.windows import Features, as_float16, as_float32, crop
 from fpnkit.errors import StorageError
+from fpnkit.foundation.files import free_bytes
 from fpnkit.pyramid import PyramidSpec
 
 _log = logging.getLogger(__name__)
@@ -43,6 +44,7 @@ class CachePlan:
     image_bytes: int  # of one missing image
     image_seconds: float
     dropped_bytes: int  # features of other detectors that made room
+    wanted_bytes: int = 0  # that filling will write, if the disk has them
 
     @property
     def left_out(self) -> int:
@@ -106,8 +108,11 @@ class FeatureCache:
         """Features of the window that `choose` picks for the image's geometry; only these are read."""
         return self._get(index, choose)
 
-    def plan(self) -> CachePlan:
-        """Compute the first missing images, make room for all, and estimate what filling will take."""
+    def plan(self, reserved_bytes: int = 0) -> CachePlan:
+        """Compute the first missing images, make room for all, and estimate what filling will take.
+
+        `reserved_bytes` of budget and disk are for what another cache of the same root will write first.
+        """
         missing = self._missing()
         probes, image_bytes, seconds, dropped = {}, 0, [0.0], 0
         if missing and self._budget > 0:
@@ -118,14 +123,19 @@ class FeatureCache:
                 seconds.append(time.perf_counter() - start)
             image_bytes = sum(probe.pyramid_bytes for probe in probes.values()) // len(probes)
             if self._writable:
-                dropped = cache_folder.make_room(self._root, self._folder, len(missing) * image_bytes, self._budget)
+                dropped = cache_folder.make_room(
+                    self._root, self._folder, len(missing) * image_bytes + reserved_bytes, self._budget
+                )
             self._recount_at = 0.0
             for index, features in probes.items():
                 self._keep(index, features)
             missing = self._missing()
-        room = self._room // image_bytes if self._writable and image_bytes else 0
-        if self._read_only and image_bytes:
-            room = max(0, self._budget - cache_folder.used_bytes(self._root)) // image_bytes
+        room, wanted = 0, 0
+        if image_bytes and (self._writable or self._read_only):
+            in_budget = self._budget - cache_folder.used_bytes(self._root)
+            there = min(in_budget, free_bytes(self._root)) if self._read_only else self._room
+            room = max(0, there - reserved_bytes) // image_bytes
+            wanted = min(max(0, in_budget - reserved_bytes) // image_bytes, len(missing)) * image_bytes
         self._mark_used()
         return CachePlan(
             directory=self._folder,
@@ -135,6 +145,7 @@ class FeatureCache:
             image_bytes=image_bytes,
             image_seconds=min(seconds),
             dropped_bytes=dropped,
+            wanted_bytes=wanted,
         )
 
     def fill(self, progress: Callable[[int, int], None] = lambda done, total: None) -> None:

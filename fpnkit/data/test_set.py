@@ -9,7 +9,6 @@ from fpnkit.config.schema import CocoData, Data
 from fpnkit.data.build import build_image_set
 from fpnkit.data.images import ImageSet
 from fpnkit.data.labels import Matching, Relabeled, match
-from fpnkit.errors import ConfigError
 
 
 @dataclass(frozen=True)
@@ -28,12 +27,9 @@ def build_test_set(data: Data, classes: Mapping[int, str]) -> TestSet:
 
     Raises `ConfigError` without a test set, `DataError` for broken images and for labels that cannot be right.
     """
-    if data.test is None:
-        raise ConfigError(
-            ["data.test: required the images to evaluate on, found none; --set data.test.kind=… adds them"]
-        )
-    images = build_image_set(data.test)
+    source = data.require_test()
+    images = build_image_set(source)
     images.check()
-    strict = isinstance(data.test, CocoData) and data.test.annotations_check
+    strict = isinstance(source, CocoData) and source.annotations_check
     matching = match(images, classes, data.labels, strict=strict)
     return TestSet(Relabeled(images, matching, classes) if matching.changes else images, matching, strict)

@@ -3,6 +3,11 @@
 Runs the detector of a config on images of its data: the two halves in batches of one and of many, geometry, boxes,
 scores, classes, fingerprint, and the speed of each part. What fails says what was required and what was found. `-o`
 draws the boxes. Exit codes: 0 in order, 1 something failed, 2 the input is wrong.
+
+Examples:
+  python -m fpnkit.detectors check --config configs/train_fused_nanodet_coco.yaml
+  # more images, and a picture of what is found in the first
+  python -m fpnkit.detectors check --config configs/train_fused_fpn.yaml --images 8 -o boxes.png
 """
 
 from __future__ import annotations

@@ -35,10 +35,14 @@ class Model:
         search = None if steps is None else SenderSearch(self.trained, detector, steps)
         return LearnedCoder(self.trained, quality, search)
 
+    def require_detector(self, detector: Detector) -> None:
+        """Raise `WeightsError` unless the codec was trained for this one."""
+        self.trained.require_detector(f"run {self.path}", detector.name, detector.fingerprint())
+
     def job(self, task: Task, quality: float | None) -> Job:
         """What to measure at one quality. Raises `WeightsError` if the codec was trained for another detector."""
         trained, steps = self.trained, self.search_steps
-        trained.require_detector(f"run {self.path}", task.detector.name, task.detector.fingerprint())
+        self.require_detector(task.detector)
         directory = layout.evaluation_directory(self.path, task.images.name, trained.hash, quality, steps)
         lmbda = trained.config.lmbda_at(quality)
         origin = Origin(self.path.name, trained.hash, trained.epoch, lmbda, quality, steps)

@@ -15,7 +15,7 @@ from fpnkit.config.schema import CocoData, CodecConfig, ImageSource
 from fpnkit.data.files import file_identity
 from fpnkit.data.images import ImageSet, Sample
 from fpnkit.data.labels import Matching
-from fpnkit.data.test_set import build_test_set
+from fpnkit.data.test_set import TestSet, build_test_set
 from fpnkit.detectors.base import Detections, Detector
 from fpnkit.detectors.build import build_detector
 from fpnkit.errors import UserError
@@ -72,19 +72,24 @@ class Task(Bench):
         return f"{self.images.name}_{self.detector.name}"
 
 
+def open_task(config: CodecConfig) -> tuple[Detector, TestSet]:
+    """What there is to measure with and on, before anything is measured. Raises as `build_task` does."""
+    detector = build_detector(config.detector)
+    measured = build_test_set(config.data, detector.class_names)
+    if measured.images.categories:
+        log.info("%s", measured.matching.describe())
+    return detector, measured
+
+
 def build_task(config: CodecConfig) -> Task:
     """Detector and test images of a config; measures the ceiling unless it was measured before.
 
     Raises `ConfigError` without a test set, `DataError` for broken images and labels, `UserError` for a ceiling that
     cannot be.
     """
-    detector = build_detector(config.detector)
-    measured = build_test_set(config.data, detector.class_names)
+    detector, measured = open_task(config)
     images = measured.images
-    if images.categories:
-        log.info("%s", measured.matching.describe())
-    assert config.data.test is not None
-    key = _key(config.data.test, images, detector.fingerprint(), measured.matching)
+    key = _key(config.data.require_test(), images, detector.fingerprint(), measured.matching)
     bench = Bench(detector, images, detector.fingerprint())
     folder = layout.home() / "checkpoints" / "ceilings" / f"{images.name}_{detector.name}" / key
     reference = _reference(folder, bench)

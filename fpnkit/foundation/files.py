@@ -5,6 +5,7 @@ import errno
 import json
 import math
 import os
+import shutil
 import threading
 from collections.abc import Mapping
 from pathlib import Path
@@ -80,6 +81,21 @@ def directory_size(path: Path) -> int:
             with contextlib.suppress(OSError):
                 total += os.lstat(os.path.join(folder, name)).st_size
     return total
+
+
+def free_bytes(path: Path) -> int:
+    """Free bytes on the disk that holds, or will hold, the path."""
+    return shutil.disk_usage(_nearest(path)).free
+
+
+def same_disk(one: Path, other: Path) -> bool:
+    """Whether both are, or will be, on one disk."""
+    return _nearest(one).stat().st_dev == _nearest(other).stat().st_dev
+
+
+def _nearest(path: Path) -> Path:
+    path = path.absolute()
+    return next(part for part in (path, *path.parents) if part.exists())
 
 
 def file_stamp(path: str | os.PathLike[str]) -> tuple[int, int, int] | None:

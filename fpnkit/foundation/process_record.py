@@ -49,6 +49,7 @@ class ProcessRecord:
     outcome: Outcome | None = None  # `refused`: its input was wrong; `interrupted`: before anything was made
     reason: str | None = None  # of the outcome, for people
     warnings: tuple[Caution, ...] = ()
+    cache_bytes: int | None = None  # that the feature cache will take from the disk of the runs
 
 
 def read_process_record(path: Path) -> ProcessRecord:

@@ -12,25 +12,33 @@ from types import FrameType
 from fpnkit.foundation.process_record import ProcessRecord, read_process_record, record_environment
 from fpnkit.foundation.signals import StopSignals
 
+_STDERR = 2
+
 
 class Foreground(StopSignals):
     """A context in which SIGINT, SIGTERM and SIGHUP go to the process that runs, once each; `asked` is the first.
 
     The process has its own session; otherwise Ctrl-C in a terminal would reach it twice and end it immediately.
+    It shares our output; with `quiet_stdout`, what it prints goes to stderr.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, quiet_stdout: bool = False) -> None:
         super().__init__()
+        self._stdout = _STDERR if quiet_stdout else None
         self.asked: str | None = None
         self._pending: list[int] = []
         self._process: subprocess.Popen[bytes] | None = None
 
     def run(self, argv: Sequence[str]) -> tuple[int, ProcessRecord]:
-        """Run it and return its exit code (negative for a signal) and its facts. It shares our output."""
+        """Run it and return its exit code (negative for a signal) and its facts."""
         with tempfile.TemporaryDirectory(prefix="fpnkit-") as folder:
             path = Path(folder) / "record.json"
             self._process = subprocess.Popen(
-                argv, stdin=subprocess.DEVNULL, start_new_session=True, env=record_environment(path)
+                argv,
+                stdin=subprocess.DEVNULL,
+                stdout=self._stdout,
+                start_new_session=True,
+                env=record_environment(path),
             )
             self._pass_on()  # what came while it was being started
             try:

@@ -1,11 +1,18 @@
 """List training runs, newest first, or do something with them. RUN is a path or a unique part of a name.
 
-python -m fpnkit.runs
-python -m fpnkit.runs --base-dir checkpoints/detection --sort best_loss
-python -m fpnkit.runs --query "lmbda < 1e-3 and status == 'finished'"
-python -m fpnkit.runs --show-details 20261216_143022
-python -m fpnkit.runs diff 20261216_143022 20261217_090000
-python -m fpnkit.runs note 143022 "the good one"
+Examples:
+  python -m fpnkit.runs --base-dir checkpoints/detection --sort best_loss
+  python -m fpnkit.runs --query "lmbda < 1e-3 and status == 'finished'"
+  python -m fpnkit.runs --show-details 20261216_143022
+  python -m fpnkit.runs diff 20261216_143022 20261217_090000
+  python -m fpnkit.runs note 143022 "the good one"
+  python -m fpnkit.runs tag 143022 paper --remove draft
+  python -m fpnkit.runs archive 20261216_143022
+  python -m fpnkit.runs trash 143022 090000
+  python -m fpnkit.runs restore 143022
+  python -m fpnkit.runs purge 143022
+  python -m fpnkit.runs prune --keep-best 2
+  python -m fpnkit.runs tensorboard 20261216_143022
 """
 
 import argparse
@@ -15,6 +22,7 @@ from pathlib import Path
 
 from fpnkit import cli
 from fpnkit.errors import RunError
+from fpnkit.foundation.help import Paragraphs, examples_of
 from fpnkit.runs.listing import print_details, print_list
 from fpnkit.runs.store import COLUMNS
 
@@ -43,7 +51,7 @@ _OF_THE_LIST = ("show_details", "sort", "reverse", "columns", "query", "json", "
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = cli.command_parser("fpnkit.runs", __doc__, keep_lines=True)
+    parser = cli.command_parser("fpnkit.runs", __doc__)
     parser.set_defaults(only_prints=True)
     place = "holds the runs (default: checkpoints/fpn_compression)"
     parser.add_argument("--base-dir", type=Path, help=place)
@@ -58,7 +66,9 @@ def _parser() -> argparse.ArgumentParser:
     actions = parser.add_subparsers(dest="action", metavar="ACTION")
 
     def action(name: str, text: str) -> argparse.ArgumentParser:
-        added = actions.add_parser(name, help=text, description=text)
+        added = actions.add_parser(
+            name, help=text, description=text, epilog=examples_of(parser, name), formatter_class=Paragraphs
+        )
         added.add_argument("--base-dir", type=Path, default=argparse.SUPPRESS, help=place)
         return added
 

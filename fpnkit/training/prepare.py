@@ -5,8 +5,10 @@ from __future__ import annotations
 import copy
 import itertools
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 
@@ -38,8 +40,26 @@ _DRY_RUN_IMAGES = 8
 _CURVATURE_IMAGES = 64
 
 
-def codec_learner(config: CodecConfig, *, resumed: bool = False, dry_run: bool = False) -> CodecLearner:
-    """Check data and detector, fill the feature cache, calibrate, and log what the lambda can buy."""
+@dataclass(frozen=True)
+class Size:
+    """What training will write."""
+
+    parameters: int
+    cache: Path | None = None  # the root of the feature cache
+    cache_bytes: int = 0
+
+
+def codec_learner(
+    config: CodecConfig,
+    *,
+    resumed: bool = False,
+    dry_run: bool = False,
+    check: Callable[[Size], None] = lambda size: None,
+) -> CodecLearner:
+    """Check data and detector, fill the feature cache, calibrate, and log what the lambda can buy.
+
+    `check` is called before the cache is filled, and may raise.
+    """
     device = device_of(config.training.device)
     train_set, val_set = build_image_sets(config.data, config.seed)
     for images in (train_set, val_set):
@@ -54,10 +74,15 @@ def codec_learner(config: CodecConfig, *, resumed: bool = False, dry_run: bool =
     codec = _codec(config, detector)
     train = feature_cache(config.cache, detector, train_set, views=training_views(config.training), read_only=dry_run)
     val = feature_cache(config.cache, detector, val_set, read_only=dry_run)
-    for name, cache in (("training", train), ("validation", val)):
-        log.info("%s features: %s", name, cache.plan().describe())
-        if not dry_run:
-            _fill(cache, name)
+    plan = train.plan()
+    plan_of_val = val.plan(plan.wanted_bytes)
+    for name, each in (("training", plan), ("validation", plan_of_val)):
+        log.info("%s features: %s", name, each.describe())
+    parameters = sum(parameter.numel() for parameter in codec.parameters())
+    check(Size(parameters, plan.directory.parent, plan.wanted_bytes + plan_of_val.wanted_bytes))
+    if not dry_run:
+        _fill(train, "training")
+        _fill(val, "validation")
     goal = objective(config, codec, detector)
     torch.manual_seed(config.seed)  # again, because a detector may have drawn random numbers for features
     if not resumed:  # a resumed codec brings its calibration along
@@ -68,7 +93,7 @@ def codec_learner(config: CodecConfig, *, resumed: bool = False, dry_run: bool =
         _forecast(config, codec, detector, calibration)
         _measure(config, codec, detector, features, goal)
         _start(config, codec, features, goal)
-    log.info("codec %s: %d parameters", config.codec.kind, sum(parameter.numel() for parameter in codec.parameters()))
+    log.info("codec %s: %d parameters", config.codec.kind, parameters)
     return CodecLearner(codec, config, train, val, goal, detector.fingerprint(), device)
 
 
@@ -97,8 +122,8 @@ def _collected(problems: list[str]) -> Iterator[None]:
         problems.append(str(error))
 
 
-def detector_learner(config: DetectorConfig) -> DetectorLearner:
-    """Check data, build the detector with its starting weights."""
+def detector_learner(config: DetectorConfig, check: Callable[[Size], None] = lambda size: None) -> DetectorLearner:
+    """Check data, build the detector with its starting weights. `check` may raise."""
     device = device_of(config.training.device)
     train, val = build_image_sets(config.data, config.seed)
     for images in (train, val):
@@ -107,6 +132,8 @@ def detector_learner(config: DetectorConfig) -> DetectorLearner:
     torch.manual_seed(config.seed)
     detector = build_trainable(config.detector, categories)
     log.info("detector %s: %s", detector.name, detector.spec)
+    assert detector.trainable is not None
+    check(Size(sum(parameter.numel() for parameter in detector.trainable.parameters())))
     return DetectorLearner(detector, config, train, val, device)
 
 

@@ -132,6 +132,19 @@ def test_hevc_alone_without_pyav_is_refused(tmp_path: Path, config: Path) -> Non
     assert not (tmp_path / "checkpoints").exists()
 
 
+def test_a_dry_run_opens_the_images_and_measures_nothing(tmp_path: Path, config: Path) -> None:
+    few = ("--config", config, "--only", "jpeg", "--dry-run")
+    done = anchors(tmp_path, *few)
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
+    assert done.stderr.splitlines()[-1] == "dry run: everything is in order; nothing was measured"
+    assert anchors(tmp_path, *few, "--json").stdout == "[]\n"
+    gone = tmp_path / "gone"
+    done = anchors(tmp_path, *few, "--set", f"data.test={{kind: folder, images: {gone}}}")
+    told = f"fpnkit.anchors: {gone}: required a folder of images, found nothing\n"
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", told)
+    assert list(tmp_path.iterdir()) == [config]
+
+
 DETECTION = CONFIG.replace("fpn_compression", "detection").replace("loss: {lambda: 2.5e-4}\n", "")
 
 

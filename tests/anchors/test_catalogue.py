@@ -3,9 +3,10 @@ import sys
 
 import pytest
 
-from fpnkit.anchors.catalogue import ANCHORS, Anchor, require_qualities, select
+from fpnkit.anchors import hevc
+from fpnkit.anchors.catalogue import ANCHORS, Anchor, missing_encoders, require_qualities, select
 from fpnkit.errors import UserError
-from tests.support.anchor_inputs import SPEC, with_skips
+from tests.support.anchor_inputs import SPEC, needs_av, with_skips
 
 
 def names(*words: str) -> list[str]:
@@ -58,6 +59,20 @@ def test_a_coder_has_the_name_of_its_anchor_and_a_suffix_of_its_own(anchor: Anch
     assert coder.name == anchor.name
     suffixes = [other.build(other.qualities[0], SPEC).suffix for other in ANCHORS]
     assert suffixes.count(coder.suffix) == 1
+
+
+@pytest.mark.parametrize("anchor", with_skips(list(ANCHORS)))
+def test_encoders_that_are_there_are_found_in_order(anchor: Anchor) -> None:
+    assert missing_encoders([anchor]) == {}
+
+
+@needs_av
+def test_a_pyav_that_was_built_without_x265_is_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    import av
+
+    monkeypatch.setattr(hevc, "_ENCODER", "libx265_of_nobody")
+    told = f"HEVC: required PyAV with x265, found PyAV {av.__version__} without it"
+    assert missing_encoders(select(["hevc", "jpeg"])) == {told: ["hevc_original", "hevc_input", "features_hevc"]}
 
 
 def test_the_list_needs_no_torch_and_no_pyav() -> None:

@@ -319,6 +319,22 @@ def test_a_disk_with_less_free_space_than_budget_bounds_the_plan(tmp_path, monke
     assert cache(tmp_path).plan().fitting == 1  # four were kept for the estimate
 
 
+def test_a_plan_that_only_reads_knows_the_disk_too(tmp_path, monkeypatch):
+    usage = cache_module.shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(cache_module.shutil, "disk_usage", lambda path: usage._replace(free=5 * FILE_BYTES))
+    plan = cache(tmp_path / "none", read_only=True).plan()
+    assert (plan.fitting, plan.left_out, plan.wanted_bytes) == (5, 1, 6 * IMAGE_BYTES)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_another_cache_will_write_first_is_left_to_it(tmp_path):
+    plan = cache(tmp_path, budget=9 * FILE_BYTES, read_only=True).plan(5 * FILE_BYTES)
+    assert (plan.fitting, plan.wanted_bytes) == (4, 4 * IMAGE_BYTES)
+    plan = cache(tmp_path, budget=9 * FILE_BYTES).plan(4 * FILE_BYTES)  # four were kept for the estimate
+    assert (plan.fitting, plan.wanted_bytes) == (1, IMAGE_BYTES)
+    assert cache(tmp_path, budget=9 * FILE_BYTES).plan(20 * FILE_BYTES).wanted_bytes == 0
+
+
 # --- memory -------------------------------------------------------------------------------------------------------
 
 

@@ -143,6 +143,19 @@ def test_a_run_without_test_images_is_refused(run_dir: Path, capsys: pytest.Capt
     )
 
 
+def test_a_dry_run_opens_model_and_images_and_measures_nothing(
+    run_dir: Path, home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = sorted(home.rglob("*"))
+    assert evaluate.main([run_dir.name, "--dry-run", "--json"]) == 0
+    assert capsys.readouterr().out == "[]\n"
+    gone = home / "gone"
+    folder = f"data.test={{kind: folder, images: {gone}}}"
+    told = f"fpnkit.evaluate: {gone}: required a folder of images, found nothing"
+    assert refused(capsys, run_dir.name, "--dry-run", "--set", folder) == told
+    assert sorted(home.rglob("*")) == before
+
+
 def test_another_detector_than_the_run_was_trained_with_is_refused(
     run_dir: Path, home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -152,6 +165,7 @@ def test_another_detector_than_the_run_was_trained_with_is_refused(
     categories = [[category.id, category.name] for category in ShapesSet(1, 0).categories]
     torch.save({"state_dict": state, "categories": categories}, other)
     message = refused(capsys, run_dir.name, "--set", f"detector.weights={other}")
+    assert refused(capsys, run_dir.name, "--set", f"detector.weights={other}", "--dry-run") == message
     pattern = (
         rf"fpnkit\.evaluate: run {re.escape(str(run_dir))}: required the detector it was trained with "
         r"\(fingerprint [0-9a-f]{8}\), found another one \(shapes_fcos, [0-9a-f]{8}\)"

@@ -23,7 +23,9 @@ needs_av = pytest.mark.skipif(not has_av(), reason='needs PyAV: pip install "fpn
 
 def with_skips(anchors: list[Anchor]) -> list[object]:
     """Parameters of a test, by name."""
-    return [pytest.param(anchor, id=anchor.name, marks=needs_av if anchor.needs_av else ()) for anchor in anchors]
+    return [
+        pytest.param(anchor, id=anchor.name, marks=needs_av if "hevc" in anchor.families else ()) for anchor in anchors
+    ]
 
 
 def image_source(image: Tensor, content: tuple[int, int]) -> CoderInput:

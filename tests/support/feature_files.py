@@ -39,8 +39,8 @@ def identities(count):
     return [f"image {index}" for index in range(count)]
 
 
-def cache(root, compute=features, count=6, fingerprint="detector", budget=10**9, spec=SPEC):
-    return FeatureCache(root, fingerprint, spec, identities(count), compute, budget)
+def cache(root, compute=features, count=6, fingerprint="detector", budget=10**9, spec=SPEC, read_only=False):
+    return FeatureCache(root, fingerprint, spec, identities(count), compute, budget, read_only)
 
 
 def files(root):

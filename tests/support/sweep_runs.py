@@ -1,8 +1,11 @@
 """Sweeps and runs for tests: a plan, and run directories as a trainer leaves them."""
 
 import itertools
+import subprocess
+import sys
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 from fpnkit.config.load import load_config, parse_override, plain, to_yaml
 from fpnkit.config.schema import CodecConfig
@@ -13,8 +16,14 @@ from fpnkit.launch.sweep import Sweep, new_sweep
 from fpnkit.runs import layout
 from fpnkit.runs.create import create_run_directory
 from fpnkit.runs.record import ConfigSummary, RunRecord, record_to_dict
+from tests.support import warm
 
 _NUMBERS = itertools.count()
+
+
+def sweep(*arguments: object, **options: Any) -> "subprocess.CompletedProcess[str]":
+    """The command, in a process."""
+    return warm.run([sys.executable, "-m", "fpnkit.sweep", *map(str, arguments)], **options)
 
 
 def plan(config: Path, lambdas: list[float], seeds: list[int] | None = None, *overrides: str) -> Sweep:

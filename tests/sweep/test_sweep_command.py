@@ -3,12 +3,10 @@
 import os
 import signal
 import subprocess
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import psutil
 import pytest
 
 from fpnkit.config.load import load_config, parse_override
@@ -17,17 +15,11 @@ from fpnkit.launch.sweep import config_path, new_sweep, sweep_state, write_sweep
 from fpnkit.runs.metrics import read_metrics
 from fpnkit.runs.record import read_record
 from fpnkit.sweep import main
-from tests.support import warm
 from tests.support.run_processes import until
-from tests.support.sweep_runs import make_run, plan
+from tests.support.sweep_runs import make_run, plan, sweep
 from tests.support.train_process import write_config
 
 pytestmark = pytest.mark.usefixtures("warm_processes")
-
-
-def sweep(*arguments: object) -> "subprocess.CompletedProcess[str]":
-    command = [sys.executable, "-m", "fpnkit.sweep", *map(str, arguments)]
-    return warm.run(command)
 
 
 @dataclass
@@ -55,7 +47,7 @@ def test_a_sweep_states_its_needs_goes_on_after_a_failure_and_says_so(done: Done
     assert lines[0] == f"sweep {done.id}: 2 to train"
     assert lines[1] == f"plan: {done.base}/sweeps/{done.id}.yaml"
     assert lines[2].startswith("disk: about ")
-    assert " (estimated from 105056 parameters), " in lines[2]
+    assert " (estimated from 105056 parameters) and 3.9 MB for the feature cache, " in lines[2]
     assert lines[3] == "time: 2 runs to go; the duration is known once a run with these settings has finished"
     assert [line for line in lines if line.startswith("[")] == [
         "[1/2] lambda 1e30, seed 3: training",
@@ -90,27 +82,6 @@ def test_the_command_typed_again_trains_nothing_and_a_seed_joins(done: Done) -> 
     assert lines[0] == f"sweep {done.id}: 1 diverged before"
     assert lines[2] == f"[1/1] lambda 1e30, seed 3: {told}"
     assert diverged.returncode == 1
-
-
-@pytest.fixture
-def begin(tmp_path: Path) -> "Iterator[Callable[..., subprocess.Popen[bytes]]]":
-    """Starts sweeps whose output goes to the file `out`; those still alive are killed, with their trainings."""
-    started: list[subprocess.Popen[bytes]] = []
-
-    def start(*arguments: object) -> "subprocess.Popen[bytes]":
-        with open(tmp_path / "out", "wb") as out:
-            command = [sys.executable, "-m", "fpnkit.sweep", *map(str, arguments)]
-            process = warm.Popen(command, stdout=out, stderr=subprocess.DEVNULL, start_new_session=True)
-        started.append(process)
-        return process
-
-    yield start
-    for process in started:
-        if process.poll() is None:
-            for each in psutil.Process(process.pid).children(recursive=True):
-                each.kill()
-            process.kill()
-        process.wait(timeout=30)
 
 
 def test_a_sweep_outlives_its_runs_stops_on_request_and_goes_on(
