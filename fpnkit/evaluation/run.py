@@ -162,6 +162,7 @@ def _summarize(job: Job, task: Task, journal: Journal) -> Summary:
         encode_seconds=statistics.fmean(row.encode_seconds for row in rows),
         decode_seconds=statistics.fmean(row.decode_seconds for row in rows),
         peak_memory_mb=peak_memory_mb(),
+        labels=task.labels,
         **vars(job.origin),
         created=clock.to_text(clock.now()),
         commit=describe_commit(),

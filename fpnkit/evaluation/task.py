@@ -14,7 +14,6 @@ from typing import Any
 from fpnkit.config.schema import CocoData, CodecConfig, ImageSource
 from fpnkit.data.files import file_identity
 from fpnkit.data.images import ImageSet, Sample
-from fpnkit.data.labels import Matching
 from fpnkit.data.test_set import build_test_set
 from fpnkit.detectors.base import Detections, Detector
 from fpnkit.detectors.build import build_detector
@@ -29,7 +28,7 @@ from fpnkit.metrics.detection import average_precision, self_truth
 from fpnkit.metrics.matching import match
 from fpnkit.runs import layout
 from fpnkit.runs.provenance import describe_commit
-from fpnkit.runs.results import MATCHES, SCHEMA_VERSION, Ceiling, read_ceiling
+from fpnkit.runs.results import MATCHES, SCHEMA_VERSION, Ceiling, Matching, read_ceiling
 
 log = logging.getLogger(__name__)
 
@@ -60,6 +59,7 @@ class Task(Bench):
 
     reference: Reference
     key: str  # of detector and files, for directories
+    labels: Matching | None  # of the data set and the detector; None: nothing is labeled
 
     @property
     def detector_id(self) -> str:
@@ -81,16 +81,17 @@ def build_task(config: CodecConfig) -> Task:
     detector = build_detector(config.detector)
     measured = build_test_set(config.data, detector.class_names)
     images = measured.images
-    if images.categories:
-        log.info("%s", measured.matching.describe())
+    labels = measured.matching
+    if labels.categories:
+        log.info("labels: %s", labels.describe())
     assert config.data.test is not None
-    key = _key(config.data.test, images, detector.fingerprint(), measured.matching)
+    key = _key(config.data.test, images, detector.fingerprint(), labels)
     bench = Bench(detector, images, detector.fingerprint())
     folder = layout.home() / "checkpoints" / "ceilings" / f"{images.name}_{detector.name}" / key
     reference = _reference(folder, bench)
     if measured.strict:
         _require_plausible(images, detector, reference.ceiling)
-    return Task(bench.detector, images, bench.fingerprint, reference, key)
+    return Task(bench.detector, images, bench.fingerprint, reference, key, labels if labels.categories else None)
 
 
 def _require_plausible(images: ImageSet, detector: Detector, ceiling: Ceiling) -> None:
