@@ -17,14 +17,15 @@ from typing import TextIO, cast
 from fpnkit import cli
 from fpnkit.anchors.catalogue import select
 from fpnkit.config.flags import SHARED_FLAGS
-from fpnkit.errors import FpnkitError, UserError
-from fpnkit.foundation import text
+from fpnkit.errors import FpnkitError, RunError, UserError
+from fpnkit.foundation import guest, text
 from fpnkit.foundation.callable_module import make_callable
 from fpnkit.foundation.lock import DirectoryLock
 from fpnkit.foundation.logs import DetachableStream
 from fpnkit.foundation.process_record import Reporter
 from fpnkit.foundation.tables import print_rows
 from fpnkit.launch.foreground import Foreground
+from fpnkit.launch.here import foreground
 from fpnkit.launch.local import command
 from fpnkit.launch.needs import Needs, needs
 from fpnkit.launch.protocol import TRAIN
@@ -81,6 +82,8 @@ def _run(options: argparse.Namespace, session: cli.Session) -> int:
     state = [find_point(sweep, runs, *point) for point in points]
     todo = [point for point in state if _action(point) in ("train", "resume")]
     _say_plan(sweep, base_dir, state)
+    if guest.current() is not None:
+        _require_detector(sweep, state)
     if todo:
         session.report.tell(phase="preparing")
         demand = _needs(options, sweep, todo, runs, base_dir, session.report)
@@ -95,7 +98,7 @@ def _run(options: argparse.Namespace, session: cli.Session) -> int:
     session.report.tell(sweep=sweep.id, phase="training")
     lock = DirectoryLock(config_path(base_dir, sweep.id).parent, "another process is working on this sweep")
     try:
-        with Foreground() as front:
+        with foreground() as front:
             work = _Work(sweep, base_dir, points, front, session.report)
             return _conclude(work, _train_all(work), options)
     finally:
@@ -127,6 +130,21 @@ def _action(point: SweepPoint) -> str:
     if point.diverged:
         return "give up"
     return "resume" if point.resumable else "train"
+
+
+def _require_detector(sweep: Sweep, state: Sequence[SweepPoint]) -> None:
+    """Raise `RunError` if a run has another detector: an object of the same name has the same settings."""
+    from fpnkit.detectors.build import build_detector
+
+    detector = build_detector(sweep.config(*sweep.points()[0]).detector)
+    found = detector.fingerprint()
+    for run in (point.run for point in state):
+        known = None if run is None else run.detector_fingerprint
+        if run is not None and known is not None and known != found:
+            raise RunError(
+                f"sweep {sweep.id}: required the detector of {run.name} (fingerprint {known[:8]}), found another one "
+                f"({detector.name}, {found[:8]}); under another name it gets a sweep of its own"
+            )
 
 
 def _say_plan(sweep: Sweep, base_dir: Path, state: Sequence[SweepPoint]) -> None:
@@ -162,7 +180,7 @@ def _needs(
     given = [part for flag, value in cli.given_flags(options).items() for part in (flag, value)]
     given += [part for each in options.set for part in ("--set", each)]
     arguments = ["--config", options.config, *given, *varied, "--base-dir", str(base_dir), "--dry-run"]
-    with Foreground() as front:
+    with foreground() as front:
         code, found = front.run(command(arguments))
     if front.asked:
         raise KeyboardInterrupt

@@ -7,6 +7,7 @@ import json
 import logging
 import math
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -118,7 +119,12 @@ def _key(source: ImageSource, images: ImageSet, fingerprint: str, matching: Matc
 
 
 def _reference(folder: Path, bench: Bench) -> Reference:
-    journal, images = Journal(folder, {}), bench.images
+    with closing(Journal(folder, {})) as journal:
+        return _measured(journal, folder, bench)
+
+
+def _measured(journal: Journal, folder: Path, bench: Bench) -> Reference:
+    images = bench.images
     if not journal.finished:
         log.info("measuring the ceiling: %d images without a codec", len(images))
         truth = [GroundTruth.of(images[index]) for index in range(len(journal.rows))]
