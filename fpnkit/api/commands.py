@@ -45,6 +45,7 @@ def train(
 
     `detector`: any object with the methods of a plugin, in place of the config's `detector`, which may be left out.
     Training then runs in this process; in another thread than the main one only the run's file STOP interrupts it.
+    With `task: detection` the object itself is trained, and holds the last weights, not the best.
     """
     if isinstance(config, Run):
         return _resume(config, detector, base_dir, settings)
