@@ -10,8 +10,8 @@
     fk.plot_boxes("street.jpg", found)
 
 Runs: `run`, `runs`, `train`, `sweep`, `evaluate`. Rate-distortion: `points`, `plot_rd`, `bd_rate`. A detector of your
-own: `check`. Panels: `TrainingPanel`, `RunBrowser`, `RDExplorer`, `PyramidViewer`, `ExampleSweep`. All are imported on
-first use.
+own: `check`; an object is given as `detector=` to `train`, `sweep` and `evaluate`. Panels: `TrainingPanel`,
+`RunBrowser`, `RDExplorer`, `PyramidViewer`, `ExampleSweep`. All are imported on first use.
 """
 
 from importlib import import_module

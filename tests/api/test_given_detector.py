@@ -27,7 +27,7 @@ from tests.support.plugins import Mean
 from tests.support.train_process import only_run, status, wait_for_lines
 
 FEW: dict[str, Any] = {"training__epochs": 1, "training__crop": 64, "training__device": "cpu"}
-LONG = {**FEW, "training__epochs": 1_000_000}
+LONG = {**FEW, "training__epochs": 3000}  # until it is stopped
 LOST = (
     "detector `Mean`: required an installed entry point of the group fpnkit.detectors, found none; an object made in a "
     "notebook has to be given again as detector=…, or its class put into a file that detector.class names, such as "

@@ -120,7 +120,7 @@ def test_a_detector_of_a_cell_is_trained_for_measured_and_used(kernel: Kernel, t
     _, shown = kernel.run(f"image = ShapesSet(1, 3)[0].image\n{FIVE_LINES}")
     assert "image/png" in shown
 
-    cell = kernel.start("fk.train(config, detector=Mean(), training__epochs=1_000_000, seed=1)")
+    cell = kernel.start("fk.train(config, detector=Mean(), training__epochs=3000, seed=1)")
     long = wait_for_lines(base, 3)  # the first run has two
     kernel.manager.interrupt_kernel()
     said, _, error = kernel.finish(cell)
