@@ -6,7 +6,7 @@ from pathlib import Path
 from setuptools import setup
 from setuptools.command.build_py import build_py
 
-_FOLDERS = {"configs": "**/*.yaml", "notebooks": "*.ipynb"}
+_FOLDERS = {"configs": ("**/*.yaml",), "notebooks": ("*.ipynb", "onnx_detector.py", "stand_in.py")}
 
 
 class BuildWithFiles(build_py):
@@ -16,8 +16,8 @@ class BuildWithFiles(build_py):
         super().run()
         if self.editable_mode:
             return
-        for folder, pattern in _FOLDERS.items():
-            for file in sorted(Path(folder).glob(pattern)):
+        for folder, patterns in _FOLDERS.items():
+            for file in sorted(file for pattern in patterns for file in Path(folder).glob(pattern)):
                 target = Path(self.build_lib) / "fpnkit" / "shipped" / file
                 target.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy(file, target)

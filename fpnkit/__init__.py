@@ -9,9 +9,11 @@
     found = detector.detect(codec.decode(data))
     fk.plot_boxes("street.jpg", found)
 
-Runs: `run`, `runs`, `train`, `sweep`, `evaluate`. Rate-distortion: `points`, `plot_rd`, `bd_rate`. A detector of your
-own: `check`; an object is given as `detector=` to `train`, `sweep` and `evaluate`. Panels: `TrainingPanel`,
-`RunBrowser`, `RDExplorer`, `PyramidViewer`, `ExampleSweep`. All are imported on first use.
+Runs: `run`, `runs`, `train`, `sweep`, `evaluate`, and `plot_metrics` for what training logged. Rate-distortion:
+`points`, `plot_rd`, `bd_rate`. Bits of each level: `bits`, `plot_bits`. A detector of your own: `check`; an object is
+given as `detector=` to `train`, `sweep` and `evaluate`. Places and files: `home`, `base_dir`, `load_config`,
+`example_image`. Panels: `TrainingPanel`, `RunBrowser`, `RDExplorer`, `PyramidViewer`, `ExampleSweep`. All are imported
+on first use.
 """
 
 from importlib import import_module
@@ -24,6 +26,10 @@ _WHERE = {
     "points": "fpnkit.api.rate_distortion:points",
     "plot_rd": "fpnkit.api.rate_distortion:plot_rd",
     "bd_rate": "fpnkit.api.rate_distortion:bd_rate",
+    "plot_metrics": "fpnkit.api.curves:plot_metrics",
+    "bits": "fpnkit.api.curves:bits",
+    "plot_bits": "fpnkit.api.curves:plot_bits",
+    **{name: f"fpnkit.api.project:{name}" for name in ("home", "base_dir", "load_config", "example_image")},
     "plot_boxes": "fpnkit.api.pictures:plot_boxes",
     "check": "fpnkit.api.detector:check",
     **{

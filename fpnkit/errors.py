@@ -19,6 +19,10 @@ class FpnkitError(Exception):
 
     exit_code = 1
 
+    def _render_traceback_(self) -> list[str]:
+        """What a notebook shows: the message says it all."""
+        return [f"{type(self).__name__}: {self}"]
+
 
 class DivergedError(FpnkitError):
     """Training produced a loss that is NaN, infinite or far too large."""

@@ -1,22 +1,27 @@
 """Begin a project: python -m fpnkit.init FOLDER
 
 Writes configs and notebooks that can be changed, and a place for runs; everything that is started below the folder
-finds them. Nothing is overwritten. Exit codes: 0 done, 1 failed, 2 the input is wrong.
+finds them. Editors that know yaml-language-server complete the configs' keys and mark mistakes. Nothing is overwritten.
+Exit codes: 0 done, 1 failed, 2 the input is wrong.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
+import os
 import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from fpnkit import cli
+from fpnkit.config.keys import json_schema
 from fpnkit.errors import UserError
 from fpnkit.foundation.shipped import SHIPPED, shipped
 
-_FILES = {"configs": "**/*.yaml", "notebooks": "*.ipynb"}
+_FILES = {"configs": ("**/*.yaml",), "notebooks": ("*.ipynb", "onnx_detector.py", "stand_in.py")}
+_SCHEMA = Path("configs", "fpnkit.schema.json")
 _NEXT = """\
 {folder}: {configs} configs and {notebooks} notebooks. Next:
   cd {folder}
@@ -46,14 +51,22 @@ def _begin(folder: Path) -> None:
     counts = {}
     for name in SHIPPED:
         source = shipped(name)
-        files = sorted(source.glob(_FILES[name]))
+        files = [file for pattern in _FILES[name] for file in sorted(source.glob(pattern))]
         for file in files:
             target = folder / name / file.relative_to(source)
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(file, target)
-        counts[name] = len(files)
+            if file.suffix == ".yaml":
+                _point_to_schema(target, folder)
+        counts[name] = sum(file.match(_FILES[name][0]) for file in files)
+    (folder / _SCHEMA).write_text(json.dumps(json_schema(), indent=1, ensure_ascii=False) + "\n")
     (folder / "checkpoints").mkdir(exist_ok=True)
     print(_NEXT.format(folder=folder, **counts), end="")
+
+
+def _point_to_schema(config: Path, folder: Path) -> None:
+    schema = Path(os.path.relpath(folder / _SCHEMA, config.parent)).as_posix()
+    config.write_text(f"# yaml-language-server: $schema={schema}\n{config.read_text()}")
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """The package as others install it: built, put where no checkout is, and used."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -8,6 +9,8 @@ import zipfile
 from pathlib import Path
 
 import pytest
+
+from fpnkit.config.keys import json_schema
 
 ROOT = Path(__file__).parents[1]
 
@@ -51,9 +54,11 @@ def call(installed: Path, folder: Path, *arguments: str) -> subprocess.Completed
 def test_the_wheel_holds_configs_notebooks_and_weights_and_nothing_else(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
-    for folder, pattern in (("configs", "**/*.yaml"), ("notebooks", "*.ipynb")):
+    beside = {f"fpnkit/shipped/notebooks/{name}" for name in ("onnx_detector.py", "stand_in.py")}
+    for folder, pattern, more in (("configs", "**/*.yaml", set()), ("notebooks", "*.ipynb", beside)):
         expected = {f"fpnkit/shipped/{path.relative_to(ROOT)}" for path in (ROOT / folder).glob(pattern)}
         assert expected
+        expected |= more
         assert {name for name in names if name.startswith(f"fpnkit/shipped/{folder}/")} == expected
     assert "fpnkit/assets/shapes_fcos.safetensors" in names
     assert {name.split("/")[0] for name in names if ".dist-info" not in name} == {"fpnkit"}
@@ -62,7 +67,11 @@ def test_the_wheel_holds_configs_notebooks_and_weights_and_nothing_else(wheel: P
 def test_a_project_is_begun_and_used_without_a_checkout(installed: Path, tmp_path: Path) -> None:
     begun = call(installed, tmp_path, "-m", "fpnkit", "init", "lab")
     assert begun.returncode == 0, begun.stderr
-    assert begun.stdout.startswith(f"lab: {len(list((ROOT / 'configs').rglob('*.yaml')))} configs and ")
+    notebooks = sorted((ROOT / "notebooks").glob("*.ipynb"))
+    counts = f"{len(list((ROOT / 'configs').rglob('*.yaml')))} configs and {len(notebooks)} notebooks"
+    assert begun.stdout.startswith(f"lab: {counts}. Next:\n")
+    there = {path.name for path in (tmp_path / "lab" / "notebooks").iterdir()}
+    assert there == {"onnx_detector.py", "stand_in.py", *(path.name for path in notebooks)}
     code = "import fpnkit, fpnkit.widgets as w; print(fpnkit.__file__); print(w.ExampleSweep()._config.is_file())"
     assert call(installed, tmp_path, "-c", code).stdout.split() == [f"{installed}/fpnkit/__init__.py", "True"]
     few = ["--set", "data.train.images=8", "--set", "data.val.images=2", "--set", f"cache.directory={tmp_path}/f"]
@@ -79,6 +88,18 @@ def test_a_project_is_begun_and_used_without_a_checkout(installed: Path, tmp_pat
     )
     assert dry.returncode == 0, dry.stderr
     assert dry.stderr.splitlines()[-1].endswith(f"a run would be created in {tmp_path}/lab/checkpoints/fpn_compression")
+
+
+def test_configs_of_a_project_point_to_the_schema_of_their_keys(installed: Path, tmp_path: Path) -> None:
+    call(installed, tmp_path, "-m", "fpnkit", "init", "lab")
+    schema = json.loads((tmp_path / "lab" / "configs" / "fpnkit.schema.json").read_text())
+    assert schema == json_schema()
+    for config in (tmp_path / "lab" / "configs").rglob("*.yaml"):
+        first, _, rest = config.read_text().partition("\n")
+        start, path = first.split("$schema=")
+        assert start == "# yaml-language-server: "
+        assert json.loads((config.parent / path).read_text()) == schema
+        assert rest == (ROOT / config.relative_to(tmp_path / "lab")).read_text()
 
 
 def test_nothing_is_overwritten(installed: Path, tmp_path: Path) -> None:

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import io
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from fpnkit.plots.style import style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure, SubFigure
 
 _DPI = 150
+
+
+def styled(ax: Axes | None) -> AbstractContextManager[None]:
+    """The style of fpnkit's figures, but not on axes of somebody else."""
+    return style() if ax is None else nullcontext()
 
 
 class Drawing:

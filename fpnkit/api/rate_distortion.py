@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fpnkit.api.drawing import Drawing
-from fpnkit.api.runs import Run, find
+from fpnkit.api.drawing import Drawing, styled
+from fpnkit.api.runs import RunsLike, chosen
 from fpnkit.ratedist.compare import compare
 from fpnkit.ratedist.overview import metrics
 from fpnkit.ratedist.points import RdPoints
@@ -19,11 +19,9 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
-RunLike = Run | str | Path
-
 
 def points(
-    runs: Sequence[RunLike] | None = None,
+    runs: RunsLike | None = None,
     *,
     anchors: Sequence[str] | None = None,
     dataset: str | None = None,
@@ -31,14 +29,15 @@ def points(
 ) -> pd.DataFrame:
     """One row per measured point: curve, run, quality or lambda, bpp, mAP, self-mAP with intervals, SNR, seconds.
 
-    `runs`: default all; `anchors`: names or parts of names, none for `()`, default all on the same images. Raises
+    `runs`: a list, or a part of the table `fpnkit.runs()`, where those that cannot be compared are left out, which is
+    printed; default all. `anchors`: names or parts of names, none for `()`, default all on the same images. Raises
     `UserError`.
     """
     return frame(_read(runs, anchors, dataset, base_dir))
 
 
 def plot_rd(
-    runs: Sequence[RunLike] | None = None,
+    runs: RunsLike | None = None,
     *,
     anchors: Sequence[str] | None = None,
     dataset: str | None = None,
@@ -52,12 +51,13 @@ def plot_rd(
 
     found = _read(runs, anchors, dataset, base_dir)
     metrics(found)  # refuses to draw nothing
-    return Drawing(plot(found, x=x, y=y or found.accuracy, ax=ax))
+    with styled(ax):
+        return Drawing(plot(found, x=x, y=y or found.accuracy, ax=ax))
 
 
 def bd_rate(
     against: str | None = None,
-    runs: Sequence[RunLike] | None = None,
+    runs: RunsLike | None = None,
     *,
     anchors: Sequence[str] | None = None,
     dataset: str | None = None,
@@ -87,12 +87,18 @@ def bd_rate(
 
 
 def _read(
-    runs: Sequence[RunLike] | None, anchors: Sequence[str] | None, dataset: str | None, base_dir: str | Path | None
+    runs: RunsLike | None,
+    anchors: Sequence[str] | None,
+    dataset: str | None,
+    base_dir: str | Path | None,
 ) -> RdPoints:
     folder = layout.default_base_dir("fpn_compression") if base_dir is None else Path(base_dir)
     if runs is None:
         entries = sorted(folder.iterdir()) if folder.is_dir() else []
         paths = [path for path in entries if layout.is_listed(path.name) and layout.is_run_directory(path)]
     else:
-        paths = [each.path if isinstance(each, Run) else find(each, folder).path for each in runs]
-    return read_points(list(dict.fromkeys(paths)), anchors=anchors, dataset=dataset)
+        paths = chosen(runs, folder)
+    found = read_points(paths, anchors=anchors, dataset=dataset)
+    for line in found.left_out if runs is not None else ():  # of runs that somebody wants to see
+        print(line)
+    return found

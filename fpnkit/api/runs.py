@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from fpnkit.config.schema import CodecConfig, Config
 from fpnkit.errors import RunError
@@ -103,6 +104,21 @@ class Run:
 
     def _repr_html_(self) -> str:
         return self._files._repr_html_()
+
+
+RunsLike: TypeAlias = "Sequence[Run | str | Path] | pd.DataFrame"
+
+
+def chosen(runs: RunsLike | None, base_dir: str | Path | None = None) -> list[Path]:
+    """Directories of these runs, each once: a list of them, a table that `table` gave, or none for all, newest first.
+
+    Raises `RunError`.
+    """
+    folder = layout.default_base_dir("fpn_compression") if base_dir is None else Path(base_dir)
+    if runs is None:
+        return [info.path for info in list_runs(folder)]
+    each = runs if isinstance(runs, Sequence) else runs["path"]
+    return list(dict.fromkeys(run.path if isinstance(run, Run) else find(run, folder).path for run in each))
 
 
 def find(run: str | Path, base_dir: str | Path | None = None) -> Run:

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, JsonValue, model_validator
 
-from fpnkit.config.section import Section, Weights, absolute_code
+from fpnkit.config.section import Section, Weights, absolute_code, hub_name
 
 TorchvisionModel = Literal[
     "fasterrcnn_resnet50_fpn",
@@ -61,6 +61,29 @@ class NanodetDetector(Section):
     """Detections below it are dropped."""
 
 
+class TransformersDetector(Section):
+    """RT-DETR, RT-DETRv2 or D-FINE of Hugging Face's transformers."""
+
+    kind: Literal["transformers"]
+    model: Annotated[str, AfterValidator(hub_name)]
+    """A name on the Hub, such as `PekingU/rtdetr_v2_r18vd`, or a folder; only safetensors are read."""
+    revision: str | None = None
+    """Of a model on the Hub: a branch, tag or commit."""
+    score_threshold: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Detections below it are dropped; published results keep all."""
+
+    @model_validator(mode="after")
+    def _one_place(self) -> TransformersDetector:
+        if self.revision is not None and self.model.startswith("/"):
+            raise ValueError(f"revision: required null for a folder, found {self.revision}")
+        return self
+
+    @property
+    def title(self) -> str:
+        """Its name in logs and tables."""
+        return self.model.rstrip("/").rpartition("/")[2]
+
+
 class PluginDetector(Section):
     """A detector of yours: a class, or what a package registers under the entry point group `fpnkit.detectors`."""
 
@@ -87,7 +110,8 @@ class PluginDetector(Section):
 
 
 DetectorSettings = Annotated[
-    ShapesDetector | TorchvisionDetector | NanodetDetector | PluginDetector, Field(discriminator="kind")
+    ShapesDetector | TorchvisionDetector | NanodetDetector | TransformersDetector | PluginDetector,
+    Field(discriminator="kind"),
 ]
 TrainableDetectorSettings = Annotated[
     ShapesDetector | TorchvisionDetector | PluginDetector, Field(discriminator="kind")

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fpnkit.config.diff import flatten
-from fpnkit.config.schema import DetectorSettings, PluginDetector, TorchvisionDetector
+from fpnkit.config.schema import DetectorSettings, PluginDetector, TorchvisionDetector, TransformersDetector
 
 # What is written, where it is computed, and what it is tested on.
 OUTPUT_ONLY = (
@@ -97,6 +97,6 @@ def detector_name(detector: DetectorSettings) -> str:
     match detector:
         case TorchvisionDetector():
             return detector.model
-        case PluginDetector():
+        case PluginDetector() | TransformersDetector():
             return detector.title
     return detector.kind

@@ -29,6 +29,7 @@ from fpnkit.config.detectors import (
     TorchvisionDetector,
     TorchvisionModel,
     TrainableDetectorSettings,
+    TransformersDetector,
 )
 from fpnkit.config.section import FilePath, Section, Weights
 
@@ -67,6 +68,7 @@ __all__ = [
     "TorchvisionModel",
     "TrainableDetectorSettings",
     "TrainingBase",
+    "TransformersDetector",
     "ValidationSource",
     "Weights",
     "rates_of",

@@ -44,6 +44,12 @@ def _weights(text: str) -> str:
     return os.path.abspath(text) if "/" in text or text.endswith((".pth", ".pt", ".safetensors")) else text
 
 
+def hub_name(text: str) -> str:
+    """A model on the Hub as it is; a folder, which exists or begins like one, as an absolute path."""
+    path = _expanded(text)
+    return os.path.abspath(path) if path.startswith(("/", "./", "../")) or os.path.isdir(path) else path
+
+
 def absolute_code(text: str | None) -> str | None:
     """`module:Name` as it is, `file.py:Name` with an absolute path. Raises `ValueError` for anything else."""
     if text is None:

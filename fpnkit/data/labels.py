@@ -96,7 +96,8 @@ def _too_many(missing: Sequence[Category], categories: Sequence[Category]) -> bo
 def _missing(name: str, missing: Sequence[Category], classes: Sequence[str]) -> str:
     shown = [each.name + (f" ({each.boxes} boxes)" if each.boxes else "") for each in missing]
     some = ", ".join(classes[:5]) + (f", … ({len(classes)} in all)" if len(classes) > 5 else "")
-    example = f"{{{missing[0].name}: {(difflib.get_close_matches(missing[0].name, classes, 1, 0) or [some])[0]}}}"
+    near = difflib.get_close_matches(missing[0].name, classes, 1)
+    example = f"{{{missing[0].name}: {near[0] if near else 'one of its classes'}}}"
     return (
         f"{name}: required categories that the detector has, found {', '.join(shown)}; its classes are {some}; "
         f"data.labels: {example} says what is meant, null leaves a category out"

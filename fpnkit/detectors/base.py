@@ -97,6 +97,7 @@ class Places:
     boxes: Sequence[Tensor]  # (n, 4) left, top, right, bottom in pixels of the canvas
     labels: Sequence[Tensor]  # (n,) the class whose box or mask counts there
     weights: Sequence[Tensor]  # (n,) how much it counts: the score of a detection
+    cells: Sequence[Tensor] = ()  # (n,) numbers of the cells that were chosen, where a head starts from cells
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,11 @@ from fpnkit.config.schema import (
     ShapesDetector,
     TorchvisionDetector,
     TrainableDetectorSettings,
+    TransformersDetector,
 )
 from fpnkit.data.images import Category
 from fpnkit.detectors.base import Detector
+from fpnkit.detectors.detr_models import build_transformers
 from fpnkit.detectors.nanodet import build_nanodet
 from fpnkit.detectors.plugin import build_plugin, build_trainable_plugin
 from fpnkit.detectors.shapes_fcos import NAME, build_shapes_fcos, build_trainable_shapes_fcos
@@ -31,6 +33,8 @@ def build_detector(settings: DetectorSettings) -> Detector:
             return build_torchvision(settings)
         case NanodetDetector():
             return build_nanodet(settings)
+        case TransformersDetector():
+            return build_transformers(settings)
         case PluginDetector():
             return build_plugin(settings)
     assert_never(settings)
@@ -53,7 +57,7 @@ def build_trainable(settings: TrainableDetectorSettings, categories: tuple[Categ
 
 def with_weights_file(settings: DetectorSettings) -> DetectorSettings:
     """The settings with a run's name replaced by its file, since later runs may make the name ambiguous."""
-    if isinstance(settings, PluginDetector) or settings.weights is None:
+    if isinstance(settings, PluginDetector | TransformersDetector) or settings.weights is None:
         return settings
     names = list(named_weights(settings.model)) if isinstance(settings, TorchvisionDetector) else []
     names += ["builtin"] if isinstance(settings, ShapesDetector) else []

@@ -12,6 +12,11 @@ def number(value: float | None) -> str:
     return NOTHING if value is None else f"{value:.4g}"
 
 
+def percent(share: float | None, unit: str = "") -> str:
+    """A share in percent, with one decimal."""
+    return NOTHING if share is None else f"{100 * share:.1f}{unit}"
+
+
 def rate(value: float | None) -> str:
     """A learning rate or lambda: `2.5e-4`."""
     if value is None:

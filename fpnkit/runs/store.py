@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING
 
 from fpnkit.errors import RunError
 from fpnkit.foundation import clock
-from fpnkit.foundation.files import file_stamp
 from fpnkit.runs import layout
-from fpnkit.runs.evaluations import evaluation_directories, read_evaluations
+from fpnkit.runs.evaluations import read_evaluations
 from fpnkit.runs.old_log import read_old_log
 from fpnkit.runs.record import RunRecord, read_record, trained_seconds
 from fpnkit.runs.status import RunStatus, StatusWord, run_status
@@ -45,6 +44,7 @@ class RunInfo:
     bpp_estimated: float | None = None  # at the best epoch; before there is one, the last measured
     bpp: float | None = None  # of file bytes, in the newest evaluation
     map: float | None = None  # in the newest evaluation
+    share_of_ceiling: float | None = None  # of the detector's mAP without a codec, in the newest evaluation
     duration_seconds: float | None = None  # of training, pauses between resumes left out
     size_bytes: int | None = None
     note: str | None = None  # first line
@@ -55,11 +55,6 @@ class RunInfo:
     detector_fingerprint: str | None = None
 
 
-Stamp = tuple[object, ...]
-
-_ENDED = ("finished", "stopped", "crashed")  # the status of others can change while their files do not
-_WATCHED = ("", layout.RUN_JSON, layout.NOTE, layout.TAGS, layout.METRICS)  # "": the directory, where files come and go
-
 COLUMNS = tuple(item.name for item in fields(RunInfo))
 
 
@@ -69,35 +64,8 @@ def list_runs(base_dir: Path) -> list[RunInfo]:
     Raises RunError if the base directory is missing or cannot be read.
     """
     now = clock.now()
-    looks = (_look(entry, now) for entry in _entries(base_dir))
-    return _newest_first(run for run in looks if run is not None)
-
-
-class RunIndex:
-    """The runs of one base directory. Runs that have ended and whose files did not change are not read again."""
-
-    def __init__(self, base_dir: Path) -> None:
-        self.base_dir = base_dir
-        self._known: dict[str, tuple[Stamp, RunInfo]] = {}  # by name
-
-    def read(self) -> list[RunInfo]:
-        """Like `list_runs`."""
-        now, before, self._known = clock.now(), self._known, {}
-        for entry in _entries(self.base_dir):
-            stamp = _stamp(entry.path)
-            known = before.get(entry.name)
-            if known is not None and known[0] == stamp and known[1].status in _ENDED:
-                self._known[entry.name] = known
-            elif (run := _look(entry, now)) is not None:
-                self._known[entry.name] = stamp, run
-        return _newest_first(run for _, run in self._known.values())
-
-    def states(self) -> dict[Path, object]:
-        """A state per run found by `read` that changes when there is anything new to read.
-
-        It includes the status, because that of a run whose process died changes without any file.
-        """
-        return {run.path: (stamp, run.status, run.reason) for stamp, run in self._known.values()}
+    looks = (look(entry, now) for entry in entries(base_dir))
+    return newest_first(run for run in looks if run is not None)
 
 
 def runs_frame(base_dir: Path) -> "pd.DataFrame":
@@ -117,7 +85,8 @@ def run_info(run_dir: Path) -> RunInfo:
     return info
 
 
-def _entries(base_dir: Path) -> list["os.DirEntry[str]"]:
+def entries(base_dir: Path) -> list["os.DirEntry[str]"]:
+    """What may be a run, in no order. Raises RunError if the base directory is missing or cannot be read."""
     try:
         with os.scandir(base_dir) as entries:
             return [entry for entry in entries if layout.is_listed(entry.name)]
@@ -130,17 +99,12 @@ def _entries(base_dir: Path) -> list["os.DirEntry[str]"]:
         raise RunError(f"base directory {base_dir}: cannot be read: {error.strerror}") from error
 
 
-def _newest_first(runs: Iterable[RunInfo]) -> list[RunInfo]:
+def newest_first(runs: Iterable[RunInfo]) -> list[RunInfo]:
+    """As lists show them."""
     return sorted(runs, key=lambda run: (run.created.timestamp() if run.created else 0.0, run.name), reverse=True)
 
 
-def _stamp(path: str) -> Stamp:
-    """Changes when a file of the run that anything reads has changed."""
-    names = [*_WATCHED, *(os.path.join(each, layout.SUMMARY) for each in evaluation_directories(path))]
-    return tuple((name, file_stamp(os.path.join(path, name))) for name in names)
-
-
-def _look(entry: "os.DirEntry[str]", now: datetime) -> RunInfo | None:
+def look(entry: "os.DirEntry[str]", now: datetime) -> RunInfo | None:
     """None if it is not a run, or disappeared while the directory was read."""
     path = Path(entry.path)
     try:
@@ -218,6 +182,7 @@ def _row(path: Path, record: RunRecord, status: RunStatus, now: datetime) -> Run
         bpp_estimated=bpp if isinstance(bpp, float) else None,
         bpp=evaluated[-1].summary.bpp if evaluated else None,
         map=evaluated[-1].summary.map if evaluated else None,
+        share_of_ceiling=evaluated[-1].summary.share_of_ceiling if evaluated else None,
         duration_seconds=trained_seconds(record, now if status.word == "running" else None),
         size_bytes=record.size_bytes,
         note=_note(path) if layout.NOTE in files else None,

@@ -16,11 +16,13 @@ if TYPE_CHECKING:
 
 PANELS = ["RunBrowser", "RDExplorer", "PyramidViewer", "TrainingPanel"]
 _CONTROLS = "button, select, input, textarea, img, .widget-readout, .lm-TabBar-tabLabel"
-# Right edges beyond the panel's, texts wider than the place for them, and sliders that nobody can set.
+# Right edges beyond the panel's (a table scrolls in a region of its own), texts wider than the place for them, and
+# sliders that nobody can set.
 _FAULTS = """(panel, controls) => {
   const right = panel.getBoundingClientRect().right + 1;
   const seen = [...panel.querySelectorAll(controls)].filter(each => each.getBoundingClientRect().width > 0);
-  const out = seen.filter(each => each.getBoundingClientRect().right > right);
+  const out = seen.filter(each => each.getBoundingClientRect().right > right
+    && !each.closest("[role=region][tabindex]"));
   const cut = seen.filter(each => each.matches("button, .widget-readout, .lm-TabBar-tabLabel")
     && each.scrollWidth > each.clientWidth + 1);
   const small = [...panel.querySelectorAll(".slider")].filter(each => {

@@ -66,6 +66,11 @@ def test_names_that_the_detector_does_not_have_are_refused_with_a_remedy() -> No
         "mine: required categories that the detector has, found persons (40 boxes); its classes are person, bicycle, "
         "traffic light, wine glass; data.labels: {persons: person} says what is meant, null leaves a category out"
     )
+    assert refused(Category(7, "quux", 40)) == (
+        "mine: required categories that the detector has, found quux (40 boxes); its classes are person, bicycle, "
+        "traffic light, wine glass; data.labels: {quux: one of its classes} says what is meant, null leaves a category "
+        "out"
+    )
 
 
 def test_few_boxes_of_other_categories_are_left_out() -> None:

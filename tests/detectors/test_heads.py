@@ -18,12 +18,13 @@ from fpnkit.detectors.torchvision_heads import logits_of_mean
 from fpnkit.geometry import ImageGeometry
 from fpnkit.metrics.heads import head_distance
 from fpnkit.pyramid import Pyramid
+from tests.support.detr import DETRS, detr
 from tests.support.torchvision_detectors import SMALL, calibrate_batch_norm, detector, images
 
 FCOS, RETINANET, RETINANET_V2 = "fcos_resnet50_fpn", "retinanet_resnet50_fpn", "retinanet_resnet50_fpn_v2"
 MASKS, KEYPOINTS = "maskrcnn_resnet50_fpn", "keypointrcnn_resnet50_fpn"
 TWO_STAGES = (SMALL, MASKS, KEYPOINTS)
-ALL = ("shapes_fcos", "nanodet_m", FCOS, RETINANET, RETINANET_V2, *TWO_STAGES)
+ALL = ("shapes_fcos", "nanodet_m", FCOS, RETINANET, RETINANET_V2, *TWO_STAGES, *DETRS)
 
 
 @dataclass(frozen=True)
@@ -81,6 +82,8 @@ def built(name: str) -> DetectorWithHeads:
         for layer in module.head.gfl_cls:
             torch.nn.init.normal_(layer.weight, std=0.2)
         return NanodetAdapter(module, score_threshold=0.05)
+    if name in DETRS:
+        return detr(name)
     adapter = detector(name)
     if name in TWO_STAGES:
         adapter.module.rpn._post_nms_top_n = {"testing": 20}

@@ -35,7 +35,7 @@ def source(cell: dict[str, Any]) -> str:
 
 def test_there_are_notebooks() -> None:
     names = ["00_tour", "01_train", "02_runs", "03_rate_distortion", "04_fpn_analysis", "05_python"]
-    assert [path.stem for path in NOTEBOOKS] == names
+    assert [path.stem for path in NOTEBOOKS] == [*names, "06_your_data_and_detector"]
 
 
 @each_notebook
@@ -55,7 +55,11 @@ def test_outputs_are_there_and_hardly_any_is_ignored(path: Path) -> None:
 @each_notebook
 def test_no_output_is_a_failure_or_names_the_machine_that_recorded_it(path: Path) -> None:
     outputs = [output for cell in cells(path) for output in cell["outputs"]]
-    assert [output for output in outputs if output["output_type"] == "error" or output.get("name") == "stderr"] == []
+    assert [output for output in outputs if output.get("name") == "stderr"] == []
+    shown = [cell for cell in cells(path) if "raises-exception" in cell["metadata"].get("tags", [])]
+    errors = [output for output in outputs if output["output_type"] == "error"]
+    assert [error["ename"] for error in errors] == ["UserError"] * len(shown), "only those that a page is about"
+    assert [error["traceback"] for error in errors] == [[f"UserError: {error['evalue']}"] for error in errors]
     assert re.findall(r"/(?:tmp|work|root|opt)/[\w/.-]*", path.read_text()) == []
 
 
@@ -65,6 +69,20 @@ def test_cells_are_short_and_have_no_logic(path: Path) -> None:
     assert long == []
     trees = [ast.parse(re.sub(r"^[%!].*", "", source(cell), flags=re.MULTILINE)) for cell in cells(path)]
     assert [ast.dump(node) for tree in trees for node in ast.walk(tree) if isinstance(node, _LOGIC)] == []
+
+
+@pytest.mark.parametrize("name", ["00_tour", "05_python", "06_your_data_and_detector"])
+def test_pages_that_people_copy_from_import_fpnkit_alone(name: str) -> None:
+    code = "\n".join(map(source, cells(ROOT / "notebooks" / f"{name}.ipynb")))
+    found = [ast.unparse(node) for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Import | ast.ImportFrom)]
+    assert [line for line in found if "fpnkit" in line] == ["import fpnkit as fk"]
+
+
+def test_a_missing_package_is_named_in_one_line() -> None:
+    code = "import sys; sys.modules['onnxruntime'] = None\ntry: import stand_in\nexcept Exception as e: print(repr(e))"
+    done = warm.run([sys.executable, "-c", code], cwd=ROOT / "notebooks", timeout=120)
+    said = """UserError('this notebook needs onnxruntime: pip install "fpnkit[onnx]"')\n"""
+    assert (done.returncode, done.stdout) == (0, said), done.stderr
 
 
 @each_notebook

@@ -43,6 +43,11 @@ def icon(status: str) -> str:
     return _BADGES.get(status, _OTHER_BADGE)[0]
 
 
+def badge_color(status: str) -> str:
+    """Of a status, dark enough behind white text."""
+    return _BADGES.get(status, _OTHER_BADGE)[1]
+
+
 def badge(status: str) -> Html:
     """Icon, word and color of a run's status."""
     sign, color = _BADGES.get(status, _OTHER_BADGE)

@@ -46,7 +46,7 @@ class Panel(widgets.VBox):
         dismiss = widgets.Button(description="Dismiss", layout=dict(AS_WIDE_AS_NEEDED))
         dismiss.on_click(lambda _: self._dismiss())
         self._alarms = widgets.HBox([self._alarm, dismiss], layout={"display": "none"})
-        super().__init__(layout={"width": "100%", "max_width": "1000px"})
+        super().__init__(layout={"width": "100%"})
         self.on(self.dark, "redraw", self._choose_dark)
 
     def show(self, children: Sequence[widgets.Widget]) -> None:

@@ -23,7 +23,8 @@ from fpnkit.foundation import text
 from fpnkit.plots.maps import Photo, plot_photo
 from fpnkit.plots.panels import new_panels
 from fpnkit.runs import layout
-from fpnkit.runs.store import RunIndex, RunInfo
+from fpnkit.runs.index import RunIndex
+from fpnkit.runs.store import RunInfo
 from fpnkit.widgets.common import html
 from fpnkit.widgets.common.panel import LABEL, WIDE, Choices, Panel, picture
 from fpnkit.widgets.common.run_list import ANY_STATUS, NO_RUNS, choose

@@ -11,8 +11,9 @@ from fpnkit.ratedist.gather import RunPoints, most_common, read_anchors, read_ru
 from fpnkit.ratedist.points import RdPoints
 from fpnkit.ratedist.table import read_points
 from fpnkit.runs import layout
+from fpnkit.runs.index import RunIndex
 from fpnkit.runs.results import Summary
-from fpnkit.runs.store import RunIndex, RunInfo
+from fpnkit.runs.store import RunInfo
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,9 @@ import ipywidgets as widgets
 from fpnkit.errors import RunError
 from fpnkit.foundation import text
 from fpnkit.runs import layout
+from fpnkit.runs.index import RunIndex
 from fpnkit.runs.run import Run
-from fpnkit.runs.store import RunIndex, RunInfo
+from fpnkit.runs.store import RunInfo
 from fpnkit.widgets.common import html
 from fpnkit.widgets.common.panel import LABEL, WIDE, Choices, Panel
 from fpnkit.widgets.common.run_list import ANY_STATUS, NO_RUNS, ORDERS, choose, label
@@ -22,6 +23,7 @@ from fpnkit.widgets.runs.compare import CompareView
 from fpnkit.widgets.runs.details import details_html
 from fpnkit.widgets.runs.moves import MovesView
 from fpnkit.widgets.runs.notes import NotesView
+from fpnkit.widgets.runs.table import RunTable
 
 MOST_SHOWN = 200  # options in a list: a browser needs a second for some thousands, and nobody reads them
 _STATUSES = (ANY_STATUS, "running", "finished", "stopped", "crashed", "killed", "stale", "incomplete", "imported")
@@ -40,13 +42,17 @@ class RunBrowser(Panel):
         self._make_filters()
         self.count = widgets.HTML()
         self.choice = widgets.Dropdown(description="Run", style=LABEL, layout=WIDE)
-        self._choice = Choices(self, self.choice, "show", self.show_chosen)
+        self._choice = Choices(self, self.choice, "show", self._choose_in_table)
+        self.table = RunTable()
+        self.on(self.table, "show", self._choose_in_list, "chosen")
+        self.on(self.table, "compare", self._mark, "marked")
         self.details = widgets.HTML()
         self.compare, self.notes = CompareView(self), NotesView(self)
         self.moves = MovesView(self, self.base_dir, self.refresh)
         self.tabs = widgets.Tab([self.details, self.compare, self.notes, self.moves], titles=_TABS)
         self.on(self.tabs, "show", self.show_chosen, "selected_index")
-        self.show([*self._filter_rows(), self.count, self.choice, self.tabs])
+        self.on(self.compare.others, "compare", self._mark_in_table)
+        self.show([*self._filter_rows(), self.count, self.choice, self.table, self.tabs])
         self.attempt("refresh", self.refresh)
         if self.matches:
             self.choice.value = self.matches[0].path
@@ -76,14 +82,15 @@ class RunBrowser(Panel):
         Raises RunError for a bad query and leaves the list unchanged.
         """
         found = choose(self.runs, self.search.value, self.status.value, self.query.value, self.order.value)
-        self.matches, shown = found, found[:MOST_SHOWN]
-        if self._choice.replace([(label(run), run.path) for run in shown]):
+        self.matches = found
+        self.table.show(found)
+        if self._offer():
             self.show_chosen()
-        self.count.value = html.paragraph(self._count(len(shown)), pale=True)
+        self.count.value = html.paragraph(self._count(min(len(found), MOST_SHOWN)), pale=True)
 
     def show_chosen(self) -> None:
         """Fill the open tab. Raises RunError if the run is gone or unreadable."""
-        path, shown = self.choice.value, self.matches[:MOST_SHOWN]
+        path, shown = self.choice.value, self._shown()
         match self.tabs.selected_index:
             case 0:
                 self.details.value = html.paragraph(self._invitation(), pale=True)
@@ -95,6 +102,35 @@ class RunBrowser(Panel):
                 self.notes.show(path)
             case 3:
                 self.moves.show(path, self.runs)
+
+    def _shown(self) -> list[RunInfo]:
+        """What lists offer: the first matches, and those that are chosen or marked in the table."""
+        first, further = self.matches[:MOST_SHOWN], self.matches[MOST_SHOWN:]
+        picked = {self.choice.value, self.table.chosen_path, *self.table.marked_paths}
+        return [*first, *(run for run in further if run.path in picked)]
+
+    def _offer(self) -> bool:
+        """Replace the options of the drop-down and return whether the selection changed."""
+        return self._choice.replace([(label(run), run.path) for run in self._shown()])
+
+    def _choose_in_list(self) -> None:
+        """The run that was picked in the table."""
+        path = self.table.chosen_path
+        if path is not None and path != self.choice.value:
+            self._offer()
+            self.choice.value = path
+
+    def _choose_in_table(self) -> None:
+        """The run that was picked in the drop-down."""
+        self.table.turn_to(self.choice.value)
+        self.show_chosen()
+
+    def _mark(self) -> None:
+        """What is marked in the table is compared."""
+        self.compare.mark(self.choice.value, self._shown(), self.table.marked_paths)
+
+    def _mark_in_table(self) -> None:
+        self.table.mark(self.compare.others.value)
 
     def redraw(self) -> None:
         """Redraw the curves in the other colors."""

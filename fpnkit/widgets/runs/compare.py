@@ -42,6 +42,11 @@ class CompareView(widgets.VBox):
         self._others.replace([(label(info), info.path) for info in runs])
         self.draw()
 
+    def mark(self, run: Path | None, runs: Sequence[RunInfo], marked: Sequence[Path]) -> None:
+        """Like `show`, with these runs selected for comparison."""
+        self.show(run, runs)
+        self.others.value = tuple(path for path in marked if path in self._runs)
+
     def draw(self) -> None:
         """Read and show the selected runs. Raises RunError if one is gone."""
         chosen = [path for path in (self._run, *self.others.value) if path is not None]

@@ -20,8 +20,9 @@ from fpnkit.launch.launchers import submit
 from fpnkit.launch.request import Request
 from fpnkit.launch.watch import Choice, running, twins
 from fpnkit.runs import layout
+from fpnkit.runs.index import RunIndex
 from fpnkit.runs.run import Run
-from fpnkit.runs.store import RunIndex, RunInfo
+from fpnkit.runs.store import RunInfo
 from fpnkit.widgets.common import html
 from fpnkit.widgets.common.panel import LABEL, WIDE, Choices, Confirmation, Panel
 from fpnkit.widgets.training.live import LiveView
