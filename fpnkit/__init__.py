@@ -10,9 +10,10 @@
     fk.plot_boxes("street.jpg", found)
 
 Runs: `run`, `runs`, `train`, `sweep`, `evaluate`, and `plot_metrics` for what training logged. Rate-distortion:
-`points`, `plot_rd`, `bd_rate`. Bits of each level: `bits`, `plot_bits`. A detector of your own: `check`. Places and
-files: `home`, `base_dir`, `load_config`, `example_image`. Panels: `TrainingPanel`, `RunBrowser`, `RDExplorer`,
-`PyramidViewer`, `ExampleSweep`. All are imported on first use.
+`points`, `plot_rd`, `bd_rate`. Bits of each level: `bits`, `plot_bits`. A detector of your own: `check`; an object is
+given as `detector=` to `train`, `sweep` and `evaluate`. Places and files: `home`, `base_dir`, `load_config`,
+`example_image`. Panels: `TrainingPanel`, `RunBrowser`, `RDExplorer`, `PyramidViewer`, `ExampleSweep`. All are imported
+on first use.
 """
 
 from importlib import import_module

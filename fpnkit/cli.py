@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fpnkit.errors import FpnkitError, RunError, UserError
+from fpnkit.foundation import guest
 from fpnkit.foundation.help import described_parser
 from fpnkit.foundation.process_record import Outcome, Reporter
 from fpnkit.foundation.signals import EarlyStop
@@ -136,7 +137,8 @@ def run(
     if stdout is closed early, for example by `head`.
     """
     prefix = f"{parser.prog.removeprefix('python -m ')}: " if prefix is None else prefix
-    report = Reporter()
+    own = guest.current()
+    report = Reporter() if own is None else Reporter(own.argv, own.take)
     only_prints = False
 
     def end(outcome: Outcome, text: str, error: BaseException) -> None:

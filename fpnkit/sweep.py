@@ -29,7 +29,7 @@ from fpnkit.anchors.catalogue import require_encoders, select
 from fpnkit.config.flags import SHARED_FLAGS
 from fpnkit.config.load import plain, to_yaml
 from fpnkit.errors import ConfigError, FpnkitError, RunError, UserError
-from fpnkit.foundation import text
+from fpnkit.foundation import guest, text
 from fpnkit.foundation.callable_module import make_callable
 from fpnkit.foundation.files import to_json, write_text
 from fpnkit.foundation.lock import DirectoryLock
@@ -37,6 +37,7 @@ from fpnkit.foundation.logs import DetachableStream
 from fpnkit.foundation.process_record import ProcessRecord, Reporter
 from fpnkit.foundation.tables import print_rows
 from fpnkit.launch.foreground import Foreground
+from fpnkit.launch.here import foreground
 from fpnkit.launch.local import command
 from fpnkit.launch.needs import Needs, needs
 from fpnkit.launch.protocol import TRAIN
@@ -109,6 +110,8 @@ def _sweep(options: argparse.Namespace, session: cli.Session) -> tuple[int, Swee
     todo = [point for point in state if action_for(point) in ("train", "resume")]
     _require_measurable(options, sweep, state if todo else [])
     _say_plan(sweep, base_dir, state)
+    if guest.current() is not None:
+        _require_detector(sweep, state)
     if todo:
         session.report.tell(phase="preparing")
         demand = _needs(options, sweep, todo, runs, base_dir, session.report)
@@ -126,7 +129,7 @@ def _sweep(options: argparse.Namespace, session: cli.Session) -> tuple[int, Swee
     session.report.tell(sweep=sweep.id, phase="training")
     lock = DirectoryLock(config_path(base_dir, sweep.id).parent, "another process is working on this sweep")
     try:
-        with Foreground(quiet_stdout=options.json) as front:
+        with foreground(quiet_stdout=options.json) as front:
             work = _Work(sweep, base_dir, points, front, session.report)
             code = _conclude(work, _train_all(work), options)
             runs = list_runs(base_dir)
@@ -153,6 +156,21 @@ def _read(options: argparse.Namespace) -> tuple[Sweep, list[tuple[float, int]]]:
     points = read_points(file, cli.overrides(options), options.lambdas, options.seeds or [])
     sweep = new_sweep(file, points.config, points.lambdas, points.seeds)
     return sweep, [(lmbda, seed) for lmbda in points.lambdas for seed in points.seeds]
+
+
+def _require_detector(sweep: Sweep, state: Sequence[SweepPoint]) -> None:
+    """Raise `RunError` if a run has another detector: an object of the same name has the same settings."""
+    from fpnkit.detectors.build import build_detector
+
+    detector = build_detector(sweep.config(*sweep.points()[0]).detector)
+    found = detector.fingerprint()
+    for run in (point.run for point in state):
+        known = None if run is None else run.detector_fingerprint
+        if run is not None and known is not None and known != found:
+            raise RunError(
+                f"sweep {sweep.id}: required the detector of {run.name} (fingerprint {known[:8]}), found another one "
+                f"({detector.name}, {found[:8]}); under another name it gets a sweep of its own"
+            )
 
 
 def _say_plan(sweep: Sweep, base_dir: Path, state: Sequence[SweepPoint]) -> None:
@@ -205,7 +223,7 @@ def _try_following(options: argparse.Namespace, sweep: Sweep, state: Sequence[Sw
 
 def _ask(argv: Sequence[str], options: argparse.Namespace, report: Reporter) -> tuple[int, ProcessRecord]:
     """Run a command that leaves nothing behind."""
-    with Foreground(quiet_stdout=options.json) as front:
+    with foreground(quiet_stdout=options.json) as front:
         code, found = front.run(argv)
     if front.asked:
         raise KeyboardInterrupt

@@ -27,6 +27,7 @@ from fpnkit.config.identity import detector_name, loss_settings, settings_hash
 from fpnkit.config.load import load_config, shown_settings, to_yaml
 from fpnkit.config.schema import CodecConfig, Config, FolderData, ImageSource, ShapesData
 from fpnkit.errors import AmbiguousRunError, ConfigError, DivergedError, FpnkitError, RunError
+from fpnkit.foundation import guest
 from fpnkit.foundation.callable_module import make_callable
 from fpnkit.foundation.files import same_disk, write_text
 from fpnkit.launch.needs import needs_of_run
@@ -92,7 +93,7 @@ def _start(options: argparse.Namespace, session: cli.Session) -> int:
             config_yaml=to_yaml(shown_settings(config)),
             summary=_summary(config),
             epochs=config.training.epochs,
-            argv=sys.orig_argv,
+            argv=guest.argv(),
             sweep=options.sweep,
             settings_hash=_settings_hash(config),
             detector_fingerprint=learner.detector_fingerprint,
@@ -128,7 +129,7 @@ def _resume(options: argparse.Namespace, session: cli.Session) -> int:
         session.early.check()
         run = RunWriter.resume(
             path,
-            argv=sys.orig_argv,
+            argv=guest.argv(),
             epochs=config.training.epochs,
             settings_hash=_settings_hash(config),
             detector_fingerprint=learner.detector_fingerprint,

@@ -11,7 +11,7 @@ from fpnkit.data.shapes import ShapesSet
 from fpnkit.detectors.base import Detector
 from fpnkit.detectors.check import Report, check_detector
 from fpnkit.detectors.one_image import detections_in, features_of
-from fpnkit.detectors.plugin import PluginAdapter
+from fpnkit.detectors.plugin import PluginAdapter, own_name, require_plugin
 from fpnkit.pyramid import PyramidSpec
 
 
@@ -53,6 +53,21 @@ class FrozenDetector:
         return f"<FrozenDetector {self.name}: {self.spec}; {len(self.class_names)} named classes>"
 
 
+def plugin_of(detector: FrozenDetector | Any) -> Any:
+    """What has the methods of a plugin. Raises `UserError` if it lacks one."""
+    plugin = detector.wrapped if isinstance(detector, FrozenDetector) else detector
+    require_plugin(plugin)
+    return plugin
+
+
+def frozen(detector: FrozenDetector | Any) -> FrozenDetector:
+    """Raises `UserError` for what is no detector."""
+    if isinstance(detector, FrozenDetector):
+        return detector
+    plugin = plugin_of(detector)
+    return FrozenDetector(PluginAdapter(plugin, own_name(plugin)))
+
+
 def check(detector: FrozenDetector | Any, images: Sequence[ImageLike] | None = None) -> Report:
     """Try a detector, as `fpnkit detectors check` does: any object with the methods that a plugin has.
 
@@ -61,6 +76,4 @@ def check(detector: FrozenDetector | Any, images: Sequence[ImageLike] | None = N
     pixels = (
         [ShapesSet(4, 0)[index].image for index in range(4)] if images is None else [to_rgb(each) for each in images]
     )
-    if isinstance(detector, FrozenDetector):
-        return check_detector(detector.wrapped, pixels)
-    return check_detector(PluginAdapter(detector, type(detector).__name__), pixels)
+    return check_detector(frozen(detector).wrapped, pixels)

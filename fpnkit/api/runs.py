@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from fpnkit.config.schema import CodecConfig, Config
 from fpnkit.errors import RunError
@@ -24,8 +24,9 @@ if TYPE_CHECKING:
 class Run:
     """A run directory; facts are read from its files when they are asked for."""
 
-    def __init__(self, path: Path) -> None:
-        self.path, self._files = path, RunFiles(path)
+    def __init__(self, path: Path, given: FrozenDetector | Any = None) -> None:
+        """`given`: its detector, where this is an object and no part of the config."""
+        self.path, self._files, self.given = path, RunFiles(path), given
 
     @property
     def name(self) -> str:
@@ -46,8 +47,15 @@ class Run:
         """What training logged, one row a line."""
         return self._files.metrics()
 
-    def detector(self) -> FrozenDetector:
-        """The detector that the codec serves; loaded once."""
+    def detector(self, given: FrozenDetector | Any = None) -> FrozenDetector:
+        """The detector that the codec serves; loaded once.
+
+        `given`: for a run that was trained with an object, this object, or one that equals it; it is remembered.
+        """
+        if given is not None:
+            self.given = given
+            for name in ("_detector", "_codec"):
+                vars(self).pop(name, None)
         return self._detector
 
     def codec(self) -> Codec:
@@ -56,9 +64,15 @@ class Run:
 
     @cached_property
     def _detector(self) -> FrozenDetector:
-        from fpnkit.api.detector import FrozenDetector
+        import torch
+
+        from fpnkit.api.detector import FrozenDetector, frozen
         from fpnkit.detectors.build import build_detector
 
+        if self.given is not None:
+            detector = frozen(self.given)
+            detector.wrapped.to(torch.device("cpu"))
+            return detector
         return FrozenDetector(build_detector(self._codec_config().detector))
 
     @cached_property

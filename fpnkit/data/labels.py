@@ -5,40 +5,14 @@ from __future__ import annotations
 import dataclasses
 import difflib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import torch
 
 from fpnkit.data.images import Category, ImageSet, Sample
 from fpnkit.errors import DataError
+from fpnkit.runs.results import MatchedCategory, Matching
 
 _ACCIDENT = 0.02  # share of boxes without a category of the detector's that is no mistake in the names
-
-
-@dataclass(frozen=True)
-class Matching:
-    """Categories of a data set and what the detector calls them; one that it cannot find has none."""
-
-    ids: Mapping[int, int | None]  # the set's category id → the detector's
-    names: Mapping[str, str | None]
-    by_name: bool  # else by id, because the detector's classes have no names
-
-    @property
-    def changes(self) -> bool:
-        """Whether labels mean something else than their ids say."""
-        return any(ours != theirs for ours, theirs in self.ids.items())
-
-    def describe(self) -> str:
-        """One line."""
-        if not self.by_name:
-            return "labels: matched with the detector's classes by id, since these have no names"
-        known = {ours: theirs for ours, theirs in self.names.items() if theirs is not None}
-        renamed = [f"{ours} is {theirs}" for ours, theirs in known.items() if ours != theirs]
-        unknown = [ours for ours in self.names if ours not in known]
-        parts = [f"labels: {len(known)} of {len(self.names)} categories matched with the detector's classes by name"]
-        parts += [", ".join(renamed)] if renamed else []
-        parts += [f"left out: {', '.join(unknown)}"] if unknown else []
-        return "; ".join(parts)
 
 
 def match(
@@ -53,18 +27,17 @@ def match(
     if not classes:
         if renamed:
             raise DataError("data.labels: required a detector whose classes have names, found one without")
-        return Matching({each.id: each.id for each in categories}, {each.name: None for each in categories}, False)
+        return Matching("id", tuple(MatchedCategory(each.id, each.name, each.id) for each in categories))
     by_name: dict[str, int] = {}
     for number, name in classes.items():
         by_name.setdefault(_plain(name), number)
     _check_renamed(images.categories, classes, renamed)
     wanted = {each: renamed.get(each.name, each.name) for each in categories}
     ids = {each.id: None if name is None else by_name.get(_plain(name)) for each, name in wanted.items()}
-    names = {each.name: _name(ids[each.id], classes) for each in categories}
     missing = [each for each, name in wanted.items() if name is not None and ids[each.id] is None]
     if strict and _too_many(missing, categories):
         raise DataError(_missing(images.name, missing, list(classes.values())))
-    return Matching(ids, names, True)
+    return Matching("name", tuple(_matched(each, ids[each.id], classes) for each in categories))
 
 
 class Relabeled:
@@ -96,8 +69,8 @@ def _plain(name: str) -> str:
     return " ".join(name.casefold().replace("_", " ").replace("-", " ").split())
 
 
-def _name(number: int | None, classes: Mapping[int, str]) -> str | None:
-    return None if number is None else classes[number]
+def _matched(category: Category, number: int | None, classes: Mapping[int, str]) -> MatchedCategory:
+    return MatchedCategory(category.id, category.name, number, None if number is None else classes[number])
 
 
 def _check_renamed(

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from fpnkit.config.schema import CocoData, Data
 from fpnkit.data.build import build_image_set
 from fpnkit.data.images import ImageSet
-from fpnkit.data.labels import Matching, Relabeled, match
+from fpnkit.data.labels import Relabeled, match
+from fpnkit.runs.results import Matching
 
 
 @dataclass(frozen=True)

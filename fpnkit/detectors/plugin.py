@@ -1,9 +1,10 @@
-"""Detectors of other people: classes named in a config, or entry points of installed packages."""
+"""Detectors of other people: classes named in a config, entry points of installed packages, objects given."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from importlib.util import module_from_spec, spec_from_file_location
@@ -22,6 +23,11 @@ GROUP = "fpnkit.detectors"  # name → callable (options) -> detector
 TRAINABLE_GROUP = "fpnkit.trainable_detectors"  # name → callable (options, categories) -> detector with `trainable`
 
 
+_METHODS = ("spec", "prepare", "pyramid", "complete", "detect", "fingerprint")
+_CPU = torch.device("cpu")
+_given: dict[str, PluginAdapter] = {}  # by name
+
+
 def build_plugin(settings: PluginDetector) -> Detector:
     """Raises `UserError` if it is not installed or its code fails."""
     return _build(settings, GROUP)
@@ -31,7 +37,7 @@ def build_trainable_plugin(settings: PluginDetector, categories: tuple[Category,
     """Raises `UserError` if it is not installed, its code fails, or it has nothing to train."""
     detector = _build(settings, TRAINABLE_GROUP, categories)
     if detector.trainable is None:
-        code = settings.code or _entry_point(settings.title, TRAINABLE_GROUP).value
+        code = _source(settings, TRAINABLE_GROUP)
         raise UserError(
             f"detector `{settings.title}`: required a detector with `trainable`, the module to train, from its plugin "
             f"{code}; found none"
@@ -47,15 +53,17 @@ class PluginAdapter:
     a `DetectorWithHeads` if it has that method.
     """
 
+    module: nn.Module | None
+
     def __init__(self, plugin: Any, name: str) -> None:
         self.name, self._plugin = name, plugin
         self.spec, self.prepare, self.fingerprint = plugin.spec, plugin.prepare, plugin.fingerprint
         self.pyramid, self.complete, self.detect = plugin.pyramid, plugin.complete, plugin.detect
         self.class_names: Mapping[int, str] = getattr(plugin, "class_names", {})
         self.trainable: nn.Module | None = getattr(plugin, "trainable", None)
-        self._module = getattr(plugin, "module", self.trainable)
-        if isinstance(self._module, nn.Module):
-            self._module.eval()
+        self.module = _module_of(plugin)
+        if self.module is not None:
+            self.module.eval()
         self.whole = getattr(plugin, "whole", None)  # its own forward pass, for `fpnkit.detectors.check`
         heads = getattr(plugin, "heads", None)
         if callable(heads) and not isinstance(heads, nn.Module):  # a network's layers are often named so
@@ -65,12 +73,63 @@ class PluginAdapter:
         """Move the weights."""
         if hasattr(self._plugin, "to"):
             self._plugin.to(device)
-        elif isinstance(self._module, nn.Module):
-            self._module.to(device)
+        elif self.module is not None:
+            self.module.to(device)
+
+
+def own_name(plugin: object) -> str:
+    """Of an object: its attribute `name` if that is a text, else its class."""
+    name = getattr(plugin, "name", None)
+    return name if isinstance(name, str) and name else type(plugin).__name__
+
+
+def require_plugin(plugin: object) -> None:
+    """Raise `UserError` for what lacks a method of a plugin."""
+    required = f"detector: required an object with {', '.join(_METHODS[:-1])} and {_METHODS[-1]}"
+    if isinstance(plugin, type):
+        raise UserError(f"{required}, found the class {plugin.__name__}")
+    if lacking := [name for name in _METHODS if not hasattr(plugin, name)]:
+        raise UserError(f"{required}, found {own_name(plugin)} without {', '.join(lacking)}")
+
+
+@contextmanager
+def given(plugin: Any) -> Iterator[None]:
+    """Meanwhile a config that names a plugin `own_name(plugin)` means this object.
+
+    It works on the CPU or where training wants it; afterwards it is where it was, and in the mode that it was in.
+    """
+    name, module = own_name(plugin), _module_of(plugin)
+    modes = [] if module is None else [(part, part.training) for part in module.modules()]
+    weight = None if module is None else next(module.parameters(), None)
+    device = _CPU if weight is None else weight.device
+    detector = _given[name] = PluginAdapter(plugin, name)
+    try:
+        yield
+    finally:
+        del _given[name]
+        detector.to(device)
+        for part, training in modes:
+            part.training = training
+
+
+def _module_of(plugin: object) -> nn.Module | None:
+    module = getattr(plugin, "module", getattr(plugin, "trainable", None))
+    return module if isinstance(module, nn.Module) else None
+
+
+def _source(settings: PluginDetector, group: str) -> str:
+    """Where its code comes from."""
+    if settings.code is None and settings.title in _given:
+        return "that was given"
+    return settings.code or _entry_point(settings.title, group).value
 
 
 def _build(settings: PluginDetector, group: str, *more: object) -> Detector:
-    code = settings.code or _entry_point(settings.title, group).value
+    if settings.code is None and settings.title in _given:
+        detector = _given[settings.title]
+        detector.to(_CPU)  # it may come from another command, and from another device
+        return detector
+    code = _source(settings, group)
     try:
         make = _entry_point(settings.title, group).load() if settings.code is None else _loaded(settings.code)
         return PluginAdapter(make(dict(settings.options), *more), settings.title)
@@ -103,5 +162,9 @@ def _entry_point(name: str, group: str) -> EntryPoint:
     installed = entry_points(group=group)
     if name not in installed.names:
         known = ", ".join(sorted(installed.names)) or "none"
-        raise UserError(f"detector `{name}`: required an installed entry point of the group {group}, found {known}")
+        raise UserError(
+            f"detector `{name}`: required an installed entry point of the group {group}, found {known}; an object made "
+            f"in a notebook has to be given again as detector=…, or its class put into a file that detector.class "
+            f"names, such as file.py:{name}"
+        )
     return installed[name]

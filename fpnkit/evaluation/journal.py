@@ -36,10 +36,11 @@ class Journal:
         Raises `UserError` if the identity differs.
         """
         self.directory = directory
+        self._lock: DirectoryLock | None = None
         directory.mkdir(parents=True, exist_ok=True)
         _require_same(directory / _IDENTITY, identity)
         if not self.finished:
-            # Two writers would corrupt the files; held until the evaluation or the process ends.
+            # Two writers would corrupt the files; held until the journal is closed.
             self._lock = DirectoryLock(directory, "another process is evaluating into this directory; wait for it")
         rows = _complete_lines(directory / IMAGES)
         if self.finished:  # checked again: another process may have finished it just before releasing the lock
@@ -72,7 +73,12 @@ class Journal:
         write_text(self.directory / DETECTIONS, json.dumps(entries) + "\n")
         write_json(self.directory / layout.SUMMARY, dict(summary))
         (self.directory / _BOXES).unlink(missing_ok=True)
-        self._lock.release()
+        self.close()
+
+    def close(self) -> None:
+        """Let others write; what is not finished can be continued."""
+        if self._lock is not None:
+            self._lock.release()
 
 
 def _require_same(path: Path, identity: Mapping[str, str]) -> None:

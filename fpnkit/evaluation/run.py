@@ -6,6 +6,7 @@ import resource
 import statistics
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -63,15 +64,16 @@ def evaluate(jobs: Sequence[Job], task: Task) -> list[Summary]:
     Continues an interrupted evaluation, and returns a finished one unchanged. Raises `UserError` if a directory holds
     an evaluation of other images, another detector or another coder.
     """
-    journals = [Journal(job.directory, _identity(job, task)) for job in jobs]
-    open_ones = [pair for pair in zip(jobs, journals, strict=True) if not pair[1].finished]
-    for job, _ in open_ones:
-        (job.directory / STREAMS).mkdir(exist_ok=True)
-    first = min((len(journal.rows) for _, journal in open_ones), default=len(task.images))
-    for index in progress(range(first, len(task.images)), "images"):
-        _one_image(task, task.images[index], [pair for pair in open_ones if len(pair[1].rows) == index])
-    for job, journal in open_ones:
-        journal.finish(asdict(_summarize(job, task, journal)))
+    with ExitStack() as stack:
+        journals = [stack.enter_context(closing(Journal(job.directory, _identity(job, task)))) for job in jobs]
+        open_ones = [pair for pair in zip(jobs, journals, strict=True) if not pair[1].finished]
+        for job, _ in open_ones:
+            (job.directory / STREAMS).mkdir(exist_ok=True)
+        first = min((len(journal.rows) for _, journal in open_ones), default=len(task.images))
+        for index in progress(range(first, len(task.images)), "images"):
+            _one_image(task, task.images[index], [pair for pair in open_ones if len(pair[1].rows) == index])
+        for job, journal in open_ones:
+            journal.finish(asdict(_summarize(job, task, journal)))
     return [read_summary(job.directory) for job in jobs]
 
 
@@ -162,6 +164,7 @@ def _summarize(job: Job, task: Task, journal: Journal) -> Summary:
         encode_seconds=statistics.fmean(row.encode_seconds for row in rows),
         decode_seconds=statistics.fmean(row.decode_seconds for row in rows),
         peak_memory_mb=peak_memory_mb(),
+        labels=task.labels,
         **vars(job.origin),
         created=clock.to_text(clock.now()),
         commit=describe_commit(),

@@ -7,6 +7,7 @@ import json
 import logging
 import math
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,6 @@ from typing import Any
 from fpnkit.config.schema import CocoData, CodecConfig, ImageSource
 from fpnkit.data.files import file_identity
 from fpnkit.data.images import ImageSet, Sample
-from fpnkit.data.labels import Matching
 from fpnkit.data.test_set import TestSet, build_test_set
 from fpnkit.detectors.base import Detections, Detector
 from fpnkit.detectors.build import build_detector
@@ -29,7 +29,7 @@ from fpnkit.metrics.detection import average_precision, self_truth
 from fpnkit.metrics.matching import match
 from fpnkit.runs import layout
 from fpnkit.runs.provenance import describe_commit
-from fpnkit.runs.results import MATCHES, SCHEMA_VERSION, Ceiling, read_ceiling
+from fpnkit.runs.results import MATCHES, SCHEMA_VERSION, Ceiling, Matching, read_ceiling
 
 log = logging.getLogger(__name__)
 
@@ -60,6 +60,7 @@ class Task(Bench):
 
     reference: Reference
     key: str  # of detector and files, for directories
+    labels: Matching | None  # of the data set and the detector; None: nothing is labeled
 
     @property
     def detector_id(self) -> str:
@@ -76,8 +77,8 @@ def open_task(config: CodecConfig) -> tuple[Detector, TestSet]:
     """What there is to measure with and on, before anything is measured. Raises as `build_task` does."""
     detector = build_detector(config.detector)
     measured = build_test_set(config.data, detector.class_names)
-    if measured.images.categories:
-        log.info("%s", measured.matching.describe())
+    if measured.matching.categories:
+        log.info("labels: %s", measured.matching.describe())
     return detector, measured
 
 
@@ -89,13 +90,14 @@ def build_task(config: CodecConfig) -> Task:
     """
     detector, measured = open_task(config)
     images = measured.images
-    key = _key(config.data.require_test(), images, detector.fingerprint(), measured.matching)
+    labels = measured.matching
+    key = _key(config.data.require_test(), images, detector.fingerprint(), labels)
     bench = Bench(detector, images, detector.fingerprint())
     folder = layout.home() / "checkpoints" / "ceilings" / f"{images.name}_{detector.name}" / key
     reference = _reference(folder, bench)
     if measured.strict:
         _require_plausible(images, detector, reference.ceiling)
-    return Task(bench.detector, images, bench.fingerprint, reference, key)
+    return Task(bench.detector, images, bench.fingerprint, reference, key, labels if labels.categories else None)
 
 
 def _require_plausible(images: ImageSet, detector: Detector, ceiling: Ceiling) -> None:
@@ -122,7 +124,12 @@ def _key(source: ImageSource, images: ImageSet, fingerprint: str, matching: Matc
 
 
 def _reference(folder: Path, bench: Bench) -> Reference:
-    journal, images = Journal(folder, {}), bench.images
+    with closing(Journal(folder, {})) as journal:
+        return _measured(journal, folder, bench)
+
+
+def _measured(journal: Journal, folder: Path, bench: Bench) -> Reference:
+    images = bench.images
     if not journal.finished:
         log.info("measuring the ceiling: %d images without a codec", len(images))
         truth = [GroundTruth.of(images[index]) for index in range(len(journal.rows))]

@@ -10,6 +10,7 @@ from fpnkit.errors import RunError
 from fpnkit.foundation.files import is_machine_error, storage_error
 
 _NAME = ".lock"
+_CLOSED = -1
 
 
 class DirectoryLock:
@@ -36,6 +37,7 @@ class DirectoryLock:
             raise RunError(f"{directory}: {taken}") from error
 
     def release(self) -> None:
-        """Release the lock."""
+        """Release the lock; a second call does nothing."""
+        file, self._file = self._file, _CLOSED
         with contextlib.suppress(OSError):
-            os.close(self._file)
+            os.close(file)

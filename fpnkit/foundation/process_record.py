@@ -11,6 +11,7 @@ import json
 import os
 import sys
 import threading
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -76,24 +77,23 @@ def record_environment(path: Path) -> dict[str, str]:
 
 
 class Reporter:
-    """Writes the record of this process."""
+    """Writes the record of this process, or of one command in it."""
 
-    def __init__(self) -> None:
-        """Removes the path from the environment, so that child processes do not write to this record."""
-        path = os.environ.pop(VARIABLE, None)
-        self._path = None if path is None else Path(path)
-        self._redactor = Redactor(os.environ, sys.orig_argv)
+    def __init__(
+        self, argv: Sequence[str] = sys.orig_argv, write: Callable[[ProcessRecord], None] | None = None
+    ) -> None:
+        """`write` gets the record whenever it changes; without it the file that the environment names does."""
+        self._write = _to_file() if write is None else write
+        self._redactor = Redactor(os.environ, argv)
         self._writing = threading.RLock()  # reentrant: a signal handler may log a warning in the middle of a write
         self.record = ProcessRecord(pid=os.getpid())
         self.tell()
 
     def tell(self, **facts: Any) -> None:
-        """Set fields of the record. On a full disk the file stays unchanged and the process continues."""
+        """Set fields of the record."""
         with self._writing:
             self.record = replace(self.record, **facts)
-            if self._path is not None:
-                with contextlib.suppress(StorageError):
-                    write_json(self._path, {"schema_version": SCHEMA_VERSION, **asdict(self.record)})
+            self._write(self.record)
 
     def end(self, outcome: Outcome, reason: str | None) -> None:
         """Record how the process ends, unless already recorded."""
@@ -106,3 +106,15 @@ class Reporter:
         with self._writing:
             if caution not in self.record.warnings:
                 self.tell(warnings=(*self.record.warnings, caution))
+
+
+def _to_file() -> Callable[[ProcessRecord], None]:
+    """Removes the path from the environment, so that child processes do not write to this record."""
+    path = os.environ.pop(VARIABLE, None)
+
+    def write(record: ProcessRecord) -> None:
+        if path is not None:
+            with contextlib.suppress(StorageError):  # on a full disk the file stays unchanged
+                write_json(Path(path), {"schema_version": SCHEMA_VERSION, **asdict(record)})
+
+    return write

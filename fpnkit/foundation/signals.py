@@ -6,6 +6,8 @@ from abc import ABC, abstractmethod
 from types import FrameType, TracebackType
 from typing import Any, Self
 
+from fpnkit.foundation import guest
+
 
 class EarlyStop:
     """A context in which SIGINT raises KeyboardInterrupt, even if an import turns it into another error.
@@ -18,8 +20,7 @@ class EarlyStop:
         self._previous: Any = None
 
     def __enter__(self) -> Self:
-        hears = threading.current_thread() is threading.main_thread()
-        if hears and signal.getsignal(signal.SIGINT) != signal.SIG_IGN:
+        if _hears() and signal.getsignal(signal.SIGINT) != signal.SIG_IGN:
             self._previous = signal.signal(signal.SIGINT, self._receive)
         return self
 
@@ -38,20 +39,22 @@ class EarlyStop:
 
     def _receive(self, number: int, frame: FrameType | None) -> None:
         self._asked = True
+        guest.heard(number)
         raise KeyboardInterrupt
 
 
 class StopSignals(ABC):
     """A context in which SIGINT, SIGTERM and SIGHUP call `receive`.
 
-    Handlers are installed even if SIGINT was ignored, as in a process that a script started with `&`.
+    Handlers are installed even if SIGINT was ignored, as in a process that a script started with `&`. Nothing changes
+    in another thread than the main one, where Python allows no handlers.
     """
 
     def __init__(self) -> None:
         self.previous: dict[signal.Signals, Any] = {}  # handlers to return to
 
     def __enter__(self) -> Self:
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP) if _hears() else ():
             if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:  # `nohup` ignores it on purpose
                 self.previous[number] = signal.signal(number, self.receive)
         return self
@@ -65,3 +68,7 @@ class StopSignals(ABC):
     @abstractmethod
     def receive(self, number: int, frame: FrameType | None) -> None:
         """Called when a signal arrives."""
+
+
+def _hears() -> bool:
+    return threading.current_thread() is threading.main_thread()

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -141,12 +141,20 @@ def _evaluated(run_dir: Path) -> list[DetailSection]:
             curves.setdefault((dataset, steps), []).append(evaluation)
             continue
         rows = [(key, _with_interval(evaluation, key, value)) for key, value in evaluation.measured().items()]
-        sections.append(DetailSection(f"Evaluation on {dataset}", [("checkpoint", evaluation.checkpoint), *rows]))
+        rows = [("checkpoint", evaluation.checkpoint), *rows, *_labels([evaluation])]
+        sections.append(DetailSection(f"Evaluation on {dataset}", rows))
     for (dataset, steps), found in curves.items():
         search = "" if steps is None else f" with a search of {steps} steps"
         rows = [_on_curve(each) for each in sorted(found, key=lambda each: each.quality or 0.0)]
+        rows += _labels(found)
         sections.append(DetailSection(f"Evaluation on {dataset}{search}", rows))
     return sections
+
+
+def _labels(found: Sequence[Evaluation]) -> list[tuple[str, str]]:
+    """What the labels were taken for; the same for all, unless categories were renamed in between."""
+    matchings = [each.summary.labels for each in found]
+    return [("labels", line) for line in dict.fromkeys(each.describe() for each in matchings if each is not None)]
 
 
 def _on_curve(evaluation: Evaluation) -> tuple[str, str]:

@@ -14,7 +14,7 @@ from fpnkit.runs import layout
 from fpnkit.runs.metrics import as_number
 from fpnkit.runs.results import Summary, read_summary
 
-_NO_RESULT = ("schema_version", "lmbda", "quality", "search_steps", "epoch")  # given, or of the checkpoint
+_NO_RESULT = ("schema_version", "lmbda", "quality", "search_steps", "epoch", "labels")  # given, or of the checkpoint
 
 
 @dataclass(frozen=True)

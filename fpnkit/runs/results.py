@@ -17,7 +17,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -66,6 +66,46 @@ class Ceiling:
 
 
 @dataclass(frozen=True)
+class MatchedCategory:
+    """A category of the data set and what the detector calls it."""
+
+    id: int  # the data set's
+    name: str
+    class_id: int | None  # the detector's; None: left out
+    class_name: str | None = None  # None: left out, or the detector's classes have no names
+
+
+@dataclass(frozen=True)
+class Matching:
+    """How the categories of a data set were matched with the detector's classes; those without boxes are not there."""
+
+    by: Literal["name", "id"]  # by id only where the detector's classes have no names
+    categories: tuple[MatchedCategory, ...]
+
+    @property
+    def ids(self) -> Mapping[int, int | None]:
+        """The set's category id → the detector's."""
+        return {each.id: each.class_id for each in self.categories}
+
+    @property
+    def changes(self) -> bool:
+        """Whether labels mean something else than their ids say."""
+        return any(each.id != each.class_id for each in self.categories)
+
+    def describe(self) -> str:
+        """One line."""
+        if self.by == "id":
+            return "matched with the detector's classes by id, since these have no names"
+        known = [each for each in self.categories if each.class_id is not None]
+        renamed = [f"{each.name} is {each.class_name}" for each in known if each.name != each.class_name]
+        unknown = [each.name for each in self.categories if each.class_id is None]
+        parts = [f"{len(known)} of {len(self.categories)} categories matched with the detector's classes by name"]
+        parts += [", ".join(renamed)] if renamed else []
+        parts += [f"left out: {', '.join(unknown)}"] if unknown else []
+        return "; ".join(parts)
+
+
+@dataclass(frozen=True)
 class Summary:
     """One codec at one rate on one data set; `None` if not measured or not applicable.
 
@@ -105,6 +145,7 @@ class Summary:
     search_steps: int | None = None  # by which the encoder moved latents; None: it did not search
     encoder: str | None = None  # of an anchor: libraries, versions, settings; None: from before it was noted
     snr_variance: Mapping[str, float] | None = None  # of each level; None: made before it was noted
+    labels: Matching | None = None  # None: nothing is labeled, or made before it was noted
     commit: str | None = None
     created: str | None = None
     schema_version: int = SCHEMA_VERSION

@@ -55,7 +55,7 @@ class RunWriter:
         """Create a run directory with everything known at the start.
 
         `config_yaml` is written unchanged: the caller has removed secrets, see `redact.without_secrets`. `summary`
-        needs `lr` and `batch_size`. `argv` should be `sys.orig_argv`. Raises RunError or StorageError, and then leaves
+        needs `lr` and `batch_size`. `argv` should be `guest.argv()`. Raises RunError or StorageError, and then leaves
         no directory behind.
         """
         if summary.lr is None or summary.batch_size is None:

@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from fpnkit.config.schema import TrainingBase
 from fpnkit.errors import DivergedError
-from fpnkit.foundation import clock
+from fpnkit.foundation import clock, guest
 from fpnkit.runs import layout
 from fpnkit.runs.metrics import MetricsLine, Split
 from fpnkit.runs.record import trained_seconds
@@ -276,7 +276,8 @@ def _restore(state: dict[str, Any], learner: Learner, schedule: Schedule) -> Pro
 
 def _stopped(files: BackgroundWriter, run: RunWriter, stop: StopRequest, at: Progress) -> TrainingEnd:
     files.wait()
-    log.info(
-        "stopped by %s after step %d; to go on: python -m fpnkit.train --resume %s", stop.reason, at.step, run.path
-    )
+    again = f"python -m fpnkit.train --resume {run.path}"
+    if guest.current() is not None:
+        again = f'fpnkit.train(fpnkit.run("{run.path}"), detector=…)'
+    log.info("stopped by %s after step %d; to go on: %s", stop.reason, at.step, again)
     return TrainingEnd(False, stop.reason or "")

@@ -69,8 +69,8 @@ def codec_learner(
     log.info("detector %s: %s", detector.name, detector.spec)
     if dry_run and config.data.test is not None:  # else a fault in it would show only after training
         measured = build_test_set(config.data, detector.class_names)
-        if measured.images.categories:
-            log.info("%s", measured.matching.describe())
+        if measured.matching.categories:
+            log.info("labels: %s", measured.matching.describe())
     codec = _codec(config, detector)
     train = feature_cache(config.cache, detector, train_set, views=training_views(config.training), read_only=dry_run)
     val = feature_cache(config.cache, detector, val_set, read_only=dry_run)

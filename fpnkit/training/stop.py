@@ -7,12 +7,13 @@ import time
 from collections.abc import Callable
 from types import FrameType
 
+from fpnkit.foundation import guest
 from fpnkit.foundation.signals import StopSignals
 
 
 class StopRequest(StopSignals):
     """A context in which a signal or a file requests a stop after the step; a second signal ends the process
-    immediately.
+    immediately, or, in a process of somebody else's, interrupts what it does.
     """
 
     def __init__(self, file_exists: Callable[[], bool]) -> None:
@@ -22,10 +23,11 @@ class StopRequest(StopSignals):
         self.reason: str | None = None
 
     def receive(self, number: int, frame: FrameType | None) -> None:
-        """Remember the reason and restore default signal handling."""
+        """Remember the reason; from now on a signal does what it does by default, or did before to a guest."""
         self.reason = signal.Signals(number).name
-        for each in self.previous:
-            signal.signal(each, signal.SIG_DFL)
+        guest.heard(number)
+        for each, handler in self.previous.items():
+            signal.signal(each, signal.SIG_DFL if guest.current() is None else handler)
 
     def requested(self) -> bool:
         """Checks for the file at most once a second, because that takes milliseconds on a network disk."""

@@ -4,9 +4,10 @@ import pytest
 import torch
 
 from fpnkit.data.images import Category, Sample
-from fpnkit.data.labels import Matching, Relabeled, match
+from fpnkit.data.labels import Relabeled, match
 from fpnkit.data.shapes import ShapesSet
 from fpnkit.errors import DataError
+from fpnkit.runs.results import MatchedCategory, Matching
 
 CLASSES = {1: "person", 2: "bicycle", 8: "traffic light", 44: "wine glass"}
 
@@ -33,17 +34,18 @@ def refused(*categories: Category, **renamed: str | None) -> str:
 
 def test_names_count_and_ids_do_not() -> None:
     found = match(Set(Category(2, "person", 5), Category(7, "Traffic_Light", 3)), CLASSES, {})
-    assert found == Matching({2: 1, 7: 8}, {"person": "person", "Traffic_Light": "traffic light"}, by_name=True)
+    known = MatchedCategory(2, "person", 1, "person"), MatchedCategory(7, "Traffic_Light", 8, "traffic light")
+    assert found == Matching("name", known)
     assert found.changes
     assert found.describe() == (
-        "labels: 2 of 2 categories matched with the detector's classes by name; Traffic_Light is traffic light"
+        "2 of 2 categories matched with the detector's classes by name; Traffic_Light is traffic light"
     )
 
 
 def test_the_detectors_own_categories_stay_as_they_are() -> None:
     found = match(Set(*(Category(number, name, 1) for number, name in CLASSES.items())), CLASSES, {})
     assert not found.changes
-    assert found.describe() == "labels: 4 of 4 categories matched with the detector's classes by name"
+    assert found.describe() == "4 of 4 categories matched with the detector's classes by name"
 
 
 def test_names_can_be_given_and_left_out() -> None:
@@ -51,7 +53,7 @@ def test_names_can_be_given_and_left_out() -> None:
     found = match(images, CLASSES, {"pedestrian": "Person", "cone": None})
     assert found.ids == {1: 1, 2: None, 3: 2}
     assert found.describe() == (
-        "labels: 2 of 3 categories matched with the detector's classes by name; pedestrian is person; left out: cone"
+        "2 of 3 categories matched with the detector's classes by name; pedestrian is person; left out: cone"
     )
     sample = Relabeled(images, found, CLASSES)[0]
     assert sample.labels.tolist() == [1, 2]
@@ -83,7 +85,7 @@ def test_few_boxes_of_other_categories_are_left_out() -> None:
 def test_a_detector_without_names_is_taken_by_its_ids() -> None:
     found = match(Set(Category(5, "person", 9)), {}, {})
     assert (found.ids, found.changes) == ({5: 5}, False)
-    assert found.describe() == "labels: matched with the detector's classes by id, since these have no names"
+    assert found.describe() == "matched with the detector's classes by id, since these have no names"
     with pytest.raises(DataError) as error:
         match(Set(Category(5, "person", 9)), {}, {"person": "human"})
     assert str(error.value) == "data.labels: required a detector whose classes have names, found one without"

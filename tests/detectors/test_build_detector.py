@@ -108,7 +108,9 @@ def test_plugin_that_is_not_registered_for_training_is_refused() -> None:
     with pytest.raises(UserError) as error:
         build_trainable(PluginDetector(kind="plugin", name="average"), (Category(1, "dot"),))
     assert str(error.value) == (
-        "detector `average`: required an installed entry point of the group fpnkit.trainable_detectors, found none"
+        "detector `average`: required an installed entry point of the group fpnkit.trainable_detectors, found none; "
+        "an object made in a notebook has to be given again as detector=…, or its class put into a file that "
+        "detector.class names, such as file.py:average"
     )
 
 
@@ -117,7 +119,9 @@ def test_unknown_plugin_lists_what_is_installed() -> None:
     with pytest.raises(UserError) as error:
         build_detector(PluginDetector(kind="plugin", name="median"))
     assert str(error.value) == (
-        "detector `median`: required an installed entry point of the group fpnkit.detectors, found average"
+        "detector `median`: required an installed entry point of the group fpnkit.detectors, found average; "
+        "an object made in a notebook has to be given again as detector=…, or its class put into a file that "
+        "detector.class names, such as file.py:median"
     )
 
 
@@ -125,7 +129,9 @@ def test_unknown_plugin_where_none_is_installed() -> None:
     with pytest.raises(UserError) as error:
         build_detector(PluginDetector(kind="plugin", name="median"))
     assert str(error.value) == (
-        "detector `median`: required an installed entry point of the group fpnkit.detectors, found none"
+        "detector `median`: required an installed entry point of the group fpnkit.detectors, found none; "
+        "an object made in a notebook has to be given again as detector=…, or its class put into a file that "
+        "detector.class names, such as file.py:median"
     )
 
 

@@ -104,6 +104,21 @@ def test_killed_in_the_middle_it_goes_on_to_the_same_result(run_dir: Path, capsy
     assert len(rows) == 5
 
 
+def test_a_result_from_before_matchings_were_kept_is_not_measured_again(
+    run_dir: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert evaluate.main([run_dir.name]) == 0
+    first = capsys.readouterr().out
+    file = results(run_dir) / "summary.json"
+    content = json.loads(file.read_text())
+    assert content.pop("labels")["by"] == "name"
+    file.write_text(json.dumps(content))
+    before = {path: path.read_bytes() for path in run_dir.rglob("*") if path.is_file()}
+    assert evaluate.main([run_dir.name]) == 0
+    assert capsys.readouterr().out == first
+    assert {path: path.read_bytes() for path in run_dir.rglob("*") if path.is_file()} == before
+
+
 def test_a_run_named_twice_is_evaluated_once(run_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert evaluate.main([run_dir.name, str(run_dir)]) == 0
     assert len(read_images(results(run_dir))) == 5

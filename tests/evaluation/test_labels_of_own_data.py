@@ -12,8 +12,9 @@ from fpnkit.config.load import plain, validate
 from fpnkit.config.schema import CodecConfig
 from fpnkit.data.shapes import ShapesSet
 from fpnkit.errors import UserError
+from fpnkit.evaluation.run import Job, Origin, evaluate
 from fpnkit.evaluation.task import Task, build_task
-from tests.support.coders import config
+from tests.support.coders import FeatureCoder, config
 
 IMAGES = 4
 
@@ -109,3 +110,34 @@ def test_a_ceiling_that_cannot_be_stops_before_the_first_codec(own: OwnData) -> 
         "annotations measures all the same"
     )
     assert ceiling(own.task(annotations_check=False)) < 0.05
+
+
+def test_what_labels_were_taken_for_is_kept_with_the_results(own: OwnData, tmp_path: Path) -> None:
+    own.write({**own.names, 1: "thing"}, shift=40)
+    task = own.task({"thing": None, own.names[2]: own.names[3]})
+    (summary,) = evaluate([Job(FeatureCoder(), tmp_path / "out", Origin())], task)
+    expected = [{"id": 41, "name": "thing", "class_id": None, "class_name": None}]
+    expected += [{"id": 42, "name": own.names[2], "class_id": 3, "class_name": own.names[3]}]
+    expected += [
+        {"id": 40 + number, "name": name, "class_id": number, "class_name": name}
+        for number, name in own.names.items()
+        if number > 2
+    ]
+    kept = json.loads((tmp_path / "out" / "summary.json").read_text())["labels"]
+    assert kept == {"by": "name", "categories": expected}
+    assert summary.labels == task.labels
+    count = len(own.names)
+    assert task.labels is not None
+    assert task.labels.describe() == (
+        f"{count - 1} of {count} categories matched with the detector's classes by name; "
+        f"{own.names[2]} is {own.names[3]}; left out: thing"
+    )
+
+
+def test_a_set_without_labels_has_no_matching(own: OwnData, tmp_path: Path) -> None:
+    folder = {"kind": "folder", "images": str(own.folder)}
+    unlabeled = validate(plain(config()) | {"data": {"train": folder, "test": folder}})
+    assert isinstance(unlabeled, CodecConfig)
+    (summary,) = evaluate([Job(FeatureCoder(), tmp_path / "out", Origin())], build_task(unlabeled))
+    assert summary.labels is None
+    assert json.loads((tmp_path / "out" / "summary.json").read_text())["labels"] is None

@@ -39,6 +39,40 @@ def test_each_quality_of_a_checkpoint_is_an_evaluation(base):
     ]
 
 
+def categories(*matched):
+    keys = "id", "name", "class_id", "class_name"
+    return [dict(zip(keys, each, strict=True)) for each in matched]
+
+
+def labels_shown(base, dataset):
+    lines = [
+        " ".join(line.split())
+        for line in command_line("--base-dir", base, "--show-details", "run_a").stdout.splitlines()
+    ]
+    section = lines[lines.index(f"Evaluation on {dataset}") + 1 :]
+    end = next((at for at, line in enumerate(section) if line.startswith("Evaluation on")), len(section))
+    return [line for line in section[:end] if line.startswith("labels")]
+
+
+def test_details_say_what_labels_were_taken_for(base):
+    path = write_run(base, "run_a")
+    named = {
+        "by": "name",
+        "categories": categories((1, "cat", 3, "cat"), (2, "kitten", 3, "cat"), (7, "cup", None, None)),
+    }
+    write_summary(path, "single", labels=named)
+    for quality in (0, 1):
+        write_summary(path, "curve", f"0123abcd/q{quality}", quality=quality, labels=named)
+    write_summary(path, "curve", "0123abcd/q2", quality=2)  # made before matchings were kept
+    write_summary(path, "ids", labels={"by": "id", "categories": categories((1, "cat", 1, None))})
+    write_summary(path, "old")
+    line = "labels 2 of 3 categories matched with the detector's classes by name; kitten is cat; left out: cup"
+    assert labels_shown(base, "single") == labels_shown(base, "curve") == [line]
+    assert labels_shown(base, "ids") == ["labels matched with the detector's classes by id, since these have no names"]
+    assert labels_shown(base, "old") == []
+    assert all("labels" not in key for each in read_evaluations(path) for key in each.measured())
+
+
 @pytest.mark.parametrize("content", ["", "{", "[]", "\0"])
 def test_an_evaluation_under_way_or_spoilt_counts_as_none(base, content):
     path = write_run(base, "run_a")

@@ -1,10 +1,17 @@
 """Detectors of another package, installed as pip does it."""
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
+import torch
+from torch import Tensor, nn
+
+from fpnkit.detectors.base import Detections, ImageBatch
+from fpnkit.geometry import ImageGeometry
+from fpnkit.pyramid import LevelSpec, Pyramid, PyramidSpec
 
 MEAN = '''
 import torch
@@ -49,3 +56,33 @@ def install(folder: Path, monkeypatch: pytest.MonkeyPatch, source: str, entry_po
     (info / "entry_points.txt").write_text("".join(groups))
     monkeypatch.syspath_prepend(str(folder))
     monkeypatch.delitem(sys.modules, "lab_detectors", raising=False)
+
+
+class Mean:
+    """The same as an object, with weights that change nothing; `version` is its fingerprint."""
+
+    class_names: ClassVar = {1: "all"}
+
+    def __init__(self, version: str = "mean 1", name: str | None = None) -> None:
+        self.version, self.name = version, name
+        self.spec = PyramidSpec((LevelSpec("p2", 3, 4),))
+        self.module = nn.Sequential(nn.Conv2d(3, 3, 1), nn.Dropout())
+
+    def prepare(self, images: Sequence[Tensor]) -> ImageBatch:
+        sizes = [(image.shape[1], image.shape[2]) for image in images]
+        return ImageBatch(torch.stack(list(images)) / 255, tuple(ImageGeometry(size, size, size) for size in sizes))
+
+    def pyramid(self, batch: ImageBatch) -> Pyramid:
+        assert not self.module.training
+        return Pyramid({"p2": nn.functional.avg_pool2d(batch.pixels, 4)})
+
+    def complete(self, pyramid: Pyramid) -> Pyramid:
+        return pyramid
+
+    def detect(self, pyramid: Pyramid, geometry: Sequence[ImageGeometry]) -> list[Detections]:
+        boxes = [torch.tensor([[0.0, 0.0, place.original[1], place.original[0]]]) for place in geometry]
+        scores = pyramid["p2"].mean((1, 2, 3))
+        return [Detections(box, score[None], torch.tensor([1])) for box, score in zip(boxes, scores, strict=True)]
+
+    def fingerprint(self) -> str:
+        return self.version

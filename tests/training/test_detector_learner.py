@@ -5,12 +5,13 @@ import pytest
 import torch
 
 from fpnkit.config.load import plain, to_yaml, validate
-from fpnkit.config.schema import DetectorConfig, ShapesDetector
+from fpnkit.config.schema import DetectorConfig, PluginDetector, ShapesDetector
 from fpnkit.data.build import Subset
 from fpnkit.data.images import Category, ImageSet, Sample
 from fpnkit.data.shapes import ShapesSet
 from fpnkit.detectors.build import build_detector, build_trainable
-from fpnkit.errors import DataError
+from fpnkit.detectors.plugin import given
+from fpnkit.errors import DataError, UserError
 from fpnkit.metrics.coco_format import GroundTruth
 from fpnkit.metrics.detection import average_precision
 from fpnkit.runs.metrics import read_metrics
@@ -19,7 +20,7 @@ from fpnkit.runs.writer import RunWriter
 from fpnkit.torch_files import load_checkpoint
 from fpnkit.training.detector_learner import DetectorLearner, require_labels
 from fpnkit.training.loop import train
-from tests.support.plugins import install
+from tests.support.plugins import Mean, install
 from tests.support.trainings_alike import Interrupted, assert_same_state, lines
 
 CPU = torch.device("cpu")
@@ -111,6 +112,30 @@ def test_a_plugin_is_trained_as_a_detector_of_ours_is(
     assert train(learner(plugin), writer, plugin.training, warmup_steps=2).finished
     writer.end("finished", 0)
     assert lines(writer.path) == lines(whole)
+
+
+def test_an_object_is_trained_where_it_lives(whole: Path, tmp_path: Path) -> None:
+    settings = validate({**plain(config()), "detector": {"kind": "plugin", "name": "shapes_fcos"}})
+    assert isinstance(settings, DetectorConfig)
+    torch.manual_seed(config().seed)
+    lab = build_trainable(ShapesDetector(kind="shapes_fcos", weights=None), ShapesSet(1, 0).categories)
+    writer = run(settings, tmp_path)
+    with given(lab):
+        assert train(learner(settings), writer, settings.training, warmup_steps=2).finished
+    writer.end("finished", 0)
+    assert lines(writer.path) == lines(whole)
+    assert lab.trainable is not None
+    last = load_checkpoint(writer.path / "last.pth", "last")["learner"]["module"]
+    assert all(torch.equal(weight, last[name]) for name, weight in lab.trainable.state_dict().items())
+
+
+def test_an_object_with_nothing_to_train_is_refused() -> None:
+    with given(Mean()), pytest.raises(UserError) as error:
+        build_trainable(PluginDetector(kind="plugin", name="Mean"), ShapesSet(1, 0).categories)
+    assert str(error.value) == (
+        "detector `Mean`: required a detector with `trainable`, the module to train, from its plugin that was given; "
+        "found none"
+    )
 
 
 def test_detector_lines_have_map_in_validation_and_nothing_of_a_codec(whole: Path) -> None:
