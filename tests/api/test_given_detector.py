@@ -273,10 +273,11 @@ def test_a_sweep_goes_on_and_keeps_to_its_detector(base: Path, capsys: pytest.Ca
     assert sorted(table["lmbda"]) == [1e-5, 1e-4]
     assert table["bpp"].notna().all()
     capsys.readouterr()
-    again = fk.sweep(config(base), [1e-5, 1e-3], detector=Mean(), **FEW)
+    again = fk.sweep(config(base), [1e-5, 1e-3], detector=Mean(), anchors=["features_zstd"], **FEW)
     assert len(again) == 3
     (name,) = again.loc[again["lmbda"] == 1e-5, "name"]
     assert f"[1/2] lambda 1e-5, seed 0: {name} is finished\n" in capsys.readouterr().out
+    assert list((base.parent / "anchors").glob("shapes_2_seed_7_Mean/*/features_zstd/*/summary.json"))
     (sweep,) = set(again["sweep"])
     assert refused(lambda: fk.sweep(config(base), [1e-5, 1e-2], detector=Mean("mean 2"), **FEW)) == (
         f"sweep {sweep}: required the detector of {name} (fingerprint mean 1), found another one (Mean, mean 2); "
