@@ -73,6 +73,7 @@ def test_the_table_is_sorted_and_picked_from_with_the_keyboard(lab: "Page") -> N
     choice = lab.get_by_label("Run", exact=True)
     time = re.sub(r"(....)(..)(..)_(..)(..)..", r"\1-\2-\3 \4:\5", names[0])
     assert choice.evaluate("list => list.selectedOptions[0].text").replace("\xa0", " ").startswith(time)
+    choice.focus()
     choose(lab, choice, "stopped")
     expect(table.get_by_role("button", name=PAUSED_RUN[4:19])).to_have_attribute("aria-pressed", "true")
 

@@ -29,10 +29,12 @@ function render({ model, el }) {
 
   const row = ({ id, name, cells, badge }) => {
     const chosen = model.get("chosen") === id;
-    const marked = model.get("marked");
     const box = element("input", { type: "checkbox", "aria-label": `compare ${name}`, "data-focus": `mark ${id}` });
-    box.checked = marked.includes(id);
-    box.onchange = () => set("marked", box.checked ? [...marked, id] : marked.filter((each) => each !== id));
+    box.checked = model.get("marked").includes(id);
+    box.onchange = () => {
+      const others = model.get("marked").filter((each) => each !== id); // as it is now: two clicks may come in one turn
+      set("marked", box.checked ? [...others, id] : others);
+    };
     const choose = element("button", { type: "button", "data-focus": `choose ${id}`, "aria-pressed": String(chosen) }, name);
     choose.onclick = () => set("chosen", id);
     const columns = model.get("columns").slice(1);
