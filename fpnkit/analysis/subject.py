@@ -22,6 +22,7 @@ from fpnkit.data.build import build_image_set, build_image_sets
 from fpnkit.data.cache import FeatureCache
 from fpnkit.data.files import file_identity
 from fpnkit.data.images import ImageSet
+from fpnkit.data.test_set import in_terms_of
 from fpnkit.data.windows import Features
 from fpnkit.detectors.build import build_detector
 from fpnkit.detectors.cached import feature_cache
@@ -29,6 +30,7 @@ from fpnkit.errors import ConfigError, RunError
 from fpnkit.evaluation.bench import Bench, Transmission
 from fpnkit.foundation.progress import progress
 from fpnkit.runs import layout
+from fpnkit.runs.results import Matching
 from fpnkit.runs.trained import TrainedRun
 
 log = logging.getLogger(__name__)
@@ -98,8 +100,9 @@ def build_bench(config: CodecConfig, split: str, count: int) -> CachedBench:
     indices = tuple(index * len(images) // count for index in range(count))
     images.check(indices)
     detector = build_detector(config.detector)
+    images, labels = in_terms_of(detector.class_names, images, config.data)
     cache = feature_cache(config.cache, detector, images)
-    identity = _identity(config, split, images, indices)
+    identity = _identity(config, split, images, indices, labels)
     return CachedBench(detector, images, detector.fingerprint(), indices, cache, split, identity)
 
 
@@ -113,11 +116,12 @@ def _images(config: CodecConfig, split: str) -> ImageSet:
     return build_image_set(config.data.test)
 
 
-def _identity(config: CodecConfig, split: str, images: ImageSet, indices: tuple[int, ...]) -> str:
+def _identity(config: CodecConfig, split: str, images: ImageSet, indices: tuple[int, ...], matching: Matching) -> str:
     source = getattr(config.data, split)
     source = config.data.train if isinstance(source, HoldoutData) else source
     labels = file_identity(Path(source.annotations)) if isinstance(source, CocoData) else ""
-    texts = [labels, *(images.identity(index) for index in indices)]
+    renamed = [f"{sorted(matching.ids.items())}"] if matching.changes else []
+    texts = [labels, *renamed, *(images.identity(index) for index in indices)]
     return hashlib.sha256("\n".join(texts).encode()).hexdigest()[:16]
 
 

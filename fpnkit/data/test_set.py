@@ -1,4 +1,4 @@
-"""The images that codecs are measured on, with labels as the detector calls them."""
+"""Images that codecs are measured on and looked at with, with labels as the detector calls them."""
 
 from __future__ import annotations
 
@@ -34,3 +34,11 @@ def build_test_set(data: Data, classes: Mapping[int, str]) -> TestSet:
     strict = isinstance(source, CocoData) and source.annotations_check
     matching = match(images, classes, data.labels, strict=strict)
     return TestSet(Relabeled(images, matching, classes) if matching.changes else images, matching, strict)
+
+
+def in_terms_of(classes: Mapping[int, str], images: ImageSet, data: Data) -> tuple[ImageSet, Matching]:
+    """Any images of `data` for looking at: what the detector has no class for is left out, nothing is refused."""
+    names = [category.name for category in images.categories]
+    renamed = {ours: theirs for ours, theirs in data.labels.items() if ours in names}
+    matching = match(images, classes, renamed if classes else {}, strict=False)
+    return (Relabeled(images, matching, classes) if matching.changes else images), matching

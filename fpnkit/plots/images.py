@@ -45,7 +45,7 @@ def plot_detections(photo: Photo, boxes: pd.DataFrame) -> Figure:
     "bits_map_{photo.number}",
     "Single images",
     "Image {photo.image}: where the bits went.",
-    "Bits of all latent channels over the pixels below; each map has its own scale, from least to most.",
+    "Bits of all latent channels over the pixels below; each map has its own scale, from 0 to its largest value.",
     wide=True,
 )
 def plot_bits_maps(photo: Photo, bits: pd.DataFrame) -> Figure:

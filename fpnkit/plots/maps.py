@@ -69,7 +69,7 @@ def plot_map(
     """Values as a heat map over the image; dark means low.
 
     Returns the mappable for a color bar. `extent` is left, right, bottom, top in pixels of the image (default: all of
-    it). Colors go from 0 to `largest`, or from the smallest value to the largest.
+    it). Colors go from 0 to `largest` (default: the largest value), so that a map that is nearly even looks even.
     """
     ax = ax or new_axes()
     height, width = photo.size
@@ -78,7 +78,7 @@ def plot_map(
         values,
         cmap=_HEAT,
         alpha=0.65,
-        vmin=float(values.min()) if largest is None else 0,
+        vmin=0,
         vmax=max(float(values.max()) if largest is None else largest, 1e-12),
         extent=extent or (0, width, height, 0),
         interpolation="nearest",

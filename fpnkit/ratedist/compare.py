@@ -13,7 +13,7 @@ import numpy as np
 from fpnkit.metrics.bd import BdResult, Series, bd, refused
 from fpnkit.metrics.bootstrap import interval
 from fpnkit.metrics.frontier import frontier
-from fpnkit.ratedist.points import RATES, Curve, RdPoints, shown
+from fpnkit.ratedist.points import RATES, Curve, RdPoints, shown, shown_apart
 from fpnkit.ratedist.resampling import Resampler
 from fpnkit.runs.results import NO_INTERVAL
 
@@ -70,7 +70,8 @@ def _rate_at_share(series: Series, share: float, target: float, y: str) -> RateA
     if not len(front.rates):
         reason = "no point is measured"
     elif front.values[-1] < target:
-        reason = f"not reached: {shown(y, front.values[-1])} at most, {shown(y, target)} required"
+        most, required = shown_apart(y, float(front.values[-1]), target)
+        reason = f"not reached: {most} at most, {required} required"
     else:
         reason = f"below the lowest point: {front.rates[0]:.4g} already gives {shown(y, front.values[0])}"
     return RateAtShare(series.name, share, target, None, reason)

@@ -18,6 +18,7 @@ from fpnkit.runs.results import FEWEST_IMAGES, Ceiling, Summary
 ANCHOR = "anchor"  # status of a point that no run made
 RATES = ("bpp", "kb_per_image", "bpp_estimated")
 MEAN_SNR = "snr_db.mean"
+_MOST_DIGITS = 7
 SECONDS = ("encode_seconds", "decode_seconds")  # of an image
 PERCENT = ("map", "map50", "self_map", "share_of_ceiling")  # shown to people as such; stored in [0, 1]
 
@@ -161,6 +162,17 @@ class RdPoints:
 def shown(key: str, value: float) -> str:
     """For messages: accuracies in percent, anything else with four digits."""
     return f"{100 * value:.1f} %" if key in PERCENT else f"{value:.4g}"
+
+
+def shown_apart(key: str, low: float, high: float) -> tuple[str, str]:
+    """Like `shown`, with as many digits as it takes to tell the two apart."""
+    for digits in range(1, _MOST_DIGITS):
+        texts = [
+            f"{100 * value:.{digits}f} %" if key in PERCENT else f"{value:.{3 + digits}g}" for value in (low, high)
+        ]
+        if texts[0] != texts[1]:
+            break
+    return texts[0], texts[1]
 
 
 def mean_of(points: Iterable[Point], key: str) -> float:

@@ -10,7 +10,7 @@ from fpnkit.metrics.bootstrap import resamples
 from fpnkit.metrics.matches import average_precision_of
 from fpnkit.ratedist.compare import compare, rates_at_shares
 from fpnkit.ratedist.judge import NextLambda, doubts, falling, next_lambda, saturated
-from fpnkit.ratedist.points import RdPoints
+from fpnkit.ratedist.points import RdPoints, shown_apart
 from fpnkit.ratedist.resampling import Resampler
 from fpnkit.ratedist.table import read_points
 from tests.support.rd_store import CEILING, ap_of, matches_of, write_anchor, write_ceiling, write_run
@@ -111,6 +111,18 @@ def test_a_share_that_a_curve_or_its_resamples_do_not_reach_is_said(base: Path, 
     assert hardly.reached is not None
     assert 0.3 < hardly.reached < 0.95
     assert hardly.interval_reason == f"not reached in {100 * (1 - hardly.reached):.0f} % of resamples"
+
+
+@pytest.mark.parametrize(
+    ("key", "low", "high", "texts"),
+    [
+        ("map", 0.4, 0.5, ("40.0 %", "50.0 %")),
+        ("map", 0.67696, 0.67704, ("67.696 %", "67.704 %")),
+        ("snr_db.mean", 12.34567, 12.34612, ("12.3457", "12.3461")),
+    ],
+)
+def test_what_is_nearly_reached_is_told_apart(key: str, low: float, high: float, texts: tuple[str, str]) -> None:
+    assert shown_apart(key, low, high) == texts
 
 
 def test_without_matches_there_is_no_interval(points: RdPoints) -> None:

@@ -57,6 +57,8 @@ def main(path: str) -> None:
         importlib.import_module(library)
     for name in ("tqdm.auto", "tqdm.autonotebook"):
         sys.modules.pop(name)
+    for name in [each for each in sys.modules if each.partition(".")[0] == "anyio"]:
+        sys.modules.pop(name)  # a plugin of pytest's, which must be the first to import it
     gc.collect()
     gc.freeze()  # else each process would write to, and so copy, what it only shares
     subprocess.Popen = Popen  # type: ignore[misc]
