@@ -34,6 +34,8 @@ def test_figures_that_cannot_be_made_are_a_warning(tmp_path: Path, caplog: pytes
     with caplog.at_level(logging.WARNING):
         figures.finish(tmp_path)
     assert [record.message for record in caplog.records] == [
-        "no figures: detector `none`: required an installed entry point of the group fpnkit.detectors, found none"
+        "no figures: detector `none`: required an installed entry point of the group fpnkit.detectors, found none; an "
+        "object made in a notebook has to be given again as detector=…, or its class put into a file that "
+        "detector.class names, such as file.py:none"
     ]
     assert list(tmp_path.iterdir()) == []

@@ -49,6 +49,7 @@ def test_a_row_has_what_the_run_says(base):
         "bpp_estimated": 0.25,
         "bpp": None,
         "map": None,
+        "share_of_ceiling": None,
         "duration_seconds": 100.0,
         "size_bytes": 1234,
         "note": "The good one",
