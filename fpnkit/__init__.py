@@ -10,10 +10,10 @@
     fk.plot_boxes("street.jpg", found)
 
 Runs: `run`, `runs`, `train`, `sweep`, `evaluate`, and `plot_metrics` for what training logged. Rate-distortion:
-`points`, `plot_rd`, `bd_rate`. Bits of each level: `bits`, `plot_bits`. A detector of your own: `check`; an object is
-given as `detector=` to `train`, `sweep` and `evaluate`. Places and files: `home`, `base_dir`, `load_config`,
-`example_image`. Panels: `TrainingPanel`, `RunBrowser`, `RDExplorer`, `PyramidViewer`, `ExampleSweep`. All are imported
-on first use.
+`points`, `plot_rd`, `bd_rate`. Bits of each level: `bits`, `plot_bits`, of those runs that are `comparable`. A detector
+of your own: `check`; an object is given as `detector=` to `train`, `sweep` and `evaluate`. Places and files: `home`,
+`base_dir`, `load_config`, `example_image`. Panels: `TrainingPanel`, `RunBrowser`, `RDExplorer`, `PyramidViewer`,
+`ExampleSweep`. All are imported on first use.
 """
 
 from importlib import import_module
@@ -27,6 +27,7 @@ _WHERE = {
     "plot_rd": "fpnkit.api.rate_distortion:plot_rd",
     "bd_rate": "fpnkit.api.rate_distortion:bd_rate",
     "plot_metrics": "fpnkit.api.curves:plot_metrics",
+    "comparable": "fpnkit.api.curves:comparable",
     "bits": "fpnkit.api.curves:bits",
     "plot_bits": "fpnkit.api.curves:plot_bits",
     **{name: f"fpnkit.api.project:{name}" for name in ("home", "base_dir", "load_config", "example_image")},

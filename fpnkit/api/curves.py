@@ -41,6 +41,24 @@ def plot_metrics(
         return Drawing(plot_metric(frames, key, ax=ax))
 
 
+def comparable(runs: RunsLike | None = None, *, base_dir: str | Path | None = None) -> list[Run]:
+    """Those of one detector and the same validation images: most of them, the newest if there are several such groups.
+
+    `runs`: default all that have a model. Prints how many are left out. Raises `RunError` without any.
+    """
+    paths = chosen(runs, base_dir)
+    found = [Run(path) for path in paths if runs is not None or (path / layout.BEST_MODEL).is_file()]
+    if not found:
+        raise RunError("runs: required at least one with a model, found none")
+    newest_last = sorted(found, key=lambda run: (run.info.created.timestamp() if run.info.created else 0.0, run.name))
+    groups = [_group(run) for run in newest_last]
+    most = max(reversed(groups), key=groups.count)
+    kept = [run for run in found if _group(run) == most]
+    if others := len(found) - len(kept):
+        print(f"{others} of {len(found)} runs left out: of another detector or other images than {kept[0].name}")
+    return kept
+
+
 def bits(
     runs: RunsLike | None = None,
     *,
@@ -56,10 +74,8 @@ def bits(
     from fpnkit.analysis.across import entries_of
     from fpnkit.analysis.statistics.across import rates
 
-    paths = chosen(runs, base_dir)
-    if runs is None:
-        paths = [path for path in paths if (path / layout.BEST_MODEL).is_file()]
-    return rates(entries_of(_comparable([Run(path) for path in paths]), count=images, quality=quality))
+    kept = [run.path for run in comparable(runs, base_dir=base_dir)]
+    return rates(entries_of(kept, count=images, quality=quality))
 
 
 def plot_bits(
@@ -91,19 +107,6 @@ def _labels(runs: Sequence[Run]) -> list[str]:
     if None in rates or len(set(names)) < len(names):
         names = [text.printable(layout.short_name(run.name)) for run in runs]
     return names if len(set(names)) == len(names) else [text.printable(run.name) for run in runs]
-
-
-def _comparable(runs: Sequence[Run]) -> list[Path]:
-    """Those of one detector and the same images: most of them, the newest if there are several such groups."""
-    if not runs:
-        raise RunError("bits: required at least one run with a model, found none")
-    newest_last = sorted(runs, key=lambda run: (run.info.created.timestamp() if run.info.created else 0.0, run.name))
-    groups = [_group(run) for run in newest_last]
-    most = max(reversed(groups), key=groups.count)
-    kept = [run for run in runs if _group(run) == most]
-    if others := len(runs) - len(kept):
-        print(f"{others} of {len(runs)} runs left out: of another detector or other images than {kept[0].name}")
-    return [run.path for run in kept]
 
 
 def _group(run: Run) -> tuple[object, ...]:

@@ -111,7 +111,7 @@ def test_bits_need_a_run_with_a_model(runs: list[Path]) -> None:
         (run / layout.BEST_MODEL).unlink()
     with pytest.raises(RunError) as error:
         fk.bits()
-    assert str(error.value) == "bits: required at least one run with a model, found none"
+    assert str(error.value) == "runs: required at least one with a model, found none"
 
 
 def test_points_say_which_of_the_runs_that_were_named_are_left_out(

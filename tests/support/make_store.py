@@ -42,7 +42,7 @@ def make_store(folder: Path) -> None:
     (folder / "configs").mkdir()
     config = Path(shutil.copy(CONFIG_FILE, folder / "configs"))
     cache = ["--set", f"cache.directory={folder / 'features'}"]
-    finished = [_train(["--config", str(config), "--lambda", str(lmbda), *cache]) for lmbda in LAMBDAS]
+    finished = [train_run(["--config", str(config), "--lambda", str(lmbda), *cache]) for lmbda in LAMBDAS]
     runs = [_at(run, START + timedelta(minutes=20 * number)) for number, run in enumerate(finished)]
     write_sweep(base_dir, new_sweep(config, load_config(config), LAMBDAS, [0]))
     # A short training does not produce these reliably: copies, with the facts in run.json changed.
@@ -55,16 +55,17 @@ def make_store(folder: Path) -> None:
     os.utime(broken, (START.timestamp() - 2400,) * 2)  # all that is known of when it was made
     (runs[2] / layout.NOTE).write_text("keeps small objects\n")
     (runs[2] / layout.TAGS).write_text('["paper"]\n')
-    _call(evaluate.main, [str(run) for run in runs])
-    _call(anchors_command.main, ["--config", str(config), *ANCHORS])
+    call(evaluate.main, [str(run) for run in runs])
+    call(anchors_command.main, ["--config", str(config), *ANCHORS])
 
 
-def _train(arguments: list[str]) -> Path:
+def train_run(arguments: list[str]) -> Path:
+    """→ the directory of the run."""
     sys.orig_argv = ["python", "-m", "fpnkit.train", *arguments]  # goes into command_args.txt
-    return Path(_call(train.main, arguments).splitlines()[-1])
+    return Path(call(train.main, arguments).splitlines()[-1])
 
 
-def _call(command: Callable[[Sequence[str]], int], arguments: Sequence[str]) -> str:
+def call(command: Callable[[Sequence[str]], int], arguments: Sequence[str]) -> str:
     """→ what it printed. In this process: each of its own would load torch again."""
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed):
