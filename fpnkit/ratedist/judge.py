@@ -12,6 +12,7 @@ from fpnkit.metrics.bd import MIN_POINTS
 from fpnkit.ratedist.points import MEAN_SNR, Curve, Point, RdPoints, mean_of, shown
 from fpnkit.runs import layout
 from fpnkit.runs.metrics import read_metrics
+from fpnkit.runs.record import read_record
 from fpnkit.runs.settings import highest_quality
 
 COLLAPSED_BPP, COLLAPSED_SNR_DB = 0.005, 0.5
@@ -20,6 +21,8 @@ _EPOCHS = 3
 _ENOUGH = 0.95  # of the ceiling, for the top of a curve
 _GAIN = 0.01  # of the ceiling, from the last step: less is saturation
 _WIDE = 2.0  # times the rate: a gap in a curve worth another evaluation
+_SAME_RATE = 1.02  # times: lambdas so close in rate have not parted yet
+_MORE_EPOCHS = 2  # times as many
 _FACTOR = 4.0  # to the next lambda where there is only one
 
 
@@ -59,7 +62,27 @@ class NextQuality:
         return ["fpnkit.evaluate", *self.runs, "--qualities", f"{self.quality:g}", *search]
 
 
-Next = NextLambda | NextQuality
+@dataclass(frozen=True)
+class NextEpochs:
+    """Runs of a curve that should be trained longer before anything else is tried."""
+
+    curve: str
+    runs: tuple[str, ...]  # short names
+    epochs: int  # in all
+    reason: str
+
+    @property
+    def what(self) -> str:
+        """For messages."""
+        return f"train {'it' if len(self.runs) == 1 else 'them'} longer"
+
+    @property
+    def commands(self) -> list[list[str]]:
+        """Those that do it, after `python -m`."""
+        return [["fpnkit.train", "--resume", run, "--epochs", str(self.epochs)] for run in self.runs]
+
+
+Next = NextLambda | NextQuality | NextEpochs
 
 
 def doubts(curve: Curve, x: str, y: str) -> list[str]:
@@ -135,13 +158,44 @@ def saturated(points: RdPoints, curve: Curve, x: str, y: str) -> str | None:
 
 
 def following(points: RdPoints, curve: Curve, x: str, y: str) -> Next | None:
-    """A quality to measure where runs are whole curves, else, or where these end too low, a lambda to train."""
+    """More epochs for runs that have not converged; else a quality to measure where runs are whole curves; else, or
+    where these end too low, a lambda to train.
+    """
+    if longer := next_epochs(curve, x, y):
+        return longer
     first = next((point for point in curve.points if point.path is not None and point.quality is not None), None)
     if first is None:
         return next_lambda(points, curve, x, y)
     found = next_quality(points, curve, x, y)
     ends_low = found is None and not curve.searched and _share_of_ceiling(points, curve, x, y) < _ENOUGH
     return next_lambda(points, curve, x, y) if ends_low and not saturated(points, curve, x, y) else found
+
+
+def next_epochs(curve: Curve, x: str, y: str) -> NextEpochs | None:
+    """For runs whose loss still falls, or whose rate is that of a run with another lambda."""
+    known = [(point, fall) for step in curve.steps(x, y) for point in step if (fall := falling(point)) is not None]
+    unfinished = [(point, fall) for point, fall in known if fall > STILL_FALLING]
+    if unfinished:
+        most = max(fall for _, fall in unfinished)
+        told = f"the validation loss still fell by up to {100 * most:.1f} % an epoch"
+        return _longer(curve, [point for point, _ in unfinished], told)
+    for low, high in itertools.pairwise(_by_lambda(curve, x, y)):
+        rates, bounds = (mean_of(low, x), mean_of(high, x)), (low[0].lmbda, high[0].lmbda)
+        whole = any(point.quality is not None for point in (*low, *high))
+        if not whole and bounds[0] != bounds[1] and max(rates) <= _SAME_RATE * min(rates) and min(rates) > 0:
+            told = f"lambda {text.rate(bounds[0])} and {text.rate(bounds[1])} have the same rate, {rates[0]:.4g} {x}"
+            return _longer(curve, [*low, *high], told)
+    return None
+
+
+def _longer(curve: Curve, points: Sequence[Point], reason: str) -> NextEpochs | None:
+    paths = list(dict.fromkeys(point.path for point in points if point.path is not None))
+    trained = [read_record(path).epochs for path in paths]
+    known = [epochs for epochs in trained if epochs is not None]
+    if not known:
+        return None
+    names = tuple(layout.short_name(path.name) for path in paths)
+    return NextEpochs(curve.name, names, _MORE_EPOCHS * max(known), f"{reason} in {', '.join(names)}")
 
 
 def next_quality(points: RdPoints, curve: Curve, x: str, y: str) -> NextQuality | None:

@@ -9,10 +9,12 @@ import pytest
 from fpnkit.metrics.bootstrap import resamples
 from fpnkit.metrics.matches import average_precision_of
 from fpnkit.ratedist.compare import compare, rates_at_shares
-from fpnkit.ratedist.judge import NextLambda, doubts, falling, next_lambda, saturated
+from fpnkit.ratedist.judge import NextEpochs, NextLambda, doubts, falling, following, next_lambda, saturated
 from fpnkit.ratedist.points import RdPoints, shown_apart
 from fpnkit.ratedist.resampling import Resampler
 from fpnkit.ratedist.table import read_points
+from fpnkit.runs import layout
+from fpnkit.runs.record import read_record
 from tests.support.rd_store import CEILING, ap_of, matches_of, write_anchor, write_ceiling, write_run
 
 LAMBDAS = (1e-5, 4e-5, 1.6e-4, 6.4e-4, 2.56e-3)
@@ -224,6 +226,31 @@ def test_a_saturated_curve_needs_no_larger_lambda(base: Path, tmp_path: Path) ->
     found = next_lambda(points, curve, "bpp", "map")
     assert found is not None
     assert found.lmbda == pytest.approx(2e-5)
+
+
+def test_runs_whose_loss_still_falls_come_first(base: Path, tmp_path: Path) -> None:
+    losses = [3.0, 1.0, 0.98, 0.98**2, 0.98**3]
+    runs = [write_run(base, 1e-5, 0.3, 0.02), write_run(base, 1e-3, 0.6, 0.2, losses=losses)]
+    points = read_points(runs, home=tmp_path)
+    found = following(points, points.curves[0], "bpp", "map")
+    assert isinstance(found, NextEpochs)
+    name = layout.short_name(runs[1].name)
+    assert found.runs == (name,)
+    assert found.what == "train it longer"
+    assert found.reason == f"the validation loss still fell by up to 2.0 % an epoch in {name}"
+    assert found.commands == [["fpnkit.train", "--resume", name, "--epochs", str(found.epochs)]]
+    assert found.epochs == 2 * (read_record(runs[1]).epochs or 0)
+
+
+def test_lambdas_whose_rates_have_not_parted_come_first(base: Path, tmp_path: Path) -> None:
+    runs = [write_run(base, 1e-5, 0.30, 0.1000), write_run(base, 1e-4, 0.31, 0.1010), write_run(base, 1e-3, 0.6, 0.3)]
+    points = read_points(runs, home=tmp_path)
+    found = following(points, points.curves[0], "bpp", "map")
+    assert isinstance(found, NextEpochs)
+    names = [layout.short_name(run.name) for run in runs[:2]]
+    assert found.runs == tuple(names)
+    assert found.what == "train them longer"
+    assert found.reason == f"lambda 1e-5 and 1e-4 have the same rate, 0.1 bpp in {', '.join(names)}"
 
 
 def test_anchors_have_no_next_lambda(points: RdPoints) -> None:

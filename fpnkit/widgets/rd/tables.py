@@ -114,18 +114,18 @@ def judged_html(judged: Remarks, points: RdPoints, base_dir: Path) -> Html:
     parts += [html.folded(f"{len(more)} more", html.bullets(more))] if more else []
     if judged.following:
         commands = [_next(found, points, base_dir) for found in judged.following]
-        qualities = any(isinstance(found, NextQuality) for found in judged.following)
-        parts.append(html.folded("Next" if qualities else "Next lambda", join(commands), opened=True))
+        lambdas = all(isinstance(found, NextLambda) for found in judged.following)
+        parts.append(html.folded("Next lambda" if lambdas else "Next", join(commands), opened=True))
     return html.bounded(join(parts))
 
 
 def _next(found: Next, points: RdPoints, base_dir: Path) -> Html:
-    if isinstance(found, NextQuality):
-        place = [] if base_dir == layout.default_base_dir("fpn_compression") else ["--base-dir", str(base_dir)]
-        command = html.code(shlex.join(["python", "-m", *found.arguments, *place]), broken=True)
-    else:
-        command = _sweep(found, points, base_dir)
-    return join([html.paragraph(next_line(found)), command])
+    if isinstance(found, NextLambda):
+        return join([html.paragraph(next_line(found)), _sweep(found, points, base_dir)])
+    place = [] if base_dir == layout.default_base_dir("fpn_compression") else ["--base-dir", str(base_dir)]
+    commands = [found.arguments] if isinstance(found, NextQuality) else found.commands
+    lines = [shlex.join(["python", "-m", *each, *place]) for each in commands]
+    return join([html.paragraph(next_line(found)), html.code("\n".join(lines), broken=True)])
 
 
 def _sweep(found: NextLambda, points: RdPoints, base_dir: Path) -> Html:
