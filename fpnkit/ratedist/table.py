@@ -54,7 +54,7 @@ def read_points(
     group = _group([summary for _, summary in measured], dataset)
     if group is None and not waiting:  # anchors alone
         group = _group([summary for _, summary in stored], dataset)
-    inside = [(point, summary) for point, summary in measured if _ids(summary) == group]
+    inside = _once([(point, summary) for point, summary in measured if _ids(summary) == group])
     kept = _wanted(stored, anchors, group)
     left_out += _elsewhere(measured, inside)
     detector = inside[0][1].detector if inside else waiting[0].detector if waiting else None
@@ -82,6 +82,15 @@ def read_points(
         dataset=summaries[0].dataset if summaries else None,
         detector=summaries[0].detector if summaries else None,
     )
+
+
+def _once(measured: Sequence[tuple[Point, Summary]]) -> list[tuple[Point, Summary]]:
+    """Of one run measured on copies of the same images, the newest; the others say the same."""
+    newest: dict[tuple[object, ...], tuple[Point, Summary]] = {}
+    for point, summary in sorted(measured, key=lambda pair: pair[1].created or ""):
+        newest[point.path, summary.codec, summary.checkpoint, summary.quality, summary.search_steps] = point, summary
+    kept = {id(summary) for _, summary in newest.values()}
+    return [pair for pair in measured if id(pair[1]) in kept]
 
 
 def _ids(summary: Summary) -> tuple[str, str]:

@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -142,6 +143,20 @@ def test_the_evaluation_of_the_best_checkpoint_is_taken(base: Path, tmp_path: Pa
 
     assert frame(points)["map"].tolist() == pytest.approx([ap_of(0.7)])
     assert points.warnings == ()
+
+
+def test_a_run_measured_on_copies_of_one_set_is_one_point_of_one_curve(base: Path, tmp_path: Path) -> None:
+    runs = [write_run(base, lmbda, found, bpp) for lmbda, found, bpp in ((1e-5, 0.3, 0.02), (1e-4, 0.5, 0.1))]
+    copy = runs[0] / "evaluation" / "a copy"
+    shutil.copytree(runs[0] / "evaluation" / "coco-val", copy)
+    file = next(copy.rglob("summary.json"))
+    newer = {"dataset": "a copy", "created": "2026-12-17T15:00:00.000+00:00"}
+    file.write_text(json.dumps(json.loads(file.read_text()) | newer))
+    for dataset in (None, "coco-val", "a copy"):
+        (curve,) = read_points(runs, dataset=dataset, home=tmp_path).curves
+        assert [point.lmbda for point in curve.points] == [1e-5, 1e-4]
+        assert [len(step) for step in curve.steps("bpp", "map")] == [1, 1]
+        assert curve.points[0].directory == file.parent
 
 
 def test_an_older_checkpoint_is_drawn_with_a_warning(base: Path, tmp_path: Path) -> None:
