@@ -58,7 +58,10 @@ def date(time: datetime | None) -> str:
 
 def printable(text: str | os.PathLike[str]) -> str:
     """The text on one line, without control characters."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(text))
+    whole = str(text)
+    if whole.isprintable():  # nearly always, and a list of runs asks thousands of times
+        return whole
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in whole)
 
 
 def width(text: str) -> int:
