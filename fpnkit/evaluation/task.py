@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fpnkit.config.schema import CocoData, CodecConfig, ImageSource
+from fpnkit.config.schema import CocoData, CodecConfig, DetectorSettings, ImageSource
 from fpnkit.data.files import file_identity
 from fpnkit.data.images import ImageSet, Sample
 from fpnkit.data.test_set import TestSet, build_test_set
@@ -91,7 +91,7 @@ def build_task(config: CodecConfig) -> Task:
     detector, measured = open_task(config)
     images = measured.images
     labels = measured.matching
-    key = _key(config.data.require_test(), images, detector.fingerprint(), labels)
+    key = _key(config.data.require_test(), images, detector.fingerprint() + _receiver(config.detector), labels)
     bench = Bench(detector, images, detector.fingerprint())
     folder = layout.home() / "checkpoints" / "ceilings" / f"{images.name}_{detector.name}" / key
     reference = _reference(folder, bench)
@@ -110,6 +110,12 @@ def _require_plausible(images: ImageSet, detector: Detector, ceiling: Ceiling) -
         "images of another size; categories that mean something else to the detector; weights or preprocessing of "
         "another detector. annotations_check: off beside the annotations measures all the same"
     )
+
+
+def _receiver(settings: DetectorSettings) -> str:
+    """What changes detections but no features, and so is not in the fingerprint."""
+    given = settings.model_dump(include={"score_threshold"}, exclude_defaults=True)
+    return "".join(f" {name} {value}" for name, value in given.items())
 
 
 def _key(source: ImageSource, images: ImageSet, fingerprint: str, matching: Matching) -> str:

@@ -27,6 +27,7 @@ from fpnkit.metrics.matches import Matches, average_precision_of
 from fpnkit.runs.results import IMAGES, STREAMS, Summary, read_images, read_summary
 from fpnkit.training.codec_learner import CodecLearner, objective
 from tests.support.coders import FeatureCoder, ImageCoder, Promising, config
+from tests.support.detr import folder as save_detr
 from tests.support.plugins import MEAN, install
 from tests.support.shared_codec import known_to_the_format, trained
 
@@ -324,6 +325,22 @@ def test_the_ceiling_is_measured_once_and_read_back_the_same(
     for left, right in zip(again.self_truth, task.reference.self_truth, strict=True):
         assert torch.equal(left.boxes, right.boxes)
         assert torch.equal(left.labels, right.labels)
+
+
+def test_another_threshold_of_scores_has_a_ceiling_of_its_own(home: Path, tmp_path: Path) -> None:
+    save_detr(tmp_path / "lab_detr", "rt_detr")
+
+    def task(**given: float) -> Task:
+        detector = {"kind": "transformers", "model": str(tmp_path / "lab_detr"), **given}
+        settings = validate({**plain(config(images=2)), "detector": detector})
+        assert isinstance(settings, CodecConfig)
+        return build_task(settings)
+
+    usual, high = task(), task(score_threshold=0.9)
+    assert usual.fingerprint == high.fingerprint
+    assert [len(found.scores) for found in usual.reference.detections] == [20, 20]
+    assert [len(found.scores) for found in high.reference.detections] < [20, 20]
+    assert task(score_threshold=0.0).key == usual.key  # the default, spelled out
 
 
 def test_a_plugin_is_called_by_its_own_name(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
