@@ -52,7 +52,7 @@ def plot_rd(
     and the seconds that a search takes.
     """
     y = y or points.accuracy
-    curves = [curve for curve in points.curves if any(_values(point.values, x, y) for point in curve.points)]
+    curves = [curve for curve in points.curves if any(place_of(point.values, x, y) for point in curve.points)]
     many = len(curves) > _MOST_INSIDE
     ax = ax or new_axes(aspect=0.8 + 0.035 * len(curves) if many else 0.75)
     if not curves:
@@ -67,7 +67,7 @@ def plot_rd(
     else:
         ax.set_xlim(left=0)
     ax.set(xlabel=rate_name(x), ylabel=axis_name(y))
-    hollow = any(not point.solid and _values(point.values, x, y) for curve in curves for point in curve.points)
+    hollow = any(not point.solid and place_of(point.values, x, y) for curve in curves for point in curve.points)
     title = "mean SNR of the features; seconds to encode with search" if points.shows_snr else None
     _legend(ax, {curve.name: _told(curve, points) for curve in curves}, hollow, title)
     return ax
@@ -97,7 +97,7 @@ def _looks(curves: Sequence[Curve]) -> list[CurveStyle]:
     return looks
 
 
-def _values(values: Values, x: str, y: str) -> tuple[float, float] | None:
+def place_of(values: Values, x: str, y: str) -> tuple[float, float] | None:
     """Coordinates of a point; without real bytes, the estimate is used as the rate."""
     rate = values.get(x, values.get("bpp_estimated") if x == "bpp" else None)
     if rate is None or y not in values or rate <= 0:
@@ -127,8 +127,8 @@ def _plot_curve(ax: Axes, curve: Curve, look: CurveStyle, x: str, y: str, interv
         for step, rate, mean in zip(steps, rates, means, strict=True):
             _plot_interval(ax, step, rate, mean, look, y)
     for point in curve.points:
-        if not point.solid and (place := _values(point.values, x, y)):
-            trail = [at for values in point.trail[-_TRAIL:] if (at := _values(values, x, y))]
+        if not point.solid and (place := place_of(point.values, x, y)):
+            trail = [at for values in point.trail[-_TRAIL:] if (at := place_of(values, x, y))]
             ax.plot(*zip(*trail, place, strict=True), color=look.color, linewidth=0.6, alpha=0.7)
             ax.plot(*place, color=look.color, marker=look.marker, markerfacecolor=ax.get_facecolor(), zorder=3)
 

@@ -33,6 +33,9 @@ def test_all_runs_with_their_anchors_are_drawn_and_told(
     for text in ("20261216_140000", f"{100 * ap_of(0.65):.1f} ["):
         assert text in panel.table.value
     assert "mAP (%)" in panel.figure().axes[0].get_ylabel()
+    told = re.findall(r'class="fpnkit-spot"[^>]*><span[^>]*>([^<]*)<', panel.picture.children[0].value)
+    assert len(told) == sum(len(curve.points) for curve in panel.points.curves)
+    assert told[0].startswith("curve  factorized\nrun  20261216_140000\nlambda  1e-5\nbpp  0.02\nmAP  ")
 
 
 def test_it_says_what_the_command_says(

@@ -34,6 +34,11 @@ _BADGES = {
     "missing": ("–", "#5f6368"),
     "waiting": ("…", "#5f6368"),
 }
+_MIDDLE = 0.5
+_SPOT = "position:absolute;width:18px;height:18px;margin:0 0 -9px -9px;border-radius:9px"
+_TIP = f"position:absolute;z-index:9;white-space:pre;padding:4px 8px;border:1px solid {LINE};border-radius:3px"
+_TIP += f";background:var(--jp-layout-color1, #fff);color:{INK};pointer-events:none"
+_TIP += ";font:12px/1.4 var(--jp-ui-font-family, sans-serif)"
 _LONG = 40  # characters of a cell that may be broken
 _OTHER_BADGE = ("•", "#5f6368")
 
@@ -139,6 +144,23 @@ def image(png: bytes, words: str, width: int) -> Html:
     """An inline picture with alternative text."""
     data = base64.b64encode(png).decode()
     return element("img", alt=words, src=f"data:image/png;base64,{data}", style=f"width:{width}px;max-width:100%")
+
+
+def pointed(picture: Html, spots: Sequence[tuple[float, float, str]], width: int) -> Html:
+    """A picture with text at (left, bottom, text), as shares of its size, that is seen when a mouse points there.
+
+    For those with a keyboard or a screen reader the same numbers must stand in a table.
+    """
+    marks = []
+    for left, bottom, told in spots:
+        side = "left:12px" if left < _MIDDLE else "right:12px"  # else it would stand out
+        level = "bottom:12px" if bottom < _MIDDLE else "top:12px"
+        tip = element("span", told, style=f"{_TIP};{side};{level}")
+        place = f"left:{100 * left:.2f}%;bottom:{100 * bottom:.2f}%"
+        marks.append(element("span", tip, style=f"{_SPOT};{place}", **{"class": "fpnkit-spot"}))
+    box = f"position:relative;display:inline-block;width:{width}px;max-width:100%"
+    rules = Html("<style>.fpnkit-spot>span{visibility:hidden}.fpnkit-spot:hover>span{visibility:visible}</style>")
+    return join([rules, element("div", picture, element("div", *marks, **{"aria-hidden": "true"}), style=box)])
 
 
 def scrolled(content: Html) -> Html:

@@ -8,6 +8,7 @@ Called directly, from a cell or a test, it raises like any function.
 import io
 import threading
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import ipywidgets as widgets
@@ -27,6 +28,15 @@ AS_WIDE_AS_NEEDED = {"width": "auto", "flex": "0 0 auto"}  # a row that is too l
 WRAPPED = {"flex_flow": "row wrap"}
 _SHOWN_DPI = 100
 _SHARPNESS = 2  # pixels of the picture for one on the screen
+
+
+@dataclass(frozen=True)
+class Spot:
+    """A place on a figure, and what somebody who points at it wants to know."""
+
+    x: float  # in the units of the axes
+    y: float
+    words: str
 
 
 class Panel(widgets.VBox):
@@ -108,15 +118,18 @@ class Panel(widgets.VBox):
         self._closing.set()
         super().close()
 
-    def draw(self, picture: "Picture", plot: Callable[[], Axes | Figure], words: str) -> None:
-        """Put a figure into the picture; `words` is its alternative text."""
+    def draw(
+        self, picture: "Picture", plot: Callable[[], Axes | Figure], words: str, spots: Sequence[Spot] = ()
+    ) -> None:
+        """Put a figure into the picture; `words` is its alternative text, `spots` are places on its first axes."""
         buffer = io.BytesIO()
         with style(dark=self.dark.value):
             drawn = plot()
             figure = drawn if isinstance(drawn, Figure) else drawn.figure
             assert isinstance(figure, Figure)
             figure.savefig(buffer, format="png", dpi=_SHOWN_DPI * _SHARPNESS)
-        picture.show(buffer.getvalue(), words, round(figure.get_figwidth() * _SHOWN_DPI))
+            shares = _shares(figure, spots)
+        picture.show(buffer.getvalue(), words, round(figure.get_figwidth() * _SHOWN_DPI), shares)
 
     def __repr__(self) -> str:
         """Shown in place of the panel until its cell is run; ipywidgets cuts it after 110 characters."""
@@ -221,11 +234,26 @@ class Picture(widgets.VBox):
         self._image = widgets.HTML()
         super().__init__([self._image], layout={"display": "none"})
 
-    def show(self, png: bytes, words: str, width: int) -> None:
-        """Replace the picture; `width` in screen pixels, less if there is no room."""
+    def show(self, png: bytes, words: str, width: int, spots: Sequence[tuple[float, float, str]] = ()) -> None:
+        """Replace the picture; `width` in screen pixels, less if there is no room. `spots`: see `html.pointed`."""
         self.value, self.words = png, words
-        self._image.value = html.image(png, words, width)
+        image = html.image(png, words, width)
+        self._image.value = html.pointed(image, spots, width) if spots else image
         self.layout.display = None
+
+
+def _shares(figure: Figure, spots: Sequence[Spot]) -> list[tuple[float, float, str]]:
+    """Left and bottom of what lies inside the first axes, as shares of the figure, which was drawn before."""
+    if not spots:
+        return []
+    ax = figure.axes[0]
+    places = ax.transData.transform([(spot.x, spot.y) for spot in spots])
+    inside = ax.bbox.padded(1)
+    return [
+        (float(left / figure.bbox.width), float(bottom / figure.bbox.height), spot.words)
+        for (left, bottom), spot in zip(places, spots, strict=True)
+        if inside.contains(left, bottom)
+    ]
 
 
 def picture() -> Picture:

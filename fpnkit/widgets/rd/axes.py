@@ -6,12 +6,16 @@ from typing import Any
 import ipywidgets as widgets
 from matplotlib.axes import Axes
 
-from fpnkit.plots.rd import axis_name, plot_rd, rate_name
+from fpnkit.foundation.text import NOTHING
+from fpnkit.plots.rd import axis_name, place_of, plot_rd, rate_name
 from fpnkit.plots.style import new_axes
-from fpnkit.ratedist.points import MEAN_SNR, PERCENT, RATES, Curve, RdPoints, mean_of
-from fpnkit.widgets.common.panel import LABEL, Choices, Panel
+from fpnkit.ratedist.points import ANCHOR, MEAN_SNR, PERCENT, RATES, Curve, RdPoints, mean_of
+from fpnkit.ratedist.rows import point_rows
+from fpnkit.widgets.common.panel import LABEL, Choices, Panel, Spot
 
 _INCHES = 7.0
+_OBVIOUS = NOTHING, "finished", ANCHOR
+_LESS = "seed", "epoch", "estimated", "gap", "KB/image", "encode s"  # columns that a person who points does not ask for
 _INTERVALS = [("where there is room", ""), ("all", True), ("none", False)]
 
 
@@ -61,6 +65,18 @@ class AxesView(widgets.HBox):
         x, y = self.x.value, self.y.value
         ends = [_ends(curve, x, y, points.shows_snr and y != MEAN_SNR) for curve in points.curves]
         return f"{axis_name(y)} over {rate_name(x)}. {' '.join(ends)} All points are in the table below."
+
+    def spots(self, points: RdPoints) -> list[Spot]:
+        """Each point with the most of its row in the table."""
+        x, y = self.x.value, self.y.value
+        rows, found = point_rows(points, y), [point for curve in points.curves for point in curve.points]
+        spots = []
+        for point, row in zip(found, rows.rows, strict=True):
+            if place := place_of(point.values, x, y):
+                cells = zip(rows.header, row, strict=True)
+                told = [f"{name}  {cell}" for name, cell in cells if cell not in _OBVIOUS and name not in _LESS]
+                spots.append(Spot(*place, "\n".join(told)))
+        return spots
 
 
 def _ends(curve: Curve, x: str, y: str, snr: bool) -> str:

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 LOOK_SECONDS = 10.0  # between looks at the disk
+_MOST_SPOTS = 500  # that one can point at
 _MOST_ROWS = 300  # of points; all are in `frame`
 _BUSY = 0.02  # share of the time spent on looking and drawing, if that takes long
 _AT_ONCE_SECONDS = 0.1  # wait this long for reading, so that a few runs appear without flicker
@@ -182,7 +183,8 @@ class RDExplorer(Panel):
         asked = (points, self.axes.state, self.dark.value)
         if asked == self._drawn:
             return
-        self.draw(self.picture, lambda: self.axes.plot(points), self.axes.words(points))
+        spots = self.axes.spots(points)[:_MOST_SPOTS]
+        self.draw(self.picture, lambda: self.axes.plot(points), self.axes.words(points), spots)
         rows = point_rows(points, self.axes.y.value)
         shown = html.scrolled(html.numbers(rows.rows[:_MOST_ROWS], rows.header))
         more = f", the first {_MOST_ROWS} of {len(rows.rows):,}" if len(rows.rows) > _MOST_ROWS else ""
