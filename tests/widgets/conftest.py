@@ -17,7 +17,8 @@ from tests.support.rd_store import write_anchor, write_ceiling, write_run
 @pytest.fixture(autouse=True)
 def _light_figures(monkeypatch: pytest.MonkeyPatch) -> None:
     """As in a new kernel; what a test ticks is forgotten after it."""
-    monkeypatch.setattr(Panel, "dark_figures", False)
+    monkeypatch.setattr(Panel, "dark_figures", None)
+    monkeypatch.setattr(Panel, "_dark_page", False)
 
 
 @pytest.fixture

@@ -99,6 +99,23 @@ def test_a_panel_begins_with_the_figures_that_were_ticked_last_unless_told_other
     assert first.dark.value
 
 
+def test_figures_are_as_dark_as_the_page_until_somebody_chooses() -> None:
+    panel, chosen = Panel("t"), Panel("t", dark=False)
+    for each in (panel, chosen):
+        each._theme.dark = True  # as the page says it
+    assert (panel.dark.value, chosen.dark.value) == (True, False)
+    panel._theme.dark = False
+    assert not panel.dark.value
+    panel._theme.dark = True
+    panel.dark.value = False  # a click
+    panel._theme.dark = False
+    panel._theme.dark = True
+    assert not panel.dark.value
+    other = Panel("t")
+    other._theme.dark = True
+    assert not other.dark.value  # somebody chose
+
+
 def test_polling_goes_on_after_a_failure_and_ends_with_the_panel() -> None:
     panel, counted = Counter(), threading.Event()
 

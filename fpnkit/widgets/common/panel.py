@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 
 from fpnkit.plots.style import style
 from fpnkit.widgets.common import html
+from fpnkit.widgets.common.theme import Theme
 
 LABEL = {"description_width": "initial"}  # labels whole, whatever their length
 WIDE = {
@@ -42,16 +43,21 @@ class Spot:
 class Panel(widgets.VBox):
     """Base class of panels. A subclass creates its controls, then calls `show`."""
 
-    dark_figures: ClassVar[bool] = False  # last choice in any panel, with which the next one begins
+    dark_figures: ClassVar[bool | None] = None  # last choice in any panel, which the next ones keep; None: the page's
+    _dark_page: ClassVar[bool] = False  # as the last panel was told
 
     def __init__(self, title: str, *, dark: bool | None = None) -> None:
         self.failures: dict[str, Exception] = {}  # by action
         self._acting = threading.RLock()  # a poll and a click never run at the same time
         self._closing = threading.Event()
         self.title = widgets.HTML(html.heading(title), layout={"flex": "0 1 auto", "min_width": "0"})
-        begin = Panel.dark_figures if dark is None else dark
+        asked = Panel.dark_figures if dark is None else dark
+        self._follows = asked is None  # the page's theme, until somebody chooses
+        begin = Panel._dark_page if asked is None else asked
         self.dark = widgets.Checkbox(begin, description="dark figures", indent=False, layout=dict(AS_WIDE_AS_NEEDED))
-        self.dark.tooltip = "For a dark theme; panels that are opened after this one begin with the same"
+        self.dark.tooltip = "As the page is, until this is clicked; panels that are opened later keep the choice"
+        self._theme = Theme()
+        self._theme.observe(lambda _: self._follow(), "dark")
         self._alarm = widgets.HTML(layout=dict(WIDE))
         dismiss = widgets.Button(description="Dismiss", layout=dict(AS_WIDE_AS_NEEDED))
         dismiss.on_click(lambda _: self._dismiss())
@@ -61,7 +67,9 @@ class Panel(widgets.VBox):
 
     def show(self, children: Sequence[widgets.Widget]) -> None:
         """Put the controls below the title and the place for failures."""
-        head = widgets.HBox([self.title, self.dark], layout={**WRAPPED, "justify_content": "space-between"})
+        head = widgets.HBox(
+            [self.title, self.dark, self._theme], layout={**WRAPPED, "justify_content": "space-between"}
+        )
         self.children = (head, self._alarms, *children)
 
     def redraw(self) -> None:
@@ -136,8 +144,16 @@ class Panel(widgets.VBox):
         remedy = "run this cell to see it; if this stays: pip install 'fpnkit[notebooks]', reload the page"
         return f"<{type(self).__name__}: {remedy}>"
 
+    def _follow(self) -> None:
+        page = self._theme.dark
+        if page is not None:
+            Panel._dark_page = page
+            if self._follows:
+                self.dark.value = page
+
     def _choose_dark(self) -> None:
-        Panel.dark_figures = self.dark.value
+        if not (self._follows and self.dark.value == self._theme.dark):  # else the page has changed, and nobody chose
+            self._follows, Panel.dark_figures = False, self.dark.value
         self.redraw()
 
     def _dismiss(self) -> None:
