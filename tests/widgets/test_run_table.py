@@ -103,3 +103,28 @@ def test_what_is_marked_in_one_is_marked_in_the_other_and_stays(tmp_path: Path) 
     assert browser.table.marked == [str(second)]
     assert browser.compare.others.value == (second,)
     browser.raise_failures()
+
+
+def test_marks_of_runs_that_a_search_hides_stay(tmp_path: Path) -> None:
+    write_runs(tmp_path / "runs", 12)
+    browser = RunBrowser(tmp_path / "runs")
+    hidden, shown = browser.matches[1], browser.matches[2]
+    browser.table.marked = [str(hidden.path)]
+    browser.search.value = shown.name[4:19]
+    assert [info.path for info in browser.matches] == [shown.path]
+    browser.compare.others.value = (shown.path,)
+    assert browser.table.marked == [str(hidden.path), str(shown.path)]
+    browser.search.value = ""
+    assert set(browser.table.marked_paths) == {hidden.path, shown.path}
+    browser.raise_failures()
+
+
+def test_the_order_that_was_chosen_last_counts(tmp_path: Path) -> None:
+    write_runs(tmp_path / "runs", 12)
+    browser = RunBrowser(tmp_path / "runs")
+    browser.table.sort = "best_loss"
+    assert cells(browser.table, "created")[0] != browser.matches[0].name[4:19]
+    browser.order.value = "largest first"
+    largest = max(browser.runs, key=lambda info: info.size_bytes or 0)
+    assert cells(browser.table, "created")[0] == largest.name[4:19]
+    browser.raise_failures()

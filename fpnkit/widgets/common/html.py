@@ -35,10 +35,14 @@ _BADGES = {
     "waiting": ("…", "#5f6368"),
 }
 _MIDDLE = 0.5
-_SPOT = "position:absolute;width:18px;height:18px;margin:0 0 -9px -9px;border-radius:9px"
-_TIP = f"position:absolute;z-index:9;white-space:pre;padding:4px 8px;border:1px solid {LINE};border-radius:3px"
-_TIP += f";background:var(--jp-layout-color1, #fff);color:{INK};pointer-events:none"
-_TIP += ";font:12px/1.4 var(--jp-ui-font-family, sans-serif)"
+# Once for all spots of a picture: there may be hundreds.
+_POINTED = f"""
+.fpnkit-spot {{ position: absolute; width: 18px; height: 18px; margin: 0 0 -9px -9px; border-radius: 9px }}
+.fpnkit-spot > span {{ position: absolute; z-index: 9; visibility: hidden; white-space: pre; pointer-events: none;
+  padding: 4px 8px; border: 1px solid {LINE}; border-radius: 3px; background: var(--jp-layout-color1, #fff);
+  color: {INK}; font: 12px/1.4 var(--jp-ui-font-family, sans-serif) }}
+.fpnkit-spot:hover > span {{ visibility: visible }}
+"""
 _LONG = 40  # characters of a cell that may be broken
 _OTHER_BADGE = ("•", "#5f6368")
 
@@ -155,11 +159,10 @@ def pointed(picture: Html, spots: Sequence[tuple[float, float, str]], width: int
     for left, bottom, told in spots:
         side = "left:12px" if left < _MIDDLE else "right:12px"  # else it would stand out
         level = "bottom:12px" if bottom < _MIDDLE else "top:12px"
-        tip = element("span", told, style=f"{_TIP};{side};{level}")
         place = f"left:{100 * left:.2f}%;bottom:{100 * bottom:.2f}%"
-        marks.append(element("span", tip, style=f"{_SPOT};{place}", **{"class": "fpnkit-spot"}))
+        marks.append(element("span", element("span", told, style=f"{side};{level}"), class_="fpnkit-spot", style=place))
     box = f"position:relative;display:inline-block;width:{width}px;max-width:100%"
-    rules = Html("<style>.fpnkit-spot>span{visibility:hidden}.fpnkit-spot:hover>span{visibility:visible}</style>")
+    rules = element("style", Html(_POINTED))
     return join([rules, element("div", picture, element("div", *marks, **{"aria-hidden": "true"}), style=box)])
 
 

@@ -88,6 +88,11 @@ class RunBrowser(Panel):
             self.show_chosen()
         self.count.value = html.paragraph(self._count(min(len(found), MOST_SHOWN)), pale=True)
 
+    def _order(self) -> None:
+        """The order that was chosen last counts, in the table too."""
+        self.table.sort = ""
+        self.filter()
+
     def show_chosen(self) -> None:
         """Fill the open tab. Raises RunError if the run is gone or unreadable."""
         path, shown = self.choice.value, self._shown()
@@ -147,8 +152,9 @@ class RunBrowser(Panel):
         self.query = widgets.Text(description="Query", continuous_update=False, style=LABEL, layout=half)
         self.query.placeholder = "lmbda < 1e-3 and best_loss < 2"
         self.reload = self.button("Refresh", "refresh", self.refresh, tip="Read the directory again")
-        for control in (self.search, self.status, self.order, self.query):
+        for control in (self.search, self.status, self.query):
             self.on(control, "filter", self.filter)
+        self.on(self.order, "filter", self._order)
 
     def _filter_rows(self) -> list[widgets.Widget]:
         wrapped = {"flex_flow": "row wrap"}

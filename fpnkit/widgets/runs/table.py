@@ -105,9 +105,10 @@ class RunTable(anywidget.AnyWidget):
             self.page = places[0] // PAGE
 
     def mark(self, paths: Sequence[Path]) -> None:
-        """Mark these, and no others of the runs that are shown."""
+        """Mark these, and no others of the runs that are shown; those that a search hides stay marked."""
         if set(paths) != set(self.marked_paths):
-            self.marked = [_id(path) for path in paths]
+            hidden = [each for each in self.marked if each not in self._by_id]
+            self.marked = [*hidden, *map(_id, paths)]
 
     def _draw(self, *, first: bool = False) -> None:
         pages = max(1, -(-len(self._runs) // PAGE))
