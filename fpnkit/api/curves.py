@@ -33,6 +33,8 @@ def plot_metrics(
     `runs`: default all; `key`: a column of `run.metrics()`. Raises `UserError` that lists them if no run has it.
     """
     found = [Run(path) for path in chosen(runs, base_dir)]
+    if not found:
+        raise RunError("runs: required at least one, found none; no run is there yet, or none that was asked for")
     frames = dict(zip(_labels(found), (run.metrics() for run in found), strict=True))
     known = metric_keys(list(frames.values()))
     if key not in known:

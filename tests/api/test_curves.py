@@ -142,3 +142,11 @@ def test_an_error_is_its_message_in_a_notebook() -> None:
     assert ConfigError(["a.yaml:1: one", "a.yaml:2: two"])._render_traceback_() == [
         "ConfigError: a.yaml:1: one\na.yaml:2: two"
     ]
+
+
+def test_metrics_need_a_run() -> None:
+    with pytest.raises(RunError) as error:
+        fk.plot_metrics([])
+    assert str(error.value) == (
+        "runs: required at least one, found none; no run is there yet, or none that was asked for"
+    )
