@@ -29,6 +29,7 @@ from fpnkit.detectors.cached import feature_cache
 from fpnkit.errors import ConfigError, RunError
 from fpnkit.evaluation.bench import Bench, Transmission
 from fpnkit.foundation.progress import progress
+from fpnkit.foundation.steps import Tell, nobody
 from fpnkit.runs import layout
 from fpnkit.runs.results import Matching
 from fpnkit.runs.trained import TrainedRun
@@ -76,10 +77,10 @@ class Subject:
             return None
         return codec.coded_latents(features.pyramid, features.geometry, self.quality)
 
-    def send(self, image: Tensor, features: Features) -> Transmission:
+    def send(self, image: Tensor, features: Features, tell: Tell = nobody) -> Transmission:
         """Encode one image to a file and decode it."""
         source = CoderInput(image, features.pyramid, features.geometry)
-        return self.bench.send(LearnedCoder(self.trained, self.quality), source)
+        return self.bench.send(LearnedCoder(self.trained, self.quality), source, tell=tell)
 
     @property
     def facts(self) -> Mapping[str, Any]:

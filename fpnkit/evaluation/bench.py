@@ -15,6 +15,7 @@ from fpnkit.data.windows import Features
 from fpnkit.detectors.base import Detections, Detector
 from fpnkit.detectors.one_image import detections_in, features_of
 from fpnkit.foundation.files import write_bytes
+from fpnkit.foundation.steps import Step, Tell, nobody
 
 
 @dataclass(frozen=True)
@@ -50,15 +51,18 @@ class Bench:
         return detections_in(self.detector, features.pyramid, features.geometry)
 
     @torch.no_grad()
-    def send(self, coder: Coder, source: CoderInput, path: Path | None = None) -> Transmission:
+    def send(self, coder: Coder, source: CoderInput, path: Path | None = None, tell: Tell = nobody) -> Transmission:
         """Encode to bytes, through the file `path` if given, decode, and run the heads."""
+        tell(Step("encoding"))
         start = time.perf_counter()
         coded = coder.encode(source)
         encode_seconds = time.perf_counter() - start
         data = coded.data if path is None else _through_file(path, coded.data)
+        tell(Step("decoding"))
         start = time.perf_counter()
         received = coder.decode(data)
         decode_seconds = time.perf_counter() - start
+        tell(Step("detecting"))
         features = self._features_of(received)
         found = detections_in(self.detector, features.pyramid, features.geometry)
         return Transmission(coded, features, found, encode_seconds, decode_seconds)

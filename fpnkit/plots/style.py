@@ -6,6 +6,7 @@ Colors are Okabe and Ito's, which stay distinct for the common kinds of color bl
 
 from __future__ import annotations
 
+import threading
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -38,6 +39,8 @@ _CODEC_LOOKS = {
 }
 _OTHER_COLOURS = (_OLIVE, _PINK, _SKY, _GREEN, _BLUE, _ORANGE, _RED)
 _OTHER_MARKERS = ("<", ">", "p", "h", "*", "d", "8")
+
+_DRAWING = threading.RLock()  # matplotlib's settings are the whole process's, and panels draw in threads
 
 
 @dataclass(frozen=True)
@@ -78,7 +81,7 @@ def codec_look(codec: str) -> CurveStyle:
 
 @contextmanager
 def style(*, dark: bool = False) -> Iterator[None]:
-    """Sizes and colors for the figures made within; settings outside are untouched."""
+    """Sizes and colors for the figures made within, by one thread at a time; settings outside are untouched."""
     ink, paper, grid = ("#E6E6E6", "#111111", "#444444") if dark else ("#1A1A1A", "#FFFFFF", "#D0D0D0")
     settings: dict[Any, object] = {
         "figure.facecolor": paper,
@@ -111,7 +114,7 @@ def style(*, dark: bool = False) -> Iterator[None]:
         "svg.fonttype": "none",
         "svg.hashsalt": "fpnkit",  # the same figure gives the same file
     }
-    with matplotlib.rc_context(settings):
+    with _DRAWING, matplotlib.rc_context(settings):
         yield
 
 

@@ -20,6 +20,7 @@ from fpnkit.errors import StorageError
 from fpnkit.foundation import clock
 from fpnkit.foundation.files import file_stamp, write_bytes
 from fpnkit.foundation.processes import host_name
+from fpnkit.foundation.steps import Step, Tell, nobody
 from fpnkit.runs import layout, store
 from fpnkit.runs.evaluations import evaluation_directories
 from fpnkit.runs.store import RunInfo
@@ -28,6 +29,7 @@ _log = logging.getLogger(__name__)
 
 _SHAPE = " ".join(store.COLUMNS)  # of what is remembered; another one is forgotten
 _WORTH_KEEPING = 100  # runs that had to be read: with fewer, the next process reads them as fast
+_TOLD = 50  # runs at once
 _SETTLED = ("finished", "stopped", "crashed", "killed", "stale")  # the status of others can change by itself
 _READ = (layout.RUN_JSON, layout.NOTE, layout.TAGS, layout.METRICS)
 
@@ -55,24 +57,33 @@ class RunIndex:
     def __init__(self, base_dir: Path) -> None:
         self.base_dir = base_dir
         self._known: dict[str, _Known] | None = None  # by name; None: not even remembered yet
+        self._new = 0  # that are not remembered
 
-    def read(self) -> list[RunInfo]:
-        """Like `list_runs`."""
+    def read(self, tell: Tell = nobody) -> list[RunInfo]:
+        """Like `list_runs`. If `tell` raises, what was read so far is kept for the next time."""
         entries = store.entries(self.base_dir)
-        now, before = clock.now(), _remembered(self.base_dir) if self._known is None else self._known
-        self._known, new = {}, 0
-        for entry in entries:
+        if self._known is None:
+            self._known = _remembered(self.base_dir)
+        now, before = clock.now(), self._known
+        found: dict[str, _Known] = {}
+        for number, entry in enumerate(entries):
             known = before.get(entry.name)
+            if number % _TOLD == 0:
+                tell(Step("looking at run", number, len(entries)))
             if known is None or known.info.status not in _SETTLED or _changed(known.watched):
                 watched = _watch(entry.path)  # before it is read: what changes meanwhile is read next time
                 info = store.look(entry, now)
                 known = None if info is None else _Known(watched, info)
-                new += known is not None and known.info.status in _SETTLED
+                self._new += known is not None and known.info.status in _SETTLED
+                if known is not None:
+                    before[entry.name] = known
             if known is not None:
-                self._known[entry.name] = known
-        if new >= _WORTH_KEEPING:
+                found[entry.name] = known
+        self._known = found
+        if self._new >= _WORTH_KEEPING:
             _remember(self.base_dir, self._known)
-        return store.newest_first(known.info for known in self._known.values())
+            self._new = 0
+        return store.newest_first(known.info for known in found.values())
 
     def states(self) -> dict[Path, object]:
         """A state per run found by `read` that changes when there is anything new to read.

@@ -1,6 +1,7 @@
 """What tests of panels have in common."""
 
 import json
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -40,3 +41,24 @@ def count_traffic(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
     monkeypatch.setattr(widgets.Widget, "_send", send)
     return sent
+
+
+class Held:
+    """A place in a job where it waits until the test lets it go on."""
+
+    def __init__(self) -> None:
+        self.entered = 0
+        self._reached, self._going = threading.Event(), threading.Event()
+
+    def __call__(self) -> None:
+        self.entered += 1
+        self._reached.set()
+        assert self._going.wait(60)
+
+    def reached(self, seconds: float = 60) -> bool:
+        """Wait until a job is there."""
+        return self._reached.wait(seconds)
+
+    def go(self) -> None:
+        """Let it go on, and those that come later."""
+        self._going.set()

@@ -51,6 +51,7 @@ def test_a_run_of_one_rate_has_no_such_slider(viewer: PyramidViewer, tmp_path: P
     curve = viewer.lmbda.value
     single = write_run(tmp_path, 4)
     viewer.refresh()
+    viewer.finish()
     viewer.choice.value = next(value for label, value in viewer.choice.options if "factorized" in label)
     viewer.raise_failures()
     assert viewer.view.run == single

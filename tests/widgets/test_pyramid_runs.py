@@ -66,7 +66,7 @@ def test_what_was_needed_last_stays_loaded() -> None:
 def test_torch_is_not_imported_before_something_is_loaded(tmp_path: Path) -> None:
     code = (
         "import sys\nfrom fpnkit.widgets.pyramid.viewer import PyramidViewer\n"
-        f"viewer = PyramidViewer({str(tmp_path)!r})\nviewer._opening.join()\nviewer.raise_failures()\n"
+        f"viewer = PyramidViewer({str(tmp_path)!r})\nviewer.finish()\nviewer.raise_failures()\n"
         "print('torch' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, check=True)

@@ -5,6 +5,7 @@ from html import unescape
 from pathlib import Path
 from typing import Any
 
+import ipywidgets as widgets
 import numpy as np
 import pandas as pd
 import pytest
@@ -89,6 +90,7 @@ def test_no_tab_is_an_empty_frame(tmp_path: Path, viewer: PyramidViewer) -> None
     empty = PyramidViewer(tmp_path)
     with pytest.raises(RunError):
         _ = empty.view
+    viewer.finish()
     assert empty.tabs.layout.display == "none"
     assert viewer.tabs.layout.display is None
     assert "computing" not in text_of(viewer.channels.words)  # is drawn, the others are not yet
@@ -96,6 +98,7 @@ def test_no_tab_is_an_empty_frame(tmp_path: Path, viewer: PyramidViewer) -> None
         assert "computing …" in text_of(tab.words)
     assert viewer.bits.level.layout.display == "none"
     viewer.tabs.selected_index = BITS
+    viewer.finish()
     assert "computing" not in text_of(viewer.bits.words)
     assert viewer.bits.level.layout.display is None
 
@@ -166,10 +169,15 @@ def test_the_channel_and_the_level_that_are_chosen_are_drawn(
             name,
             lambda about, table, *more, figure=figure: drawn.append(table) or figure(about, table, *more),
         )
-    viewer.channels.level.value = "p3"
-    viewer.channels.channel.value = 17
-    viewer.channels.mean.value = True
+    for control, value in (
+        (viewer.channels.level, "p3"),
+        (viewer.channels.channel, 17),
+        (viewer.channels.mean, True),
+    ):
+        control.value = value
+        viewer.finish()
     viewer.tabs.selected_index = BITS
+    viewer.finish()
     viewer.bits.level.value = "p4"
     viewer.raise_failures()
     level = viewer.view.decoded["p3"][0]
@@ -183,6 +191,7 @@ def test_the_channel_and_the_level_that_are_chosen_are_drawn(
 
 def test_the_words_about_a_channel_are_true(viewer: PyramidViewer) -> None:
     viewer.channels.level.value, viewer.channels.channel.value = "p3", 17
+    viewer.finish()
     view, words = viewer.view, text_of(viewer.channels.words)
     original, decoded = (pyramid["p3"][0].double() for pyramid in (view.original, view.decoded))
     snr = 10 * torch.log10(original[17].var(correction=0) / (decoded[17] - original[17]).square().mean())
@@ -196,25 +205,25 @@ def test_the_words_about_a_channel_are_true(viewer: PyramidViewer) -> None:
 
 def test_moving_a_control_changes_the_picture_and_keeps_the_rest(viewer: PyramidViewer) -> None:
     channels = viewer.channels
+    viewer.finish()
     seen = [channels.picture.value]
-    channels.channel.value = 5
-    seen.append(channels.picture.value)
-    channels.level.value = "p4"
-    seen.append(channels.picture.value)
+
+    def move(control: widgets.Widget, value: object) -> None:
+        control.value = value
+        viewer.raise_failures()
+        seen.append(channels.picture.value)
+
+    move(channels.channel, 5)
+    move(channels.level, "p4")
     assert channels.channel.value == 5
-    viewer.lmbda.value = finished(viewer)[0]
-    seen.append(channels.picture.value)
+    move(viewer.lmbda, finished(viewer)[0])
     assert (channels.level.value, channels.channel.value, viewer.image.value) == ("p4", 5, 1)
     photo = viewer.photo.value
-    viewer.image.value = 8
+    move(viewer.image, 8)
     assert viewer.photo.value != photo
-    seen.append(channels.picture.value)
-    channels.mean.value = True
-    seen.append(channels.picture.value)
+    move(channels.mean, True)
     assert channels.channel.disabled
-    viewer.dark.value = True
-    seen.append(channels.picture.value)
-    viewer.raise_failures()
+    move(viewer.dark, True)
     assert len(set(seen)) == len(seen)
 
 
@@ -243,6 +252,7 @@ def test_objects_follow_the_score_and_are_counted(viewer: PyramidViewer) -> None
     viewer.tabs.selected_index = OBJECTS
     assert viewer.objects.threshold.value == SELF_MAP_SCORE
     viewer.objects.threshold.value = 0.5
+    viewer.raise_failures()
     view, words = viewer.view, text_of(viewer.objects.words)
     counts = [int((each.scores >= 0.5).sum()) for each in (view.before, view.after)]
     lost, new = alone(view.before, view.after, 0.5), alone(view.after, view.before, 0.5)
@@ -304,6 +314,7 @@ def test_a_deleted_run_is_said_in_place_and_others_can_be_shown(base: Path) -> N
     gone, other = viewer.view.run, finished(viewer)[0]
     shutil.rmtree(gone)
     viewer.image.value = 2
+    viewer.finish()
     assert {key: str(error) for key, error in viewer.failures.items()} == {"show": f"{gone}: not a run directory"}
     assert viewer.tabs.layout.display == "none"  # what was showing not what is chosen
     with pytest.raises(RunError, match=re.escape(f"{gone}: not a run directory")):

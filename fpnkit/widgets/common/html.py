@@ -189,6 +189,14 @@ def bullets(lines: Sequence[str]) -> Html:
     return element("ul", *(element("li", printable(line)) for line in lines), style=look)
 
 
+def status(text: str) -> Html:
+    """What is being done, for eyes and screen readers; what it replaces is pale meanwhile, see `Work`."""
+    look = f"color:{INK};line-height:1.45;margin:2px 0"
+    return join(
+        [element("style", Html(".fpnkit-old { opacity: 0.45 }")), element("p", text, role="status", style=look)]
+    )
+
+
 def failure(action: str, error: BaseException) -> Html:
     """What failed and why, and for internal errors where in the code."""
     title = element("b", f"✖ {action} failed", style=f"color:{ALARM}")

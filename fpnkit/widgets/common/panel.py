@@ -2,7 +2,8 @@
 
 A handler takes no arguments and reads the controls. As a callback of `Panel.button` or `Panel.on` it never fails
 silently: its error is shown in the panel and kept in `failures` until the same action succeeds or it is dismissed.
-Called directly, from a cell or a test, it raises like any function.
+Called directly, from a cell or a test, it raises like any function. It must not hold up the kernel: what may take more
+than 0.2 s is a job for `Panel.work`.
 """
 
 import io
@@ -18,6 +19,7 @@ from matplotlib.figure import Figure
 from fpnkit.plots.style import style
 from fpnkit.widgets.common import html
 from fpnkit.widgets.common.theme import Theme
+from fpnkit.widgets.common.work import Work
 
 LABEL = {"description_width": "initial"}  # labels whole, whatever their length
 WIDE = {
@@ -48,8 +50,9 @@ class Panel(widgets.VBox):
 
     def __init__(self, title: str, *, dark: bool | None = None) -> None:
         self.failures: dict[str, Exception] = {}  # by action
-        self._acting = threading.RLock()  # a poll and a click never run at the same time
+        self.acting = threading.RLock()  # a poll and a click never run at the same time
         self._closing = threading.Event()
+        self._works: list[Work] = []
         self.title = widgets.HTML(html.heading(title), layout={"flex": "0 1 auto", "min_width": "0"})
         asked = Panel.dark_figures if dark is None else dark
         self._follows = asked is None  # the page's theme, until somebody chooses
@@ -80,7 +83,7 @@ class Panel(widgets.VBox):
 
         Its error is shown under the action's name and kept in `failures`.
         """
-        with self._acting:
+        with self.acting:
             try:
                 handler()
             except Exception as error:
@@ -91,7 +94,8 @@ class Panel(widgets.VBox):
             return action not in self.failures
 
     def raise_failures(self) -> None:
-        """Raise the failure that is shown, if any; for cells and tests that must not continue."""
+        """Finish, and raise the failure that is shown, if any; for cells and tests that must not continue."""
+        self.finish()
         if self.failures:
             raise ExceptionGroup(", ".join(self.failures), list(self.failures.values()))
 
@@ -108,6 +112,17 @@ class Panel(widgets.VBox):
         """Run the handler whenever the control changes."""
         control.observe(lambda _: self.attempt(action, handler), names=trait)
 
+    def work(self, action: str, *, lasting: bool = False) -> Work:
+        """For what takes longer than a handler may, about 0.2 s; see `Work`. It is a line to put into the panel."""
+        self._works.append(Work(self, action, lasting=lasting))
+        return self._works[-1]
+
+    def finish(self) -> None:
+        """Wait until everything that is read, computed or drawn is shown; for cells and tests, not for handlers."""
+        while any(work.busy for work in self._works):
+            for work in self._works:
+                work.wait()
+
     def poll(self, action: str, handler: Callable[[], None], seconds: float) -> None:
         """Run the handler repeatedly in a thread until the panel is closed.
 
@@ -122,8 +137,10 @@ class Panel(widgets.VBox):
         threading.Thread(target=run, name=f"fpnkit {action}", daemon=True).start()
 
     def close(self) -> None:
-        """Remove the panel from the page and end its polling."""
+        """Remove the panel from the page and end its polling, and work that nobody asked to be done to its end."""
         self._closing.set()
+        for work in self._works:
+            work.close()
         super().close()
 
     def draw(
@@ -157,7 +174,7 @@ class Panel(widgets.VBox):
         self.redraw()
 
     def _dismiss(self) -> None:
-        with self._acting:
+        with self.acting:
             self.failures.clear()
             self._show_failures()
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -22,6 +22,7 @@ from fpnkit.codecs.coder import CodedImage
 from fpnkit.data.windows import Features
 from fpnkit.detectors.base import Detections
 from fpnkit.errors import RunError
+from fpnkit.foundation.steps import Step, Tell, nobody
 from fpnkit.geometry import ImageGeometry
 from fpnkit.plots.maps import Photo
 from fpnkit.pyramid import Pyramid, PyramidSpec
@@ -29,6 +30,9 @@ from fpnkit.runs import layout
 from fpnkit.runs.trained import find_candidates
 
 _BENCHES, _SUBJECTS, _IMAGES = 2, 6, 6  # that stay: a sweep and some images to go to and fro between
+
+_DETECTOR, _CODEC, _IMAGE = "loading the detector", "loading the codec", "backbone and heads"
+_CODING, _COUNTING = ("encoding", "decoding", "detecting"), "counting bits"  # the first three: `Bench.send`
 
 Value = TypeVar("Value")
 
@@ -87,7 +91,7 @@ class Loader:
     _subjects: dict[Hashable, Subject] = field(default_factory=dict)
     _images: dict[Hashable, _Image] = field(default_factory=dict)
 
-    def view(self, run: Path, split: str, index: int, quality: float | None = None) -> View:
+    def view(self, run: Path, split: str, index: int, quality: float | None = None, tell: Tell = nobody) -> View:
         """A view with the newest best model of a run; an index beyond the last image means the last.
 
         `quality`: of a codec of several rates (default: the middle of the curve).
@@ -98,15 +102,35 @@ class Loader:
             raise RunError(f"{run}: not a run directory")
         config = find_candidates([str(run)], None, (), ())[0].config
         key = bench_key(config, split)
-        bench = _kept(self._benches, _BENCHES, key, lambda: build_bench(config, split, 1))
         best = (run / layout.BEST_MODEL).stat()
         stamp = (key, run, best.st_mtime_ns, best.st_size, best.st_ino)
-        subject = _kept(self._subjects, _SUBJECTS, stamp, lambda: load_subject(run, bench))
+        missing = [_DETECTOR] * (key not in self._benches) + [_CODEC] * (stamp not in self._subjects)
+        missing += [_IMAGE] * ((key, index) not in self._images)
+        steps = _Steps(tell, (key, str(config.codec)), (*missing, *_CODING, _COUNTING))
+        bench = _kept(self._benches, _BENCHES, key, lambda: steps.do(_DETECTOR, build_bench, config, split, 1))
+        subject = _kept(self._subjects, _SUBJECTS, stamp, lambda: steps.do(_CODEC, load_subject, run, bench))
         if quality is not None:
             subject = replace(subject, quality=quality)
         index = min(index, len(bench.images) - 1)
-        image = _kept(self._images, _IMAGES, (key, index), lambda: _look(bench, index))
-        return _through(subject, image, split, index)
+        image = _kept(self._images, _IMAGES, (key, index), lambda: _look(bench, index, steps))
+        return _through(subject, image, split, index, steps)
+
+
+@dataclass(frozen=True)
+class _Steps:
+    """Tells what is done for a view, and what is still to come."""
+
+    tell: Tell
+    kind: Hashable  # of views that take equally long
+    plan: tuple[str, ...]
+
+    def __call__(self, step: Step) -> None:
+        then = self.plan[self.plan.index(step.what) + 1 :] if step.what in self.plan else ()
+        self.tell(replace(step, kind=self.kind, then=then))
+
+    def do(self, what: str, function: Callable[..., Value], *arguments: Any) -> Value:
+        self(Step(what))
+        return function(*arguments)
 
 
 def _kept(kept: dict[Hashable, Value], most: int, key: Hashable, make: Callable[[], Value]) -> Value:
@@ -118,7 +142,8 @@ def _kept(kept: dict[Hashable, Value], most: int, key: Hashable, make: Callable[
     return value
 
 
-def _look(bench: CachedBench, index: int) -> _Image:
+def _look(bench: CachedBench, index: int, tell: Tell) -> _Image:
+    tell(Step(_IMAGE, detail=f"on image {index + 1}"))
     sample, features = bench.images[index], bench.cached(index)
     size = (sample.image.shape[1], sample.image.shape[2])
     photo = Photo(index, sample.image_id, np.asarray(thumbnail(sample.image)), size)
@@ -126,9 +151,10 @@ def _look(bench: CachedBench, index: int) -> _Image:
 
 
 @torch.no_grad()
-def _through(subject: Subject, image: _Image, split: str, index: int) -> View:
+def _through(subject: Subject, image: _Image, split: str, index: int, tell: Tell) -> View:
     bench, trained, features = subject.bench, subject.trained, image.features
-    codec, sent = trained.codec, subject.send(image.pixels, features)
+    codec, sent = trained.codec, subject.send(image.pixels, features, tell)
+    tell(Step(_COUNTING))
     coded, decoded = sent.coded, sent.features.pyramid
     errors = ErrorStatistics()
     errors.update(features.pyramid, decoded)

@@ -1,4 +1,7 @@
-"""The viewer's tabs for one image and one codec: channels, bits, objects. A tab draws only while it is open."""
+"""The viewer's tabs for one image and one codec: channels, bits, objects. A tab draws only while it is open.
+
+They draw in the background, as `drawing` does it; a figure that is replaced stays until then.
+"""
 
 from __future__ import annotations
 
@@ -11,10 +14,12 @@ from matplotlib.figure import Figure
 from fpnkit.container import SHARED
 from fpnkit.foundation import text
 from fpnkit.foundation.html import Html
+from fpnkit.foundation.steps import Step, Tell
 from fpnkit.plots.images import plot_bits_maps, plot_channel, plot_detections, plot_level_bits
 from fpnkit.plots.maps import without_counterpart
 from fpnkit.widgets.common import html
 from fpnkit.widgets.common.panel import AS_WIDE_AS_NEEDED, LABEL, WIDE, WRAPPED, Choices, Panel, picture
+from fpnkit.widgets.common.work import Work
 
 if TYPE_CHECKING:
     from fpnkit.widgets.pyramid.loading import View
@@ -23,14 +28,15 @@ ALL_LEVELS = "all levels"
 _ACTIVE = 6  # channels that are named
 _NAMED = 5  # objects that are named
 _NO_MAP = "No map of the bits: the codec does not show them for each level."
+_DRAWING = Step("drawing")
 _COMPUTING = html.paragraph("computing …", pale=True)  # until a tab is drawn for the first time
 
 
 class ChannelsView(widgets.VBox):
     """A channel of a level, or the mean of all: original, decoded, difference."""
 
-    def __init__(self, panel: Panel) -> None:
-        self._panel, self._quiet = panel, False
+    def __init__(self, panel: Panel, drawing: Work) -> None:
+        self._panel, self._drawing, self._quiet = panel, drawing, False
         self._view: View | None = None
         self.level = widgets.ToggleButtons(options=[], description="Level", style={"button_width": "auto"})
         self.level.layout.display = "none"
@@ -62,12 +68,16 @@ class ChannelsView(widgets.VBox):
             self.draw()
 
     def draw(self) -> None:
-        """Draw the figure and describe it."""
+        """Draw the figure and describe it, in the background."""
         view, level = self._view, self.level.value
         if view is None:
             return
         self.channel.disabled = self.mean.value
         channel = None if self.mean.value else self.channel.value
+        self._drawing.ask(lambda tell: self._draw(view, level, channel, tell))
+
+    def _draw(self, view: View, level: str, channel: int | None, tell: Tell) -> None:
+        tell(_DRAWING)
         name = f"{level} mean of channels" if channel is None else f"{level} channel {channel}"
         self.words.value = html.paragraph(_channel_words(view, level, channel))
         cells = view.cells(level, channel)
@@ -85,8 +95,8 @@ class ChannelsView(widgets.VBox):
 class BitsView(widgets.VBox):
     """Where in the image the bits went, as estimated by the entropy model, and the payload of each level."""
 
-    def __init__(self, panel: Panel) -> None:
-        self._panel = panel
+    def __init__(self, panel: Panel, drawing: Work) -> None:
+        self._panel, self._drawing = panel, drawing
         self._view: View | None = None
         self.level = widgets.ToggleButtons(options=[], description="Level", style={"button_width": "auto"})
         self.level.layout.display = "none"
@@ -98,19 +108,23 @@ class BitsView(widgets.VBox):
         """Keep the level if the codec has it."""
         self._view = view
         names = (ALL_LEVELS, *view.spec.names)
-        self.level.layout.display = None
         self._level.replace([(name, name) for name in names], otherwise=ALL_LEVELS)
         self.draw()
 
     def draw(self) -> None:
-        """Draw the figure and its numbers."""
+        """Draw the figure and its numbers, in the background."""
         view, level = self._view, self.level.value
         if view is None:
             return
+        self.level.layout.display = "none" if view.bits is None else None
+        self._drawing.ask(lambda tell: self._draw(view, level, tell))
+
+    def _draw(self, view: View, level: str, tell: Tell) -> None:
+        tell(_DRAWING)
         bits = view.bits
         self.words.value = html.bounded(_bits_table(view))
-        self.picture.layout.display = self.level.layout.display = "none" if bits is None else None
         if bits is None:
+            self.picture.layout.display = "none"
             self.words.value += html.paragraph(_NO_MAP, pale=True)
             return
 
@@ -125,8 +139,8 @@ class BitsView(widgets.VBox):
 class ObjectsView(widgets.VBox):
     """Detections before and after."""
 
-    def __init__(self, panel: Panel) -> None:
-        self._panel = panel
+    def __init__(self, panel: Panel, drawing: Work) -> None:
+        self._panel, self._drawing = panel, drawing
         self._view: View | None = None
         # The first value is that of the report and of self-mAP.
         self.threshold = widgets.FloatSlider(
@@ -143,11 +157,16 @@ class ObjectsView(widgets.VBox):
         self.draw()
 
     def draw(self) -> None:
-        """Draw the figure and describe it."""
+        """Draw the figure and describe it, in the background."""
         view = self._view
         if view is None:
             return
-        boxes = view.boxes(self.threshold.value)
+        threshold = self.threshold.value
+        self._drawing.ask(lambda tell: self._draw(view, threshold, tell))
+
+    def _draw(self, view: View, threshold: float, tell: Tell) -> None:
+        tell(_DRAWING)
+        boxes = view.boxes(threshold)
         told = _object_words(boxes)
         self.words.value = html.paragraph(told)
 
