@@ -108,3 +108,13 @@ def test_the_steps_are_told_in_order_and_what_follows_is_known(base: Path) -> No
     second.tell(told[0])
     now.seconds += 3
     assert second.timing() == "3 s · about 17 s left"
+
+
+def test_every_control_has_a_label_and_long_sliders_wait_for_the_end(base: Path) -> None:
+    viewer = PyramidViewer(base)
+    controls = (viewer.search, viewer.choice, viewer.lmbda, viewer.split, viewer.image)
+    tabs = (viewer.channels.level, viewer.channels.channel, viewer.channels.mean, viewer.bits.level)
+    assert [control for control in (*controls, *tabs, viewer.objects.threshold) if not control.description] == []
+    sliders = (viewer.image, viewer.channels.channel, viewer.objects.threshold)
+    assert [slider.continuous_update for slider in sliders] == [False] * 3
+    assert viewer.lmbda.continuous_update  # else keys do not move it

@@ -5,15 +5,12 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import Any, Protocol
 
 import ipywidgets as widgets
 
 from fpnkit.foundation.steps import Step, StepClock, Tell
 from fpnkit.widgets.common import html
-
-if TYPE_CHECKING:
-    from fpnkit.widgets.common.panel import Panel
 
 _log = logging.getLogger(__name__)
 
@@ -30,6 +27,15 @@ class Superseded(BaseException):
     """Raised by `Tell` in a job that nobody waits for any more. Not an Exception: no handler may keep it."""
 
 
+class Owner(Protocol):
+    """A `Panel`."""
+
+    acting: Any  # a lock: handlers and results run one at a time
+
+    def attempt(self, action: str, handler: Callable[[], None]) -> bool:
+        """Run the handler and show its failure."""
+
+
 class Work(widgets.HBox):
     """One job at a time; of those asked for meanwhile only the last one runs, and the one in progress ends at its
     next step.
@@ -38,7 +44,7 @@ class Work(widgets.HBox):
     its result; what it raises is shown as a failure of `action`. `Panel.work` makes one.
     """
 
-    def __init__(self, panel: Panel, action: str, *, lasting: bool) -> None:
+    def __init__(self, panel: Owner, action: str, *, lasting: bool) -> None:
         """`lasting`: a job always runs to its end."""
         self.action = action
         self.replaces: Sequence[widgets.DOMWidget] = ()  # pale while the line is there
