@@ -1,14 +1,18 @@
 """Replace a run directory by one compressed file."""
 
+import gzip
 import os
 import tarfile
+import threading
 import zlib
+from dataclasses import replace
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from fpnkit.errors import RunError
-from fpnkit.foundation.files import TEMPORARY_SUFFIX, storage_error
+from fpnkit.foundation.files import TEMPORARY_SUFFIX, directory_size, storage_error
 from fpnkit.foundation.lock import DirectoryLock
+from fpnkit.foundation.steps import Step, Tell, nobody
 from fpnkit.runs import layout
 from fpnkit.runs.store import RunInfo
 from fpnkit.runs.trash import Trashed, move, new_bin, purge
@@ -16,23 +20,25 @@ from fpnkit.runs.trash import Trashed, move, new_bin, purge
 _SUFFIX = ".tar.gz"
 _LONGEST_NAME = 230  # bytes, so that a suffix and a number still fit into the 255 of a file's name
 _CHUNK = 1 << 20
+_PACKING, _COMPARING = "packing", "comparing with the directory"
 
 
-def archive(info: RunInfo, base_dir: Path) -> Path:
+def archive(info: RunInfo, base_dir: Path, tell: Tell = nobody) -> Path:
     """`archive/<name>.tar.gz`, compared byte for byte with the directory before that is deleted.
 
     The run must have passed `trash.require_movable`. Raises RunError or StorageError, and then leaves the directory
-    unchanged.
+    unchanged; so does whatever `tell` raises.
     """
     folder = base_dir / layout.ARCHIVE
     if folder.is_symlink():
         raise RunError(f"{folder}: must be a directory of its own, found a symbolic link to {os.readlink(folder)}")
     lock = DirectoryLock(info.path)
-    temporary = folder / f".{os.getpid()}{TEMPORARY_SUFFIX}"
+    temporary = folder / f".{os.getpid()}_{threading.get_ident()}{TEMPORARY_SUFFIX}"
     try:
         folder.mkdir(exist_ok=True)
-        _pack(info.path, temporary)
-        _check(info.path, temporary)
+        size = directory_size(info.path)
+        _pack(info.path, temporary, _Counter(tell, Step(_PACKING, of=size, are_bytes=True, then=(_COMPARING,))))
+        _check(info.path, temporary, _Counter(tell, Step(_COMPARING, of=size, are_bytes=True)))
         target = _unused(folder, info.path.name)
         os.replace(temporary, target)
     except (tarfile.TarError, zlib.error, EOFError) as error:
@@ -48,15 +54,37 @@ def archive(info: RunInfo, base_dir: Path) -> Path:
     return target
 
 
-def _pack(run_dir: Path, path: Path) -> None:
+class _Counter:
+    """Tells how many bytes of a step are done."""
+
+    def __init__(self, tell: Tell, step: Step) -> None:
+        self._tell, self._step, self.done = tell, step, 0
+
+    def add(self, count: int) -> None:
+        self.done += count
+        self._tell(replace(self._step, done=min(self.done, self._step.of)))  # an archive has headers too
+
+
+class _Counted(gzip.GzipFile):
+    def __init__(self, file: IO[bytes], counter: _Counter) -> None:
+        super().__init__(fileobj=file, mode="wb", compresslevel=6)
+        self._counter = counter
+
+    def write(self, data: Any) -> int:
+        written = super().write(data)
+        self._counter.add(written)
+        return written
+
+
+def _pack(run_dir: Path, path: Path, counter: _Counter) -> None:
     with open(path, "wb") as file:
-        with tarfile.open(fileobj=file, mode="w:gz", compresslevel=6) as tar:
+        with _Counted(file, counter) as packed, tarfile.open(fileobj=packed, mode="w") as tar:
             tar.add(run_dir, arcname=run_dir.name)
         file.flush()
         os.fsync(file.fileno())
 
 
-def _check(run_dir: Path, path: Path) -> None:
+def _check(run_dir: Path, path: Path, counter: _Counter) -> None:
     """Raise RunError unless the archive holds exactly what the directory holds."""
     missing = {run_dir.name}
     for folder, directories, files in os.walk(run_dir):
@@ -65,14 +93,14 @@ def _check(run_dir: Path, path: Path) -> None:
     with tarfile.open(path, "r:gz") as tar:
         for member in tar:
             original = run_dir.parent / member.name
-            if member.name not in missing or not _same(tar, member, original):
+            if member.name not in missing or not _same(tar, member, original, counter):
                 raise RunError(f"{original}: changed while it was archived; nothing was removed")
             missing.discard(member.name)
     if missing:
         raise RunError(f"{run_dir.parent / min(missing)}: cannot be archived; nothing was removed")
 
 
-def _same(tar: tarfile.TarFile, member: tarfile.TarInfo, original: Path) -> bool:
+def _same(tar: tarfile.TarFile, member: tarfile.TarInfo, original: Path, counter: _Counter) -> bool:
     if member.issym():
         return original.is_symlink() and os.readlink(original) == member.linkname
     if member.isdir():
@@ -81,16 +109,17 @@ def _same(tar: tarfile.TarFile, member: tarfile.TarInfo, original: Path) -> bool
     if packed is None or original.is_symlink():
         return False
     with packed, open(original, "rb") as file:
-        return _equal(packed, file)
+        return _equal(packed, file, counter)
 
 
-def _equal(a: IO[bytes], b: IO[bytes]) -> bool:
+def _equal(a: IO[bytes], b: IO[bytes], counter: _Counter) -> bool:
     while True:
         left, right = a.read(_CHUNK), b.read(_CHUNK)
         if left != right:
             return False
         if not left:
             return True
+        counter.add(len(left))
 
 
 def _unused(folder: Path, name: str) -> Path:

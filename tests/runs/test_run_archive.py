@@ -74,8 +74,8 @@ def test_a_directory_that_changes_meanwhile_is_not_removed(base, change, monkeyp
     path = filled_run(base)
     pack = module._pack
 
-    def pack_then_change(run_dir, file):
-        pack(run_dir, file)
+    def pack_then_change(run_dir, file, counter):
+        pack(run_dir, file, counter)
         change(run_dir)
 
     monkeypatch.setattr(module, "_pack", pack_then_change)
@@ -105,8 +105,8 @@ def test_an_archive_with_a_flaw_does_not_cost_the_run(base, monkeypatch, spoil):
     before = content(path)
     pack = module._pack
 
-    def pack_badly(run_dir, file):
-        pack(run_dir, file)
+    def pack_badly(run_dir, file, counter):
+        pack(run_dir, file, counter)
         data = bytearray(file.read_bytes())
         spoil(data)
         file.write_bytes(data)

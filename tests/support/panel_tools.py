@@ -3,10 +3,14 @@
 import json
 import threading
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, TypeVar
 
 import ipywidgets as widgets
 import pytest
+
+from fpnkit.widgets.common.panel import Panel
+
+P = TypeVar("P", bound=Panel)
 
 
 def click(button: widgets.Button) -> None:
@@ -14,6 +18,12 @@ def click(button: widgets.Button) -> None:
     assert not button.disabled, button.description
     for callback in button._click_handlers.callbacks:
         callback(button)
+
+
+def opened(panel: P) -> P:
+    """The panel, when everything is shown."""
+    panel.finish()
+    return panel
 
 
 class Clock:

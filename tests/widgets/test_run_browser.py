@@ -9,6 +9,7 @@ from fpnkit.errors import RunError
 from fpnkit.runs.store import list_runs
 from fpnkit.widgets.runs.browser import MOST_SHOWN, RunBrowser
 from tests.support.fake_runs import write_runs
+from tests.support.panel_tools import opened
 from tests.support.run_processes import start_trainer, until
 
 DETAILS, COMPARE, NOTES, MOVES = range(4)
@@ -33,7 +34,7 @@ def without_note(base: Path) -> Path:
 
 
 def test_runs_are_listed_newest_first_and_the_newest_is_shown(base: Path) -> None:
-    browser = RunBrowser(base)
+    browser = opened(RunBrowser(base))
     browser.raise_failures()
     assert [path.name for path in paths(browser)] == names(base)
     assert browser.run.path == base / names(base)[0]
@@ -43,7 +44,7 @@ def test_runs_are_listed_newest_first_and_the_newest_is_shown(base: Path) -> Non
 
 def test_a_label_says_what_tells_runs_apart(base: Path) -> None:
     info = next(info for info in list_runs(base) if info.status == "finished")
-    browser = RunBrowser(base)
+    browser = opened(RunBrowser(base))
     label = next(label for label, path in browser.choice.options if path == info.path)
     assert info.created is not None
     parts = label.split(" · ")
@@ -55,13 +56,14 @@ def test_a_label_says_what_tells_runs_apart(base: Path) -> None:
 
 
 def test_refresh_finds_new_runs_and_keeps_what_is_chosen(base: Path, tmp_path: Path) -> None:
-    browser = RunBrowser(base)
+    browser = opened(RunBrowser(base))
     browser.choice.value = chosen = paths(browser)[5]
     details = browser.details.value
     write_runs(tmp_path / "more", 15)
     newest = max((tmp_path / "more").iterdir())
     shutil.move(newest, base)
     browser.reload.click()
+    browser.finish()
     browser.raise_failures()
     assert browser.choice.value == chosen
     assert browser.details.value == details
@@ -69,7 +71,7 @@ def test_refresh_finds_new_runs_and_keeps_what_is_chosen(base: Path, tmp_path: P
 
 
 def test_search_status_query_and_order_narrow_the_list(base: Path) -> None:
-    browser = RunBrowser(base)
+    browser = opened(RunBrowser(base))
     infos = list_runs(base)
     browser.status.value = "finished"
     assert set(paths(browser)) == {info.path for info in infos if info.status == "finished"}
@@ -89,7 +91,7 @@ def test_search_status_query_and_order_narrow_the_list(base: Path) -> None:
 
 
 def test_a_wrong_query_is_said_in_place_and_the_list_stays(base: Path) -> None:
-    browser = RunBrowser(base)
+    browser = opened(RunBrowser(base))
     browser.query.value = "lamda < 1"
     assert str(browser.failures["filter"]).startswith("query 'lamda < 1': column 'lamda' is unknown")
     assert len(paths(browser)) == 12
@@ -99,7 +101,7 @@ def test_a_wrong_query_is_said_in_place_and_the_list_stays(base: Path) -> None:
 
 def test_of_many_matches_the_first_are_shown(tmp_path: Path) -> None:
     write_runs(tmp_path, MOST_SHOWN + 30)
-    browser = RunBrowser(tmp_path)
+    browser = opened(RunBrowser(tmp_path))
     assert [path.name for path in paths(browser)] == names(tmp_path)[:MOST_SHOWN]
     assert "200 of 230 shown" in browser.count.value
     oldest = names(tmp_path)[-1]
@@ -108,13 +110,14 @@ def test_of_many_matches_the_first_are_shown(tmp_path: Path) -> None:
 
 
 def test_a_run_deleted_while_it_is_shown_is_said_in_place(base: Path) -> None:
-    browser = RunBrowser(base)
+    browser = opened(RunBrowser(base))
     gone = paths(browser)[0]
     shutil.rmtree(gone)
     browser.tabs.selected_index = COMPARE
     browser.tabs.selected_index = DETAILS
     assert [str(error) for error in browser.failures.values()] == [f"{gone}: not a run directory"]
     browser.reload.click()
+    browser.finish()
     browser.raise_failures()
     assert browser.choice.value is None  # not the next one, which might be taken for it
     assert "Choose a run above" in browser.details.value
@@ -124,7 +127,7 @@ def test_a_run_deleted_while_it_is_shown_is_said_in_place(base: Path) -> None:
 @pytest.mark.parametrize("named", [False, True])  # notebooks name the usual directory
 def test_no_runs_yet_is_no_failure(named: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FPNKIT_HOME", str(tmp_path))
-    browser = RunBrowser(tmp_path / "checkpoints" / "fpn_compression" if named else None)
+    browser = opened(RunBrowser(tmp_path / "checkpoints" / "fpn_compression" if named else None))
     browser.raise_failures()
     assert "There are no runs yet." in browser.details.value
     assert "python -m fpnkit.sweep --config" in browser.details.value
@@ -135,23 +138,25 @@ def test_no_runs_yet_is_no_failure(named: bool, tmp_path: Path, monkeypatch: pyt
         _ = browser.run
     write_runs(tmp_path / "checkpoints" / "fpn_compression", 1)
     browser.reload.click()
+    browser.finish()
     assert len(paths(browser)) == 1
 
 
 def test_a_missing_directory_is_said_in_place_and_may_appear_later(base: Path) -> None:
     moved = base.with_name("elsewhere")
-    browser = RunBrowser(moved)
+    browser = opened(RunBrowser(moved))
     assert {key: str(error) for key, error in browser.failures.items()} == {
         "refresh": f"base directory {moved}: does not exist"
     }
     base.rename(moved)
     browser.reload.click()
+    browser.finish()
     browser.raise_failures()
     assert len(paths(browser)) == 12
 
 
 def test_what_the_disk_refuses_is_said_in_place_and_stays_typed(base: Path) -> None:
-    browser = RunBrowser(base)
+    browser = opened(RunBrowser(base))
     browser.choice.value = run = without_note(base)
     browser.tabs.selected_index = NOTES
     browser.notes.note.value = "mine"
@@ -169,7 +174,7 @@ def test_what_the_disk_refuses_is_said_in_place_and_stays_typed(base: Path) -> N
 
 
 def test_note_and_tags_are_saved_and_shown_in_the_list(base: Path) -> None:
-    browser = RunBrowser(base)
+    browser = opened(RunBrowser(base))
     browser.choice.value = run = without_note(base)
     browser.tabs.selected_index = NOTES
     browser.notes.note.value, browser.notes.tags.value = "small objects\nmissing", "paper, figure 3"
@@ -178,6 +183,7 @@ def test_note_and_tags_are_saved_and_shown_in_the_list(base: Path) -> None:
     assert (run / "note.md").read_text() == "small objects\nmissing\n"
     assert json.loads((run / "tags.json").read_text()) == ["paper", "figure 3"]
     browser.reload.click()
+    browser.finish()
     assert next(info for info in browser.runs if info.path == run).tags == ("paper", "figure 3")
     browser.notes.tags.value = "figure 3"
     browser.notes.button.click()
@@ -185,12 +191,13 @@ def test_note_and_tags_are_saved_and_shown_in_the_list(base: Path) -> None:
 
 
 def test_what_was_typed_survives_a_refresh_and_is_not_saved_over_another_note(base: Path) -> None:
-    browser = RunBrowser(base)
+    browser = opened(RunBrowser(base))
     browser.choice.value = run = without_note(base)
     browser.tabs.selected_index = NOTES
     browser.notes.note.value = "mine"
     (run / "note.md").write_text("a colleague's\n")
     browser.reload.click()
+    browser.finish()
     assert browser.notes.note.value == "mine"
     browser.notes.button.click()
     assert str(browser.failures["save note and tags"]) == (
@@ -200,8 +207,9 @@ def test_what_was_typed_survives_a_refresh_and_is_not_saved_over_another_note(ba
 
 
 def test_several_runs_are_drawn_and_compared(base: Path) -> None:
-    browser = RunBrowser(base)
+    browser = opened(RunBrowser(base))
     browser.tabs.selected_index = COMPARE
+    browser.finish()
     alone = browser.compare.picture.value
     assert alone[:4] == b"\x89PNG"
     first, second = list_runs(base)[:2]
@@ -213,16 +221,18 @@ def test_several_runs_are_drawn_and_compared(base: Path) -> None:
     assert str(second.lmbda) in browser.compare.table.value
     drawn = browser.compare.picture.value
     browser.compare.key.value = "snr_db.p3"
+    browser.finish()
     assert browser.compare.picture.value != drawn
     assert "SNR p3 (dB)" in browser.compare.picture.words
     light = browser.compare.picture.value
     browser.dark.value = True
+    browser.finish()
     assert browser.compare.picture.value != light
     browser.raise_failures()
 
 
 def test_a_run_goes_to_the_trash_and_back_only_when_asked(base: Path) -> None:
-    browser = RunBrowser(base)
+    browser = opened(RunBrowser(base))
     info = next(info for info in list_runs(base) if info.status == "finished")
     browser.choice.value = info.path
     browser.tabs.selected_index = MOVES
@@ -246,7 +256,7 @@ def test_a_run_goes_to_the_trash_and_back_only_when_asked(base: Path) -> None:
 
 
 def test_the_best_of_its_lambda_is_warned_about(base: Path) -> None:
-    browser = RunBrowser(base)
+    browser = opened(RunBrowser(base))
     ended = [info for info in list_runs(base) if info.status == "finished" and info.lmbda == 1e-4]
     best = min(ended, key=lambda info: info.best_loss or 0.0)
     worst = max(ended, key=lambda info: info.best_loss or 0.0)
@@ -261,7 +271,7 @@ def test_the_best_of_its_lambda_is_warned_about(base: Path) -> None:
 
 
 def test_a_question_is_taken_back_when_another_run_is_chosen(base: Path) -> None:
-    browser = RunBrowser(base)
+    browser = opened(RunBrowser(base))
     browser.choice.value = first = next(info for info in list_runs(base) if info.status == "finished").path
     browser.tabs.selected_index = MOVES
     browser.moves.trash_button.click()
@@ -271,7 +281,7 @@ def test_a_question_is_taken_back_when_another_run_is_chosen(base: Path) -> None
 
 
 def test_a_run_is_archived(base: Path) -> None:
-    browser = RunBrowser(base)
+    browser = opened(RunBrowser(base))
     info = next(info for info in list_runs(base) if info.status == "finished")
     browser.choice.value = info.path
     browser.tabs.selected_index = MOVES
@@ -286,7 +296,7 @@ def test_a_run_is_archived(base: Path) -> None:
 def test_a_running_run_is_not_moved(tmp_path: Path) -> None:
     process, path = start_trainer("create", tmp_path)
     try:
-        browser = RunBrowser(tmp_path)
+        browser = opened(RunBrowser(tmp_path))
         assert "▶ running" in browser.choice.label
         browser.tabs.selected_index = MOVES
         browser.moves.trash_button.click()
@@ -298,6 +308,7 @@ def test_a_running_run_is_not_moved(tmp_path: Path) -> None:
         assert process.stdout is not None
         process.stdout.close()
     browser.reload.click()
+    browser.finish()
     assert "✖ killed" in browser.choice.label
 
 
@@ -306,8 +317,9 @@ def test_names_and_notes_are_never_html(tmp_path: Path) -> None:
     evil = "<img src=x onerror=alert(1)>"
     (run / "note.md").write_text(evil)
     run.rename(tmp_path / f"run_{evil}")
-    browser = RunBrowser(tmp_path)
+    browser = opened(RunBrowser(tmp_path))
     browser.tabs.selected_index = COMPARE
+    browser.finish()
     browser.tabs.selected_index = MOVES
     browser.moves.trash_button.click()
     shown = [browser.details.value, browser.compare.table.value, browser.moves.confirmation.question.value]
@@ -316,10 +328,10 @@ def test_names_and_notes_are_never_html(tmp_path: Path) -> None:
 
 def test_a_run_that_ends_is_seen_by_the_next_refresh(tmp_path: Path) -> None:
     process, path = start_trainer("create", tmp_path)
-    browser = RunBrowser(tmp_path)
+    browser = opened(RunBrowser(tmp_path))
     (path / "STOP").touch()
     process.wait(30)
     assert process.stdout is not None
     process.stdout.close()
-    until(lambda: (browser.reload.click(), "■ stopped" in browser.choice.label)[1])
+    until(lambda: (browser.reload.click(), browser.finish(), "■ stopped" in browser.choice.label)[2])
     browser.raise_failures()

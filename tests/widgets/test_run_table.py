@@ -9,6 +9,7 @@ from fpnkit.runs.store import RunInfo
 from fpnkit.widgets.runs.browser import MOST_SHOWN, RunBrowser
 from fpnkit.widgets.runs.table import COLUMNS, PAGE, RunTable
 from tests.support.fake_runs import START, write_runs
+from tests.support.panel_tools import opened
 
 BASE = Path("/runs")
 
@@ -78,7 +79,7 @@ def test_ten_thousand_runs_send_one_page() -> None:
 
 def test_what_is_chosen_in_one_is_chosen_in_the_other(tmp_path: Path) -> None:
     write_runs(tmp_path / "runs", MOST_SHOWN + 30)
-    browser = RunBrowser(tmp_path / "runs")
+    browser = opened(RunBrowser(tmp_path / "runs"))
     beyond = browser.matches[-1].path  # the drop-down does not offer it
     assert beyond not in dict(browser.choice.options).values()
     browser.table.chosen = str(beyond)
@@ -93,13 +94,14 @@ def test_what_is_chosen_in_one_is_chosen_in_the_other(tmp_path: Path) -> None:
 
 def test_what_is_marked_in_one_is_marked_in_the_other_and_stays(tmp_path: Path) -> None:
     write_runs(tmp_path / "runs", 12)
-    browser = RunBrowser(tmp_path / "runs")
+    browser = opened(RunBrowser(tmp_path / "runs"))
     first, second, third = (info.path for info in browser.matches[1:4])
     browser.table.marked = [str(first), str(third)]
     assert set(browser.compare.others.value) == {first, third}
     browser.compare.others.value = (second,)
     assert browser.table.marked == [str(second)]
     browser.reload.click()
+    browser.finish()
     assert browser.table.marked == [str(second)]
     assert browser.compare.others.value == (second,)
     browser.raise_failures()
@@ -107,7 +109,7 @@ def test_what_is_marked_in_one_is_marked_in_the_other_and_stays(tmp_path: Path) 
 
 def test_marks_of_runs_that_a_search_hides_stay(tmp_path: Path) -> None:
     write_runs(tmp_path / "runs", 12)
-    browser = RunBrowser(tmp_path / "runs")
+    browser = opened(RunBrowser(tmp_path / "runs"))
     hidden, shown = browser.matches[1], browser.matches[2]
     browser.table.marked = [str(hidden.path)]
     browser.search.value = shown.name[4:19]
@@ -121,7 +123,7 @@ def test_marks_of_runs_that_a_search_hides_stay(tmp_path: Path) -> None:
 
 def test_the_order_that_was_chosen_last_counts(tmp_path: Path) -> None:
     write_runs(tmp_path / "runs", 12)
-    browser = RunBrowser(tmp_path / "runs")
+    browser = opened(RunBrowser(tmp_path / "runs"))
     browser.table.sort = "best_loss"
     assert cells(browser.table, "created")[0] != browser.matches[0].name[4:19]
     browser.order.value = "largest first"

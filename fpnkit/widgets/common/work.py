@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
@@ -11,8 +10,6 @@ import ipywidgets as widgets
 
 from fpnkit.foundation.steps import Step, StepClock, Tell
 from fpnkit.widgets.common import html
-
-_log = logging.getLogger(__name__)
 
 Show = Callable[[], None]
 Job = Callable[[Tell], Show | None]
@@ -87,7 +84,9 @@ class Work(widgets.HBox):
     def close(self) -> None:
         """What is done from now on is not shown; a job that is not lasting ends at its next step."""
         with self._state:
-            self._closed, self._job = True, None
+            self._closed = True
+            if not self._lasting:
+                self._job = None
         super().close()
 
     def _run(self) -> None:
@@ -118,9 +117,7 @@ class Work(widgets.HBox):
         except Exception as error:
             show = raising(error)
         with self._panel.acting:
-            if self._closed and show is not None and self._lasting:
-                _log.info("%s: done after the panel was closed", self.action)
-            if not self._closed and self._job is None:
+            if self._lasting or (not self._closed and self._job is None):
                 self._panel.attempt(self.action, show or raising(None))
 
     def _tick(self) -> None:

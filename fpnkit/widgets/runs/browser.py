@@ -12,6 +12,7 @@ import ipywidgets as widgets
 
 from fpnkit.errors import RunError
 from fpnkit.foundation import text
+from fpnkit.foundation.steps import Tell
 from fpnkit.runs import layout
 from fpnkit.runs.index import RunIndex
 from fpnkit.runs.run import Run
@@ -19,6 +20,7 @@ from fpnkit.runs.store import RunInfo
 from fpnkit.widgets.common import html
 from fpnkit.widgets.common.panel import LABEL, WIDE, Choices, Panel
 from fpnkit.widgets.common.run_list import ANY_STATUS, NO_RUNS, ORDERS, choose, label
+from fpnkit.widgets.common.work import Show, raising
 from fpnkit.widgets.runs.compare import CompareView
 from fpnkit.widgets.runs.details import details_html
 from fpnkit.widgets.runs.moves import MovesView
@@ -37,6 +39,8 @@ class RunBrowser(Panel):
         self.base_dir = layout.default_base_dir("fpn_compression") if base_dir is None else Path(base_dir)
         super().__init__(f"Runs in {text.printable(self.base_dir)}", dark=dark)
         self._index = RunIndex(self.base_dir)
+        self._reading = self.work("refresh")
+        self._read_once = False
         self.runs: list[RunInfo] = []
         self.matches: list[RunInfo] = []
         self._make_filters()
@@ -52,29 +56,41 @@ class RunBrowser(Panel):
         self.tabs = widgets.Tab([self.details, self.compare, self.notes, self.moves], titles=_TABS)
         self.on(self.tabs, "show", self.show_chosen, "selected_index")
         self.on(self.compare.others, "compare", self._mark_in_table)
-        self.show([*self._filter_rows(), self.count, self.choice, self.table, self.tabs])
-        self.attempt("refresh", self.refresh)
-        if self.matches:
-            self.choice.value = self.matches[0].path
+        about = widgets.HBox([self.count, self._reading], layout={"flex_flow": "row wrap", "grid_gap": "0 14px"})
+        self.show([*self._filter_rows(), about, self.choice, self.table, self.tabs])
+        self.refresh()
 
     @property
     def run(self) -> Run:
-        """The selected run. Raises RunError if there is none."""
+        """The selected run; waits while runs are read. Raises RunError if there is none."""
+        self._reading.wait()
         if self.choice.value is None:
             raise RunError("no run is chosen")
         return Run(self.choice.value)
 
     def refresh(self) -> None:
-        """Reread the base directory and keep the selection. Raises RunError."""
+        """Reread the base directory in the background, and keep the selection."""
+        self._reading.ask(self._read)
+
+    def _read(self, tell: Tell) -> Show:
+        failure: RunError | None = None
+        missing, runs = layout.is_usual(self.base_dir) and not self.base_dir.exists(), list[RunInfo]()
         try:
-            missing = layout.is_usual(self.base_dir) and not self.base_dir.exists()
-            self.runs = [] if missing else self._index.read()
-        except RunError:
-            self.runs = []
-            raise
-        finally:
+            runs = [] if missing else self._index.read(tell)
+        except RunError as error:
+            failure = error
+        return lambda: self._show_runs(runs, failure)
+
+    def _show_runs(self, runs: list[RunInfo], failure: RunError | None) -> None:
+        self.runs, first = runs, not self._read_once
+        self._read_once = True
+        try:
             self.filter()
+        finally:
             self.attempt("show", self.show_chosen)
+        if first and self.matches:
+            self.choice.value = self.matches[0].path
+        raising(failure)()
 
     def filter(self) -> None:
         """List runs that match search, status and query.

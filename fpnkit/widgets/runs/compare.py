@@ -8,6 +8,7 @@ import pandas as pd
 
 from fpnkit.foundation import text
 from fpnkit.foundation.html import Html, join
+from fpnkit.foundation.steps import Step, Tell
 from fpnkit.plots.metrics import metric_keys, metric_name, plot_metric
 from fpnkit.plots.style import new_axes
 from fpnkit.runs.compare import compare_runs
@@ -16,6 +17,7 @@ from fpnkit.runs.store import RunInfo
 from fpnkit.widgets.common import html
 from fpnkit.widgets.common.panel import LABEL, WIDE, Choices, Panel, picture
 from fpnkit.widgets.common.run_list import label, short_label
+from fpnkit.widgets.common.work import Show
 
 _ROWS = 8  # of the list
 _INCHES, _ASPECT = 7.5, 0.55  # of the figure
@@ -34,7 +36,9 @@ class CompareView(widgets.VBox):
         self._keys = Choices(panel, self.key, "compare", self.draw)
         self.picture = picture()
         self.table = widgets.HTML()
-        super().__init__([self.others, self.key, self.picture, self.table])
+        self._reading = panel.work("compare")
+        self._reading.replaces = [self.picture, self.table]
+        super().__init__([self.others, self.key, self._reading, self.picture, self.table])
 
     def show(self, run: Path | None, runs: Sequence[RunInfo]) -> None:
         """Show this run; `runs` are offered for comparison."""
@@ -48,25 +52,37 @@ class CompareView(widgets.VBox):
         self.others.value = tuple(path for path in marked if path in self._runs)
 
     def draw(self) -> None:
-        """Read and show the selected runs. Raises RunError if one is gone."""
+        """Read and show the selected runs, in the background."""
         chosen = [path for path in (self._run, *self.others.value) if path is not None]
         runs = [self._runs[path] for path in dict.fromkeys(chosen) if path in self._runs]
-        if not runs:
-            self.picture.layout.display, self.table.value = "none", html.paragraph("Choose a run above.", pale=True)
-            return
-        frames = dict(zip(_labels(runs), (Run(info.path).metrics() for info in runs), strict=True))
-        self._draw_curves(frames)
-        numbers = _last_values(frames, self.key.value) if self.key.value else html.paragraph("Nothing measured yet.")
-        differing = _differences(runs) if len(runs) > 1 else []
-        self.table.value = html.bounded(join([numbers, *differing]))
+        self._reading.ask(lambda tell: self._read(runs, tell) if runs else self._show_nothing)
 
-    def _draw_curves(self, frames: dict[str, pd.DataFrame]) -> None:
+    def _read(self, runs: Sequence[RunInfo], tell: Tell) -> Show:
+        frames: dict[str, pd.DataFrame] = {}
+        for number, (name, info) in enumerate(zip(_labels(runs), runs, strict=True)):
+            tell(Step("reading run", number, len(runs)))
+            frames[name] = Run(info.path).metrics()
         keys = metric_keys(list(frames.values()))
-        self._keys.replace([(metric_name(key), key) for key in keys], otherwise=keys[0] if keys else None)
-        if not keys:
-            self.picture.layout.display = "none"
-            return
-        key = self.key.value
+        with self._panel.acting:
+            self._keys.replace([(metric_name(key), key) for key in keys], otherwise=keys[0] if keys else None)
+            key = self.key.value
+        numbers = _last_values(frames, key) if key else html.paragraph("Nothing measured yet.")
+        tell(Step("comparing"))
+        differing = _differences(runs) if len(runs) > 1 else []
+        tell(Step("drawing"))
+        if key:
+            self._draw_curves(frames, key)
+
+        def show() -> None:
+            self.picture.layout.display = None if key else "none"
+            self.table.value = html.bounded(join([numbers, *differing]))
+
+        return show
+
+    def _show_nothing(self) -> None:
+        self.picture.layout.display, self.table.value = "none", html.paragraph("Choose a run above.", pale=True)
+
+    def _draw_curves(self, frames: dict[str, pd.DataFrame], key: str) -> None:
         words = f"Curves of {metric_name(key)} over training steps for {', '.join(frames)}; last values in the table"
         self._panel.draw(self.picture, lambda: plot_metric(frames, key, ax=new_axes(_INCHES, _ASPECT)), words)
 

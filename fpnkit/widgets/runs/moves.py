@@ -2,24 +2,35 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import ClassVar
 
 import ipywidgets as widgets
 
 from fpnkit.errors import RunError
 from fpnkit.foundation import text
+from fpnkit.foundation.steps import Tell
 from fpnkit.runs import archive, ranking, trash
 from fpnkit.runs.store import RunInfo
 from fpnkit.widgets.common import html
 from fpnkit.widgets.common.panel import LABEL, WIDE, WRAPPED, Choices, Confirmation, Panel
+from fpnkit.widgets.common.work import Show, raising
 
 
 class MovesView(widgets.VBox):
-    """Archive and trash, each after a question; restoring asks none. `moved` is called after each."""
+    """Archive and trash, each after a question; restoring asks none. `moved` is called after each.
+
+    Archiving goes on in the background, also when the panel is closed.
+    """
+
+    # Of all panels of this process, which does not lock itself out of a directory.
+    _under_way: ClassVar[set[Path]] = set()
 
     def __init__(self, panel: Panel, base_dir: Path, moved: Callable[[], None]) -> None:
         self._base_dir, self._moved = base_dir, moved
         self._run: Path | None = None
         self._runs: Sequence[RunInfo] = ()
+        self._archiving = panel.work("archive", lasting=True)
+        self._packed: Path | None = None  # just now
         self.confirmation = Confirmation(panel)
         self.trash_button = panel.button("Move to the trash…", "move to the trash", self.ask_trash, look="warning")
         self.archive_button = panel.button("Archive…", "archive", self.ask_archive, look="warning")
@@ -29,12 +40,12 @@ class MovesView(widgets.VBox):
         self.said = widgets.HTML()
         buttons = widgets.HBox([self.trash_button, self.archive_button], layout=WRAPPED)
         restoring = widgets.HBox([self.trashed, self.restore_button])
-        super().__init__([buttons, self.confirmation, self.said, restoring])
+        super().__init__([buttons, self.confirmation, self._archiving, self.said, restoring])
         self._enable()
 
     def show(self, run: Path | None, runs: Sequence[RunInfo]) -> None:
         """Show this run; a question about another one is withdrawn. Raises RunError if the trash is unreadable."""
-        if run != self._run:
+        if run not in (self._run, None):  # what was done to a run is told when it is gone
             self.said.value = ""
         self._run, self._runs = run, runs
         self.confirmation.withdraw()
@@ -70,8 +81,31 @@ class MovesView(widgets.VBox):
         self._done(f"in the trash: {info.name}")
 
     def archive(self) -> None:
-        """Pack, compare, remove. Raises RunError or StorageError."""
-        self._done(f"archived: {archive.archive(self._movable(), self._base_dir)}")
+        """Pack, compare, remove, in the background. Raises RunError."""
+        info = self._movable()
+        if self._packed is not None:
+            raise RunError(f"{info.name}: {self._packed.name} is being archived; wait until it is")
+        self._packed = info.path
+        self._under_way.add(info.path)
+        self._enable()
+        self._archiving.ask(lambda tell: self._pack(info, tell))
+
+    def _pack(self, info: RunInfo, tell: Tell) -> Show:
+        made, failure = None, None
+        try:
+            made = archive.archive(info, self._base_dir, tell)
+        except Exception as error:
+            failure = error
+        finally:
+            self._under_way.discard(info.path)
+
+        def show() -> None:
+            self._packed = None
+            self._enable()
+            raising(failure)()
+            self._done(f"archived: {made}")
+
+        return show
 
     def restore(self) -> None:
         """Restore the selected run from the trash. Raises RunError or StorageError."""
@@ -83,6 +117,8 @@ class MovesView(widgets.VBox):
     def _movable(self) -> RunInfo:
         if self._run is None:
             raise RunError("no run is chosen")
+        if self._run in self._under_way:
+            raise RunError(f"{self._run.name}: is being archived")
         return trash.require_movable(str(self._run), self._base_dir)
 
     def _warnings(self, info: RunInfo) -> str:
@@ -95,7 +131,8 @@ class MovesView(widgets.VBox):
         return "".join(warnings)
 
     def _enable(self) -> None:
-        self.trash_button.disabled = self.archive_button.disabled = self._run is None
+        self.trash_button.disabled = self._run is None or self._run in self._under_way
+        self.archive_button.disabled = self.trash_button.disabled or self._packed is not None
         self.restore_button.disabled = self.trashed.value is None
         self.trashed.disabled = not self.trashed.options
 
