@@ -111,7 +111,7 @@ class RunBrowser(Panel):
     def _shown(self) -> list[RunInfo]:
         """What lists offer: the first matches, and those that are chosen or marked in the table."""
         first, further = self.matches[:MOST_SHOWN], self.matches[MOST_SHOWN:]
-        picked = {self.choice.value, self.table.chosen_path, *self.table.marked_paths}
+        picked = {self.choice.value, *(run.path for run in (self.table.chosen_item, *self.table.marked_items) if run)}
         return [*first, *(run for run in further if run.path in picked)]
 
     def _offer(self) -> bool:
@@ -120,22 +120,22 @@ class RunBrowser(Panel):
 
     def _choose_in_list(self) -> None:
         """The run that was picked in the table."""
-        path = self.table.chosen_path
-        if path is not None and path != self.choice.value:
+        run = self.table.chosen_item
+        if run is not None and run.path != self.choice.value:
             self._offer()
-            self.choice.value = path
+            self.choice.value = run.path
 
     def _choose_in_table(self) -> None:
         """The run that was picked in the drop-down."""
-        self.table.turn_to(self.choice.value)
+        self.table.turn_to(next((run for run in self.matches if run.path == self.choice.value), None))
         self.show_chosen()
 
     def _mark(self) -> None:
         """What is marked in the table is compared."""
-        self.compare.mark(self.choice.value, self._shown(), self.table.marked_paths)
+        self.compare.mark(self.choice.value, self._shown(), [run.path for run in self.table.marked_items])
 
     def _mark_in_table(self) -> None:
-        self.table.mark(self.compare.others.value)
+        self.table.mark([run for run in self.matches if run.path in self.compare.others.value])
 
     def redraw(self) -> None:
         """Redraw the curves in the other colors."""
