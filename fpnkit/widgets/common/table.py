@@ -55,12 +55,14 @@ class Table(anywidget.AnyWidget, Generic[Item]):
         columns: Sequence[Column[Item]],
         identify: Callable[[Item], str],
         *,
+        page_rows: int = PAGE,
         marks: bool = False,
         badge: Callable[[Item], str] | None = None,
     ) -> None:
         """`identify` gives a text that stays the same; `badge` the color of the column with the key `status`."""
         self._columns, self._identify, self._badge = tuple(columns), identify, badge
         self._items: Sequence[Item] = ()
+        self._page_rows = page_rows
         self._by_id: dict[str, Item] = {}
         super().__init__(name=name, marks=marks, columns=_described(self._columns))
         self.observe(lambda _: self._draw(first=True), ["sort", "descending"])
@@ -98,7 +100,7 @@ class Table(anywidget.AnyWidget, Generic[Item]):
         self.chosen = "" if item is None else self._identify(item)
         places = [at for at, other in enumerate(self.ordered) if self._identify(other) == self.chosen]
         if places:
-            self.page = places[0] // PAGE
+            self.page = places[0] // self._page_rows
 
     def mark(self, items: Sequence[Item]) -> None:
         """Mark these, and no others of those that are shown; those that a search hides stay marked."""
@@ -108,16 +110,16 @@ class Table(anywidget.AnyWidget, Generic[Item]):
             self.marked = [*hidden, *wanted]
 
     def _draw(self, *, first: bool = False) -> None:
-        pages = max(1, -(-len(self._items) // PAGE))
+        pages = max(1, -(-len(self._items) // self._page_rows))
         page = 0 if first else max(0, min(self.page, pages - 1))
         ordered = self.ordered
-        shown = ordered[page * PAGE : (page + 1) * PAGE]
+        first_shown = page * self._page_rows
+        shown = ordered[first_shown : first_shown + self._page_rows]
         with self.hold_sync():
             self.columns, self.pages, self.page = _described(self._columns), pages, page
             self.rows = [self._row(item) for item in shown]
-            begin = page * PAGE + 1
-            end = begin + len(shown) - 1
-            self.place = f"{begin:,} to {end:,} of {len(ordered):,}" if shown else f"no {self.name}"
+            end = first_shown + len(shown)
+            self.place = f"{first_shown + 1:,} to {end:,} of {len(ordered):,}" if shown else f"no {self.name}"
             self.drawn += 1
 
     def _row(self, item: Item) -> dict[str, Any]:

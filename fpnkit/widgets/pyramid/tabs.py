@@ -14,7 +14,8 @@ from fpnkit.foundation.html import Html
 from fpnkit.plots.images import plot_bits_maps, plot_channel, plot_detections, plot_level_bits
 from fpnkit.plots.maps import without_counterpart
 from fpnkit.widgets.common import html
-from fpnkit.widgets.common.panel import AS_WIDE_AS_NEEDED, LABEL, WIDE, WRAPPED, Choices, Panel, picture
+from fpnkit.widgets.common.panel import AS_WIDE_AS_NEEDED, LABEL, WIDE, WRAPPED, Choices, Panel
+from fpnkit.widgets.common.picture import picture
 
 if TYPE_CHECKING:
     from fpnkit.widgets.pyramid.loading import View

@@ -47,7 +47,7 @@ class RunBrowser(Panel):
         self.on(self.table, "show", self._choose_in_list, "chosen")
         self.on(self.table, "compare", self._mark, "marked")
         self.details = widgets.HTML()
-        self.compare, self.notes = CompareView(self), NotesView(self)
+        self.compare, self.notes = CompareView(self, self.choose), NotesView(self)
         self.moves = MovesView(self, self.base_dir, self.refresh)
         self.tabs = widgets.Tab([self.details, self.compare, self.notes, self.moves], titles=_TABS)
         self.on(self.tabs, "show", self.show_chosen, "selected_index")
@@ -93,6 +93,11 @@ class RunBrowser(Panel):
         self.table.sort = ""
         self.filter()
 
+    def choose(self, run: Path) -> None:
+        """Choose one of the runs that are listed."""
+        self._offer()
+        self.choice.value = run
+
     def show_chosen(self) -> None:
         """Fill the open tab. Raises RunError if the run is gone or unreadable."""
         path, shown = self.choice.value, self._shown()
@@ -122,8 +127,7 @@ class RunBrowser(Panel):
         """The run that was picked in the table."""
         run = self.table.chosen_item
         if run is not None and run.path != self.choice.value:
-            self._offer()
-            self.choice.value = run.path
+            self.choose(run.path)
 
     def _choose_in_table(self) -> None:
         """The run that was picked in the drop-down."""

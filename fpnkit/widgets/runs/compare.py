@@ -1,10 +1,11 @@
 """Several runs side by side: curves of one value, and what differs."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import ipywidgets as widgets
 import pandas as pd
+from matplotlib.axes import Axes
 
 from fpnkit.foundation import text
 from fpnkit.foundation.html import Html, join
@@ -14,7 +15,8 @@ from fpnkit.runs.compare import compare_runs
 from fpnkit.runs.run import Run
 from fpnkit.runs.store import RunInfo
 from fpnkit.widgets.common import html
-from fpnkit.widgets.common.panel import LABEL, WIDE, Choices, Panel, picture
+from fpnkit.widgets.common.panel import LABEL, WIDE, Choices, Panel
+from fpnkit.widgets.common.picture import picture
 from fpnkit.widgets.common.run_list import label, short_label
 
 _ROWS = 8  # of the list
@@ -22,10 +24,10 @@ _INCHES, _ASPECT = 7.5, 0.55  # of the figure
 
 
 class CompareView(widgets.VBox):
-    """The selected run and those marked in the list."""
+    """The selected run, whose curve is thick, and those marked in the list; a click on a curve calls `choose`."""
 
-    def __init__(self, panel: Panel) -> None:
-        self._panel = panel
+    def __init__(self, panel: Panel, choose: Callable[[Path], None]) -> None:
+        self._panel, self._choose = panel, choose
         self._run: Path | None = None
         self._runs: dict[Path, RunInfo] = {}
         self.others = widgets.SelectMultiple(description="Compare with", style=LABEL, layout=WIDE, rows=_ROWS)
@@ -33,6 +35,7 @@ class CompareView(widgets.VBox):
         self.key = widgets.Dropdown(description="Curve of", style=LABEL, layout={"width": "auto"})
         self._keys = Choices(panel, self.key, "compare", self.draw)
         self.picture = picture()
+        panel.on(self.picture.pointer, "show", self._clicked, "chosen")
         self.table = widgets.HTML()
         super().__init__([self.others, self.key, self.picture, self.table])
 
@@ -49,26 +52,39 @@ class CompareView(widgets.VBox):
 
     def draw(self) -> None:
         """Read and show the selected runs. Raises RunError if one is gone."""
-        chosen = [path for path in (self._run, *self.others.value) if path is not None]
-        runs = [self._runs[path] for path in dict.fromkeys(chosen) if path in self._runs]
+        chosen = {self._run, *self.others.value}
+        runs = [info for path, info in self._runs.items() if path in chosen]  # choosing another keeps the colors
         if not runs:
             self.picture.layout.display, self.table.value = "none", html.paragraph("Choose a run above.", pale=True)
             return
-        frames = dict(zip(_labels(runs), (Run(info.path).metrics() for info in runs), strict=True))
-        self._draw_curves(frames)
+        labels = dict(zip(_labels(runs), (info.path for info in runs), strict=True))
+        frames = {label: Run(path).metrics() for label, path in labels.items()}
+        self._draw_curves(frames, labels)
         numbers = _last_values(frames, self.key.value) if self.key.value else html.paragraph("Nothing measured yet.")
         differing = _differences(runs) if len(runs) > 1 else []
         self.table.value = html.bounded(join([numbers, *differing]))
 
-    def _draw_curves(self, frames: dict[str, pd.DataFrame]) -> None:
+    def _clicked(self) -> None:
+        key, self.picture.pointer.chosen = self.picture.pointer.chosen, ""
+        path = next((path for path in self._runs if text.printable(path) == key), None)
+        if path is not None:
+            self._choose(path)
+
+    def _draw_curves(self, frames: dict[str, pd.DataFrame], paths: dict[str, Path]) -> None:
         keys = metric_keys(list(frames.values()))
         self._keys.replace([(metric_name(key), key) for key in keys], otherwise=keys[0] if keys else None)
         if not keys:
             self.picture.layout.display = "none"
             return
         key = self.key.value
+        marked = next((label for label, path in paths.items() if path == self._run), None) if len(paths) > 1 else None
         words = f"Curves of {metric_name(key)} over training steps for {', '.join(frames)}; last values in the table"
-        self._panel.draw(self.picture, lambda: plot_metric(frames, key, ax=new_axes(_INCHES, _ASPECT)), words)
+
+        def plot() -> Axes:
+            return plot_metric(frames, key, marked=marked, ax=new_axes(_INCHES, _ASPECT))
+
+        by_label = {label: text.printable(path) for label, path in paths.items()}
+        self._panel.draw(self.picture, plot, words, keys=by_label)
 
 
 def _labels(runs: Sequence[RunInfo]) -> list[str]:
