@@ -35,7 +35,7 @@ class RunBrowser(Panel):
 
     def __init__(self, base_dir: Path | str | None = None, *, dark: bool | None = None) -> None:
         self.base_dir = layout.default_base_dir("fpn_compression") if base_dir is None else Path(base_dir)
-        super().__init__(f"Runs in {text.printable(self.base_dir)}", dark=dark)
+        super().__init__(f"Runs in {text.printable(layout.short_place(self.base_dir))}", dark=dark)
         self._index = RunIndex(self.base_dir)
         self.runs: list[RunInfo] = []
         self.matches: list[RunInfo] = []
