@@ -152,10 +152,13 @@ def plot_boxes(photo: Photo, boxes: pd.DataFrame, other: pd.DataFrame, *, ax: Ax
         shape = (box["right"] - box["left"], box["bottom"] - box["top"])
         dashes = "--" if alone else "-"
         ax.add_patch(Rectangle(corner, *shape, fill=False, edgecolor="black", linewidth=2.2, alpha=0.5))
-        ax.add_patch(Rectangle(corner, *shape, fill=False, edgecolor=color, linewidth=1.2, linestyle=dashes))
+        name = f"{box['category']} {box['score']:.2f}"
+        own = Rectangle(corner, *shape, fill=False, edgecolor=color, linewidth=1.2, linestyle=dashes)
+        own.set_label(name + (", only here" if alone else ""))  # told to whoever points at it
+        ax.add_patch(own)
         ax.text(
             *corner,
-            f"{box['category']} {box['score']:.2f}",
+            name,
             fontsize=5,
             color="black",
             va="bottom" if box["top"] > _LABEL * photo.size[0] else "top",  # else it would be cut off

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -12,6 +13,7 @@ from fpnkit.plots.style import new_axes
 # Okabe and Ito's without black, which is invisible in a dark figure.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X")  # seven, so that a repeated color gets another marker
+_THIN: dict[str, Any] = {"linewidth": 0.6, "alpha": 0.6}
 _MOST_MARKERS = 12  # on a curve
 _NAMES = {"bpp_estimated": "bpp estimated", "lr": "learning rate", "seconds": "time (s)", "aux_loss": "auxiliary loss"}
 _LEVEL_NAMES = {"snr_db": "SNR {} (dB)", "bpp_level": "bpp {} estimated"}
@@ -37,9 +39,12 @@ def metric_name(key: str) -> str:
     return _LEVEL_NAMES[group].format(level) if level and group in _LEVEL_NAMES else _NAMES.get(key, key)
 
 
-def plot_metric(frames: Mapping[str, pd.DataFrame], key: str, *, ax: Axes | None = None) -> Axes:
+def plot_metric(
+    frames: Mapping[str, pd.DataFrame], key: str, *, marked: str | None = None, ax: Axes | None = None
+) -> Axes:
     """A curve for each run, by its label: validation with markers, training thin; `frames` as of `Run.metrics`.
 
+    The curve with the label `marked` is thick and lies above the others.
     A run that did not measure `key` is still in the legend, so that its absence is not taken for an oversight.
     """
     ax = ax or new_axes()
@@ -50,11 +55,13 @@ def plot_metric(frames: Mapping[str, pd.DataFrame], key: str, *, ax: Axes | None
         if measured.empty:
             ax.plot([], [], color=color, marker=marker, label=f"{label} (not measured)")
             continue
+        look: dict[str, Any] = {"linewidth": 2.6, "zorder": 3} if label == marked else {}
         train, val = (measured[measured["split"] == split] for split in ("train", "val"))
-        ax.plot(train["step"], train[key], color=color, linewidth=0.6, alpha=0.6, label=None if len(val) else label)
+        thin = _THIN if len(val) else _THIN | look
+        ax.plot(train["step"], train[key], color=color, label=None if len(val) else label, **thin)
         every = max(1, len(val) // _MOST_MARKERS)
         if len(val):
-            ax.plot(val["step"], val[key], color=color, marker=marker, markevery=every, label=label)
+            ax.plot(val["step"], val[key], color=color, marker=marker, markevery=every, label=label, **look)
         smallest, largest = min(smallest, measured[key].min()), max(largest, measured[key].max())
     if not key.startswith("snr_db") and smallest > 0 and largest > _FAR_APART * smallest:  # decibels are logarithms
         ax.set_yscale("log")

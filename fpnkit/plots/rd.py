@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from matplotlib.ticker import FuncFormatter, Locator, LogLocator, MaxNLocator, NullFormatter
 from matplotlib.transforms import ScaledTranslation
 
 from fpnkit.plots.panels import figure_of, note
@@ -29,6 +29,7 @@ _Y_NAMES = {
 _TRAIL = 10  # validations that are shown of a run on its way
 _MOST_INSIDE = 4  # entries of a legend inside the axes
 _TITLE_POINTS = 6.5
+_ONE_DECADE, _MANY_DECADES = 8, 300  # largest by smallest rate
 _BELOW_INCHES = 0.4  # a legend under the axes, past ticks and label
 
 Values = Mapping[str, float]
@@ -150,8 +151,9 @@ def _plot_ceiling(ax: Axes, points: RdPoints, y: str) -> None:
     ax.axhline(value, color=ink, linewidth=0.8, linestyle=":")
     ax.annotate(
         f"uncompressed {value:.3g}",
-        (0, value),
+        (0.005, value),
         xycoords=("axes fraction", "data"),
+        annotation_clip=True,  # gone with its line when the axes are zoomed
         xytext=(3, 2),
         textcoords="offset points",
         fontsize=6.5,
@@ -159,10 +161,23 @@ def _plot_ceiling(ax: Axes, points: RdPoints, y: str) -> None:
     )
 
 
+class _RateLocator(Locator):
+    """Ticks at 1, 2 and 5 of each decade; only at 1 for many decades, and even ones where there is less than one."""
+
+    def __call__(self) -> Sequence[float]:
+        assert self.axis is not None
+        return self.tick_values(*self.axis.get_view_interval())
+
+    def tick_values(self, vmin: float, vmax: float) -> Sequence[float]:
+        ratio = vmax / vmin
+        if ratio < _ONE_DECADE:
+            return MaxNLocator(5).tick_values(vmin, vmax)
+        return LogLocator(subs=(1.0, 2.0, 5.0) if ratio < _MANY_DECADES else (1.0,)).tick_values(vmin, vmax)
+
+
 def _ticks(ax: Axes) -> None:
-    """Ticks at 1, 2 and 5 of each decade as plain numbers; only at 1 for many decades."""
-    low, high = ax.get_xlim()
-    ax.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if high / low < 300 else (1.0,)))
+    """As plain numbers."""
+    ax.xaxis.set_major_locator(_RateLocator())
     ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     ax.xaxis.set_minor_formatter(NullFormatter())
 

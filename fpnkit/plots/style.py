@@ -40,7 +40,7 @@ _CODEC_LOOKS = {
 _OTHER_COLOURS = (_OLIVE, _PINK, _SKY, _GREEN, _BLUE, _ORANGE, _RED)
 _OTHER_MARKERS = ("<", ">", "p", "h", "*", "d", "8")
 
-_DRAWING = threading.RLock()  # matplotlib's settings are the whole process's, and panels draw in threads
+DRAWING = threading.RLock()  # held by who draws: matplotlib's settings are the whole process's
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,7 @@ def style(*, dark: bool = False) -> Iterator[None]:
         "svg.fonttype": "none",
         "svg.hashsalt": "fpnkit",  # the same figure gives the same file
     }
-    with _DRAWING, matplotlib.rc_context(settings):
+    with DRAWING, matplotlib.rc_context(settings):
         yield
 
 

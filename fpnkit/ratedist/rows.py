@@ -23,7 +23,7 @@ def point_rows(points: RdPoints, y: str) -> Rows:
     keys = ["bpp", "bpp_estimated", "bpp_gap", "kb_per_image", "map", "self_map", "share_of_ceiling", MEAN_SNR]
     keys += [y] if y not in keys else []
     keys += [SECONDS[0]] if points.searched else []
-    header = ("curve", "run", "lambda", "quality", "seed", "epoch", "status", *map(_name, keys))
+    header = ("curve", "run", "lambda", "quality", "seed", "epoch", "status", *map(column_name, keys))
     rows = [_point_row(curve, point, keys) for curve in points.curves for point in curve.points]
     used = [index for index in range(len(header)) if any(row[index] != text.NOTHING for row in rows)]
     return Rows(tuple(header[i] for i in used), tuple(tuple(row[i] for i in used) for row in rows))
@@ -36,7 +36,7 @@ def fitting(rows: Rows, width: int, points: RdPoints) -> Rows:
     """
     kept = list(range(len(rows.header)))
     for name in _GIVING_WAY:
-        if points.shows_snr and name == _name(MEAN_SNR):
+        if points.shows_snr and name == column_name(MEAN_SNR):
             continue
         needed = sum(max(len(line[index]) for line in (rows.header, *rows.rows)) + _GAP for index in kept)
         if needed - _GAP > width and name in rows.header:
@@ -57,7 +57,8 @@ def _point_row(curve: Curve, point: Point, keys: Sequence[str]) -> list[str]:
     ]
 
 
-def _name(key: str) -> str:
+def column_name(key: str) -> str:
+    """Of a value in the header of `point_rows`."""
     names = {"bpp_estimated": "estimated", "bpp_gap": "gap", "kb_per_image": "KB/image", MEAN_SNR: "SNR dB"}
     names |= {"encode_seconds": "encode s"}
     return metric_name(key) if key not in names else names[key]

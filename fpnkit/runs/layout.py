@@ -98,6 +98,11 @@ def default_base_dir(kind: Kind) -> Path:
     return home() / "checkpoints" / kind
 
 
+def short_place(base_dir: Path) -> Path:
+    """A base directory as people know it: relative to `home` if it lies there."""
+    return base_dir.relative_to(home()) if base_dir.is_relative_to(home()) else base_dir
+
+
 def is_usual(base_dir: Path) -> bool:
     """Whether runs go there by default, so that the directory may be missing before the first one."""
     return base_dir.absolute() in [default_base_dir(kind).absolute() for kind in get_args(Kind)]

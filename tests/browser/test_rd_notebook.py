@@ -29,12 +29,64 @@ def test_the_curves_appear_and_another_metric_is_chosen_with_the_keyboard(lab: "
 def test_a_point_tells_its_values_to_who_points_at_it(lab: "Page") -> None:
     from playwright.sync_api import expect
 
-    spot = lab.locator(".fpnkit-spot").filter(has_text="jpeg_input").first  # no other is as near as its size
-    told = spot.locator("span")
-    expect(told).to_be_hidden()
-    spot.hover()
-    expect(told).to_be_visible()
-    assert re.match(r"curve  jpeg_input\nquality  \d+\n(.*\n)*mAP  [\d.]+ \[", told.inner_text())
+    figure = lab.locator(".fpnkit-pointer").first
+    tip = figure.locator(".tip")
+    expect(figure).to_be_visible()
+    expect(tip).to_be_hidden()
+    figure.focus()
+    lab.keyboard.press("ArrowRight")
+    place = figure.locator(".spot").bounding_box()
+    lab.keyboard.press("Escape")
+    expect(tip).to_be_hidden()
+    lab.mouse.move(place["x"] + place["width"] / 2 + 3, place["y"] + place["height"] / 2)
+    expect(tip).to_be_visible()
+    assert re.match(r"curve  factorized\nrun  20261101_093000\n(.*\n)*mAP  [\d.]+ \[", tip.inner_text())
+
+
+def test_the_arrow_keys_go_along_a_curve_and_what_is_chosen_is_marked_in_figure_and_table(lab: "Page") -> None:
+    from playwright.sync_api import expect
+
+    figure = lab.locator(".fpnkit-pointer").first
+    lab.mouse.move(0, 0)
+    tab_to(lab, figure)
+    for key in ("ArrowRight", "ArrowRight"):
+        lab.keyboard.press(key)
+    expect(figure.get_by_role("status")).to_contain_text("run  20261101_095000")
+    lab.keyboard.press("Enter")
+    expect(figure.locator(".ring")).to_have_count(1)
+    table = lab.get_by_role("table", name="points")
+    chosen = table.get_by_role("row").filter(has=lab.get_by_role("button", pressed=True))
+    expect(chosen).to_contain_text("20261101_095000")
+    before = str(figure.locator(".ring").get_attribute("style"))
+    table.get_by_role("row").filter(has_text="20261101_105000").get_by_role("button").click()
+    expect(chosen).to_contain_text("20261101_105000")
+    expect(figure.locator(".ring")).not_to_have_attribute("style", before)
+
+
+def test_a_frame_or_a_key_zooms_and_a_key_shows_all_again(lab: "Page") -> None:
+    from playwright.sync_api import expect
+
+    figure = lab.locator(".fpnkit-pointer").first
+    picture = lab.get_by_role("img", name=re.compile(r"over rate")).first
+    whole = picture.get_attribute("src")
+    box = figure.bounding_box()
+    lab.mouse.move(box["x"] + 0.3 * box["width"], box["y"] + 0.2 * box["height"])
+    lab.mouse.down()
+    lab.mouse.move(box["x"] + 0.7 * box["width"], box["y"] + 0.5 * box["height"], steps=3)
+    lab.mouse.up()
+    back = figure.get_by_role("button", name="show all")
+    expect(back).to_be_enabled()
+    zoomed = picture.get_attribute("src")
+    assert zoomed != whole
+    back.click()
+    expect(back).to_be_disabled()
+    figure.focus()
+    lab.keyboard.press("+")
+    expect(back).to_be_enabled()
+    assert picture.get_attribute("src") not in (whole, zoomed)
+    lab.keyboard.press("0")
+    expect(back).to_be_disabled()
+    expect(lab.get_by_role("img", name=re.compile(r"over rate"))).to_have_count(1)
 
 
 def test_bits_saved_against_an_anchor_are_computed_and_points_are_told_in_numbers(lab: "Page") -> None:
@@ -47,6 +99,7 @@ def test_bits_saved_against_an_anchor_are_computed_and_points_are_told_in_number
     expect(table.get_by_role("columnheader", name="BD-rate %")).to_be_visible()
     row = table.get_by_role("row", name=re.compile(r"^factorized [+-][\d.]+ \[[+-][\d.]+, [+-][\d.]+\]"))
     expect(row).to_be_visible()
-    numbers = lab.get_by_role("group").filter(has=lab.get_by_text("The points in numbers", exact=True))
-    numbers.locator("summary").click()
-    expect(numbers.get_by_role("row", name=re.compile("^factorized 20261101_093000 3e-6"))).to_be_visible()
+    points = lab.get_by_role("table", name="points")
+    expect(
+        points.get_by_role("row", name=re.compile(r"^factorized [\d.]+ [\d.]+ \[.* 20261101_093000 3e-6"))
+    ).to_be_visible()

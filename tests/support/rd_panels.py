@@ -23,6 +23,12 @@ def later(panel: RDExplorer, seconds: Clock) -> None:
     panel.finish()
 
 
+def table_text(panel: RDExplorer) -> str:
+    """All pages of the table of points."""
+    header = [column["label"] for column in panel.table.columns]
+    return "\n".join(["  ".join(header), *("  ".join(row.cells) for row in panel.table.ordered)])
+
+
 def run_names(panel: RDExplorer) -> set[str]:
     return set(panel.frame["run"].dropna())
 

@@ -1,12 +1,12 @@
-"""Pictures of every panel in JupyterLab, light and dark, to be looked at.
+"""Pictures of every panel in JupyterLab, light and dark, narrow and wide, to be looked at.
 
 python -m tests.support.screenshots FOLDER      # FPNKIT_HOME with runs, else the test runs
 """
 
+import argparse
 import os
 import re
 import shutil
-import sys
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,6 +22,11 @@ from tests.support.store import CONFIG_FILE, copy_store
 from tests.support.trainings import end_all, write_configs
 
 _HEIGHT = 2600
+_BESIDE = 460  # pixels of the window that JupyterLab needs for itself
+_WIDTHS = (700, 1100, 1800)  # of panels
+
+
+_TRAINING = "TrainingPanel('configs', 'runs', dark=DARK)"
 
 
 @dataclass(frozen=True)
@@ -29,7 +34,7 @@ class Shot:
     """A panel in one state."""
 
     name: str
-    code: str  # of a cell that ends with the panel; DARK is replaced
+    code: str  # of the panel; DARK is replaced
     act: Callable[[Page], None] = lambda page: None
 
 
@@ -72,7 +77,7 @@ def _these(page: Page) -> None:
     page.get_by_label("logarithmic rate").click()
     page.get_by_label("y axis").select_option(label="self-mAP (%)")
     page.get_by_role("img", name="self-mAP (%) over rate").wait_for()
-    page.get_by_text("The points in numbers").click()
+    page.get_by_role("table", name="points").get_by_role("button", name="factorized").first.click()
 
 
 def _mistype(page: Page) -> None:
@@ -110,64 +115,71 @@ def _sweep(page: Page) -> None:
         page.get_by_label("dark figures").click()  # draws what came since
 
 
-_TRAINING = "from fpnkit.widgets import TrainingPanel\nTrainingPanel('configs', 'runs', dark=DARK)"
-_RUNS = "from fpnkit.widgets import RunBrowser\n"
-_RD = "from fpnkit.widgets import RDExplorer\n"
-_FEATURES = "from fpnkit.widgets import PyramidViewer\n"
-_NARROW = "import ipywidgets\nipywidgets.VBox([PyramidViewer(dark=DARK)], layout={'width': '700px'})"
 SHOTS = [
-    Shot("runs_details", _RUNS + "RunBrowser(dark=DARK)"),
-    Shot("runs_compare", _RUNS + "RunBrowser(dark=DARK)", _compare),
-    Shot("runs_notes", _RUNS + "RunBrowser(dark=DARK)", _tab("Notes")),
-    Shot("runs_trash", _RUNS + "RunBrowser(dark=DARK)", _ask),
-    Shot("runs_none", _RUNS + "RunBrowser('/nowhere', dark=DARK)"),
+    Shot("runs_details", "RunBrowser(dark=DARK)"),
+    Shot("runs_compare", "RunBrowser(dark=DARK)", _compare),
+    Shot("runs_notes", "RunBrowser(dark=DARK)", _tab("Notes")),
+    Shot("runs_trash", "RunBrowser(dark=DARK)", _ask),
+    Shot("runs_none", "RunBrowser('/nowhere', dark=DARK)"),
     Shot("training_mistyped", _TRAINING, _mistype),
     Shot("training_check", _TRAINING, _check),
     Shot("training_live", _TRAINING, _start("long.yaml", "1e-3", "", "steps/s", "Numbers")),
     Shot("training_sweep", _TRAINING, _sweep),
     Shot("training_crash", _TRAINING, _start("broken.yaml", "", "", "✖ failed")),
-    Shot("rd_against", _RD + "RDExplorer(dark=DARK)", _against),
-    Shot("rd_these", _RD + "RDExplorer(dark=DARK)", _these),
-    Shot("rd_narrow", _RD + "from ipywidgets import Box\nBox([RDExplorer(dark=DARK)], layout={'width': '700px'})"),
-    Shot("rd_none", _RD + "RDExplorer('/nowhere', dark=DARK)"),
-    Shot("features_channels", _FEATURES + "PyramidViewer(dark=DARK)", _pyramid("Channels", "original, decoded")),
-    Shot("features_bits", _FEATURES + "PyramidViewer(dark=DARK)", _pyramid("Bits", "Heat over")),
-    Shot("features_objects", _FEATURES + "PyramidViewer(dark=DARK)", _pyramid("Objects", "Detections in")),
-    Shot("features_narrow", _FEATURES + _NARROW, _pyramid("Channels", "original, decoded")),
-    Shot("features_none", _FEATURES + "PyramidViewer('/nowhere', dark=DARK)"),
+    Shot("rd_against", "RDExplorer(dark=DARK)", _against),
+    Shot("rd_these", "RDExplorer(dark=DARK)", _these),
+    Shot("rd_none", "RDExplorer('/nowhere', dark=DARK)"),
+    Shot("features_channels", "PyramidViewer(dark=DARK)", _pyramid("Channels", "original, decoded")),
+    Shot("features_bits", "PyramidViewer(dark=DARK)", _pyramid("Bits", "Heat over")),
+    Shot("features_objects", "PyramidViewer(dark=DARK)", _pyramid("Objects", "Detections in")),
+    Shot("features_none", "PyramidViewer('/nowhere', dark=DARK)"),
 ]
 
 
-def take(folder: Path, home: Path, dark: bool, wanted: list[str]) -> None:
-    """`<name>_light.png` or `<name>_dark.png` for each."""
-    shots = [shot for shot in SHOTS if not wanted or shot.name in wanted]
+def take(folder: Path, home: Path, dark: bool, width: int, names: list[str]) -> None:
+    """`<name>_<width>_light.png` or `<name>_<width>_dark.png` for each."""
+    shots = [shot for shot in SHOTS if shot.name in names]
     root = Path(tempfile.gettempdir()) / "fpnkit"  # is read in the pictures
     root.mkdir()
     try:
         for shot in shots:
-            cell = new_code_cell(shot.code.replace("DARK", str(dark)))
-            notebook = new_notebook(cells=[cell], metadata=KERNEL)
+            code = f"from ipywidgets import VBox\nfrom fpnkit.widgets import *\nbox = VBox([{shot.code}])\n"
+            code = code.replace("DARK", str(dark)) + f"box.layout.width = '{width}px'\nbox"
+            notebook = new_notebook(cells=[new_code_cell(code)], metadata=KERNEL)
             nbformat.write(notebook, root / f"{shot.name}.ipynb")
         os.environ["PYTHONPATH"] = str(write_configs(root))
         shutil.copy(CONFIG_FILE, root / "configs")
-        with chromium() as browser, jupyter_lab(root, home, dark=dark) as address, page(browser, _HEIGHT) as lab:
+        with chromium() as browser, jupyter_lab(root, home, dark=dark) as address, page(browser) as lab:
+            lab.set_viewport_size({"width": width + _BESIDE, "height": _HEIGHT})
             for shot in shots:
                 open_notebook(lab, address, f"{shot.name}.ipynb")
                 run_all(lab)
-                panel = lab.locator(".jp-OutputArea-output").first
+                panel = lab.locator(".jp-OutputArea-output > .widget-box").first
                 panel.wait_for()
                 shot.act(lab)
                 lab.wait_for_timeout(1500)  # for the eye only: no check depends on it
-                panel.screenshot(path=folder / f"{shot.name}_{'dark' if dark else 'light'}.png")
+                panel.screenshot(path=folder / f"{shot.name}_{width}_{'dark' if dark else 'light'}.png")
                 end_all(root / "runs")
     finally:
         shutil.rmtree(root)
 
 
-if __name__ == "__main__":
-    target = Path(sys.argv[1])
-    target.mkdir(parents=True, exist_ok=True)
+def main() -> None:
+    """Take those that are asked for."""
+    names = [shot.name for shot in SHOTS]
+    parser = argparse.ArgumentParser(prog="python -m tests.support.screenshots")
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--only", nargs="+", choices=names, default=names, metavar="NAME")
+    parser.add_argument("--widths", nargs="+", type=int, default=_WIDTHS, help="of the panels, in pixels")
+    parser.add_argument("--themes", nargs="+", choices=("light", "dark"), default=("light", "dark"))
+    asked = parser.parse_args()
+    asked.folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as scratch:
         runs = Path(os.environ["FPNKIT_HOME"]) if "FPNKIT_HOME" in os.environ else copy_store(Path(scratch) / "home")
-        for in_the_dark in (False, True):
-            take(target, runs, in_the_dark, sys.argv[2:])
+        for theme in asked.themes:
+            for width in asked.widths:
+                take(asked.folder, runs, theme == "dark", width, asked.only)
+
+
+if __name__ == "__main__":
+    main()

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from fpnkit.runs.store import RunInfo
+from fpnkit.widgets.common.table import PAGE
 from fpnkit.widgets.runs.browser import MOST_SHOWN, RunBrowser
-from fpnkit.widgets.runs.table import COLUMNS, PAGE, RunTable
+from fpnkit.widgets.runs.table import COLUMNS, RunTable
 from tests.support.fake_runs import START, write_runs
 from tests.support.panel_tools import opened
 
@@ -73,7 +74,7 @@ def test_ten_thousand_runs_send_one_page() -> None:
     table.sort, table.descending = "bpp", True
     assert (len(table.rows), table.pages, table.place) == (PAGE, 400, "1 to 25 of 10,000")
     assert cells(table, "created")[0] == "run_09999"
-    table.turn_to(BASE / "run_00000")
+    table.turn_to(run(0))
     assert (table.page, cells(table, "created")[-1]) == (399, "run_00000")
 
 
@@ -117,7 +118,7 @@ def test_marks_of_runs_that_a_search_hides_stay(tmp_path: Path) -> None:
     browser.compare.others.value = (shown.path,)
     assert browser.table.marked == [str(hidden.path), str(shown.path)]
     browser.search.value = ""
-    assert set(browser.table.marked_paths) == {hidden.path, shown.path}
+    assert {each.path for each in browser.table.marked_items} == {hidden.path, shown.path}
     browser.raise_failures()
 
 

@@ -1,5 +1,7 @@
 """Slow work of a panel: in a thread, with a line, and the last choice counts."""
 
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 
@@ -150,3 +152,29 @@ def test_finish_waits_for_work_that_other_work_asks_for(held: Held) -> None:
     first.ask(lambda tell: chain)
     panel.finish()
     assert (second, panel.shown) == (["asked"], [1])
+
+
+_LEAVING = """
+import time
+from fpnkit.foundation.steps import Step
+from fpnkit.widgets.common.panel import Panel
+
+def pack(tell):
+    time.sleep(0.5)
+    tell(Step("packing"))
+    print("packed")
+
+def load(tell):
+    while True:
+        tell(Step("loading"))
+        time.sleep(0.01)
+
+panel = Panel("t")
+panel.work("archive", lasting=True).ask(pack)
+panel.work("show").ask(load)
+"""
+
+
+def test_when_the_process_ends_what_must_be_done_is_done_and_other_work_ends() -> None:
+    done = subprocess.run([sys.executable, "-c", _LEAVING], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "packed\n", "")

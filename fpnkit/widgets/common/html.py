@@ -34,15 +34,6 @@ _BADGES = {
     "missing": ("–", "#5f6368"),
     "waiting": ("…", "#5f6368"),
 }
-_MIDDLE = 0.5
-# Once for all spots of a picture: there may be hundreds.
-_POINTED = f"""
-.fpnkit-spot {{ position: absolute; width: 18px; height: 18px; margin: 0 0 -9px -9px; border-radius: 9px }}
-.fpnkit-spot > span {{ position: absolute; z-index: 9; visibility: hidden; white-space: pre; pointer-events: none;
-  padding: 4px 8px; border: 1px solid {LINE}; border-radius: 3px; background: var(--jp-layout-color1, #fff);
-  color: {INK}; font: 12px/1.4 var(--jp-ui-font-family, sans-serif) }}
-.fpnkit-spot:hover > span {{ visibility: visible }}
-"""
 _LONG = 40  # characters of a cell that may be broken
 _OTHER_BADGE = ("•", "#5f6368")
 
@@ -147,28 +138,9 @@ def _wide(content: Html) -> Html:
 def image(png: bytes, words: str, width: int) -> Html:
     """An inline picture with alternative text."""
     data = base64.b64encode(png).decode()
-    return element("img", alt=words, src=f"data:image/png;base64,{data}", style=f"width:{width}px;max-width:100%")
-
-
-def pointed(picture: Html, spots: Sequence[tuple[float, float, str]], width: int) -> Html:
-    """A picture with text at (left, bottom, text), as shares of its size, that is seen when a mouse points there.
-
-    For those with a keyboard or a screen reader the same numbers must stand in a table.
-    """
-    marks = []
-    for left, bottom, told in spots:
-        side = "left:12px" if left < _MIDDLE else "right:12px"  # else it would stand out
-        level = "bottom:12px" if bottom < _MIDDLE else "top:12px"
-        place = f"left:{100 * left:.2f}%;bottom:{100 * bottom:.2f}%"
-        marks.append(element("span", element("span", told, style=f"{side};{level}"), class_="fpnkit-spot", style=place))
-    box = f"position:relative;display:inline-block;width:{width}px;max-width:100%"
-    rules = element("style", Html(_POINTED))
-    return join([rules, element("div", picture, element("div", *marks, **{"aria-hidden": "true"}), style=box)])
-
-
-def scrolled(content: Html) -> Html:
-    """Long HTML in a scrolling box."""
-    return element("div", content, style="max-height:420px;overflow-y:auto", tabindex="0")
+    return element(
+        "img", alt=words, src=f"data:image/png;base64,{data}", style=f"display:block;width:{width}px;max-width:100%"
+    )
 
 
 def folded(title: str, content: Html, *, opened: bool = False) -> Html:

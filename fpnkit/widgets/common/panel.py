@@ -6,10 +6,8 @@ Called directly, from a cell or a test, it raises like any function. It must not
 than 0.2 s is a job for `Panel.work`.
 """
 
-import io
 import threading
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import ipywidgets as widgets
@@ -18,6 +16,8 @@ from matplotlib.figure import Figure
 
 from fpnkit.plots.style import style
 from fpnkit.widgets.common import html
+from fpnkit.widgets.common.picture import Picture, figure_from
+from fpnkit.widgets.common.pointing import Spot
 from fpnkit.widgets.common.theme import Theme
 from fpnkit.widgets.common.work import Work
 
@@ -29,17 +29,6 @@ WIDE = {
 }  # as wide as the panel; with 100 % the margins would stand out of it
 AS_WIDE_AS_NEEDED = {"width": "auto", "flex": "0 0 auto"}  # a row that is too long does not cut it
 WRAPPED = {"flex_flow": "row wrap"}
-_SHOWN_DPI = 100
-_SHARPNESS = 2  # pixels of the picture for one on the screen
-
-
-@dataclass(frozen=True)
-class Spot:
-    """A place on a figure, and what somebody who points at it wants to know."""
-
-    x: float  # in the units of the axes
-    y: float
-    words: str
 
 
 class Panel(widgets.VBox):
@@ -70,9 +59,8 @@ class Panel(widgets.VBox):
 
     def show(self, children: Sequence[widgets.Widget]) -> None:
         """Put the controls below the title and the place for failures."""
-        head = widgets.HBox(
-            [self.title, self.dark, self._theme], layout={**WRAPPED, "justify_content": "space-between"}
-        )
+        dark = widgets.HBox([self.dark, self._theme], layout=dict(AS_WIDE_AS_NEEDED))
+        head = widgets.HBox([self.title, dark], layout={**WRAPPED, "justify_content": "space-between"})
         self.children = (head, self._alarms, *children)
 
     def redraw(self) -> None:
@@ -144,17 +132,17 @@ class Panel(widgets.VBox):
         super().close()
 
     def draw(
-        self, picture: "Picture", plot: Callable[[], Axes | Figure], words: str, spots: Sequence[Spot] = ()
+        self,
+        picture: Picture,
+        plot: Callable[[], Axes | Figure],
+        words: str,
+        spots: Sequence[Spot] | None = None,
+        *,
+        keys: Mapping[str, str] | None = None,
     ) -> None:
-        """Put a figure into the picture; `words` is its alternative text, `spots` are places on its first axes."""
-        buffer = io.BytesIO()
+        """Put a figure into the picture; `words`, `spots` and `keys` as of `Picture.show`."""
         with style(dark=self.dark.value):
-            drawn = plot()
-            figure = drawn if isinstance(drawn, Figure) else drawn.figure
-            assert isinstance(figure, Figure)
-            figure.savefig(buffer, format="png", dpi=_SHOWN_DPI * _SHARPNESS)
-            shares = _shares(figure, spots)
-        picture.show(buffer.getvalue(), words, round(figure.get_figwidth() * _SHOWN_DPI), shares)
+            picture.show(figure_from(plot), words, spots, keys=keys)
 
     def __repr__(self) -> str:
         """Shown in place of the panel until its cell is run; ipywidgets cuts it after 110 characters."""
@@ -256,39 +244,3 @@ class Confirmation(widgets.HBox):
             self.withdraw()
             if sure:
                 self._panel.attempt(self._action, self._handler)
-
-
-class Picture(widgets.VBox):
-    """A place for a figure, hidden while it is empty. Not a widgets.Image, which has no text for screen readers."""
-
-    def __init__(self) -> None:
-        self.value = b""  # PNG
-        self.words = ""
-        self._image = widgets.HTML()
-        super().__init__([self._image], layout={"display": "none"})
-
-    def show(self, png: bytes, words: str, width: int, spots: Sequence[tuple[float, float, str]] = ()) -> None:
-        """Replace the picture; `width` in screen pixels, less if there is no room. `spots`: see `html.pointed`."""
-        self.value, self.words = png, words
-        image = html.image(png, words, width)
-        self._image.value = html.pointed(image, spots, width) if spots else image
-        self.layout.display = None
-
-
-def _shares(figure: Figure, spots: Sequence[Spot]) -> list[tuple[float, float, str]]:
-    """Left and bottom of what lies inside the first axes, as shares of the figure, which was drawn before."""
-    if not spots:
-        return []
-    ax = figure.axes[0]
-    places = ax.transData.transform([(spot.x, spot.y) for spot in spots])
-    inside = ax.bbox.padded(1)
-    return [
-        (float(left / figure.bbox.width), float(bottom / figure.bbox.height), spot.words)
-        for (left, bottom), spot in zip(places, spots, strict=True)
-        if inside.contains(left, bottom)
-    ]
-
-
-def picture() -> Picture:
-    """See `Panel.draw`."""
-    return Picture()

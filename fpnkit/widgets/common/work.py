@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import threading
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
@@ -18,6 +19,9 @@ _SILENT_SECONDS = 0.3  # of work that needs no words
 _TICK_SECONDS = 0.5
 _OLD = "fpnkit-old"
 _LINE = "26px"
+_PATIENCE_SECONDS = 20.0  # with the step of a job, when the process ends
+
+_busy: set[Work] = set()
 
 
 class Superseded(BaseException):
@@ -63,6 +67,7 @@ class Work(widgets.HBox):
             self._job = job
             if not self._busy:
                 self._busy, self._clock = True, StepClock()
+                _busy.add(self)
                 threading.Thread(target=self._run, name=f"fpnkit {self.action}", daemon=True).start()
                 threading.Thread(target=self._tick, name=f"fpnkit {self.action} line", daemon=True).start()
 
@@ -83,11 +88,14 @@ class Work(widgets.HBox):
 
     def close(self) -> None:
         """What is done from now on is not shown; a job that is not lasting ends at its next step."""
+        self._end()
+        super().close()
+
+    def _end(self) -> None:
         with self._state:
             self._closed = True
             if not self._lasting:
                 self._job = None
-        super().close()
 
     def _run(self) -> None:
         while True:
@@ -95,6 +103,7 @@ class Work(widgets.HBox):
                 job, self._job = self._job, None
                 if job is None:
                     self._busy = False
+                    _busy.discard(self)
                     self._say("", "")
                     self._state.notify_all()
                     return
@@ -139,6 +148,16 @@ class Work(widgets.HBox):
                 widget.add_class(_OLD)
             else:
                 widget.remove_class(_OLD)
+
+
+@atexit.register
+def _end_all() -> None:
+    """A thread that is cut off inside of torch ends the process with an error."""
+    works = list(_busy)
+    for work in works:
+        work._end()
+    for work in works:
+        work.wait(None if work._lasting else _PATIENCE_SECONDS)
 
 
 def raising(error: Exception | None) -> Show:

@@ -18,7 +18,8 @@ from fpnkit.foundation.steps import Step, Tell
 from fpnkit.plots.images import plot_bits_maps, plot_channel, plot_detections, plot_level_bits
 from fpnkit.plots.maps import without_counterpart
 from fpnkit.widgets.common import html
-from fpnkit.widgets.common.panel import AS_WIDE_AS_NEEDED, LABEL, WIDE, WRAPPED, Choices, Panel, picture
+from fpnkit.widgets.common.panel import AS_WIDE_AS_NEEDED, LABEL, WIDE, WRAPPED, Choices, Panel
+from fpnkit.widgets.common.picture import picture
 from fpnkit.widgets.common.work import Work
 
 if TYPE_CHECKING:

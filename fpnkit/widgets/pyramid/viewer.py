@@ -27,7 +27,8 @@ from fpnkit.runs import layout
 from fpnkit.runs.index import RunIndex
 from fpnkit.runs.store import RunInfo
 from fpnkit.widgets.common import html
-from fpnkit.widgets.common.panel import LABEL, WIDE, Choices, Panel, picture
+from fpnkit.widgets.common.panel import LABEL, WIDE, Choices, Panel
+from fpnkit.widgets.common.picture import picture
 from fpnkit.widgets.common.run_list import ANY_STATUS, NO_RUNS, choose
 from fpnkit.widgets.common.work import Show, raising
 from fpnkit.widgets.pyramid.sweeps import RunSet, run_sets

@@ -11,7 +11,9 @@ from fpnkit.plots.rd import axis_name, place_of, plot_rd, rate_name
 from fpnkit.plots.style import new_axes
 from fpnkit.ratedist.points import ANCHOR, MEAN_SNR, PERCENT, RATES, Curve, RdPoints, mean_of
 from fpnkit.ratedist.rows import point_rows
-from fpnkit.widgets.common.panel import LABEL, Choices, Panel, Spot
+from fpnkit.widgets.common.panel import LABEL, Choices, Panel
+from fpnkit.widgets.common.pointing import Spot
+from fpnkit.widgets.rd.points import identified
 
 _INCHES = 7.0
 _OBVIOUS = NOTHING, "finished", ANCHOR
@@ -69,13 +71,13 @@ class AxesView(widgets.HBox):
     def spots(self, points: RdPoints) -> list[Spot]:
         """Each point with the most of its row in the table."""
         x, y = self.x.value, self.y.value
-        rows, found = point_rows(points, y), [point for curve in points.curves for point in curve.points]
+        header, rows = point_rows(points, y).header, identified(points, y)
         spots = []
-        for point, row in zip(found, rows.rows, strict=True):
-            if place := place_of(point.values, x, y):
-                cells = zip(rows.header, row, strict=True)
+        for row in rows:
+            if place := place_of(row.point.values, x, y):
+                cells = zip(header, row.cells, strict=True)
                 told = [f"{name}  {cell}" for name, cell in cells if cell not in _OBVIOUS and name not in _LESS]
-                spots.append(Spot(*place, "\n".join(told)))
+                spots.append(Spot(*place, "\n".join(told), row.key, row.curve))
         return spots
 
 

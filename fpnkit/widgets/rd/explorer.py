@@ -4,7 +4,7 @@ from fpnkit.widgets import RDExplorer
 
 explorer = RDExplorer()
 explorer                       # choose runs, anchors, axes; compare; save
-explorer.frame                 # the points that are shown, for the cells below; also .points and .figure()
+explorer.frame                 # the points that are shown, for the cells below; also .points, .run and .figure()
 """
 
 import time
@@ -22,15 +22,18 @@ from fpnkit.plots.rd_files import save_rd
 from fpnkit.plots.style import style
 from fpnkit.ratedist.overview import judge, metrics
 from fpnkit.ratedist.points import RdPoints
-from fpnkit.ratedist.rows import dataset_line, point_rows
+from fpnkit.ratedist.rows import dataset_line
 from fpnkit.ratedist.table import frame
 from fpnkit.runs import layout
+from fpnkit.runs.run import Run
 from fpnkit.widgets.common import html
 from fpnkit.widgets.common.background import Background
-from fpnkit.widgets.common.panel import Panel, picture
+from fpnkit.widgets.common.panel import WRAPPED, Panel
+from fpnkit.widgets.common.picture import picture
 from fpnkit.widgets.common.run_list import NO_RUNS
 from fpnkit.widgets.rd.axes import AxesView
 from fpnkit.widgets.rd.choice import ChoiceView
+from fpnkit.widgets.rd.points import PointTable
 from fpnkit.widgets.rd.reading import PointReader, Reading
 from fpnkit.widgets.rd.saving import SaveView
 from fpnkit.widgets.rd.tables import ComparisonView, judged_html
@@ -40,7 +43,6 @@ if TYPE_CHECKING:
 
 LOOK_SECONDS = 10.0  # between looks at the disk
 _MOST_SPOTS = 500  # that one can point at
-_MOST_ROWS = 300  # of points; all are in `frame`
 _BUSY = 0.02  # share of the time spent on looking and drawing, if that takes long
 _AT_ONCE_SECONDS = 0.1  # wait this long for reading, so that a few runs appear without flicker
 
@@ -69,12 +71,16 @@ class RDExplorer(Panel):
         self.reload = self.button("Refresh", "refresh", self.refresh, tip="Read runs and anchors again")
         self.choice = ChoiceView(self, self._reader, self.read, self.reload)
         self.axes = AxesView(self, self.show_points)
-        self.about, self.table, self.judged = widgets.HTML(), widgets.HTML(), widgets.HTML()
+        self.about, self.table, self.judged = widgets.HTML(), PointTable(), widgets.HTML()
         self.picture = picture()
         self.comparison = ComparisonView(self)
         self.saving = SaveView(self, self._save)
+        self.on(self.picture.pointer, "choose", self._choose_in_table, "chosen")
+        self.on(self.table, "choose", self._choose_in_figure, "chosen")
+        self.table.layout = {"flex": "1 1 420px", "min_width": "0"}
+        seen = widgets.HBox([self.picture, self.table], layout={**WRAPPED, "grid_gap": "0 24px"})
         self._shown = [self.table, self.comparison, self.judged, self.saving]
-        parts = [self.choice, self.axes, self.about, self.picture, *self._shown]
+        parts = [self.choice, self.axes, self.about, seen, self.comparison, self.judged, self.saving]
         self.show(parts)
         self._say(f"reading the runs in {text.printable(self.base_dir)} …")
         if not self.attempt("refresh", self.refresh):
@@ -97,6 +103,14 @@ class RDExplorer(Panel):
     def frame(self) -> "pd.DataFrame":
         """Their table, a row per point; see `fpnkit.ratedist.table.frame`."""
         return frame(self.points)
+
+    @property
+    def run(self) -> Run:
+        """The run whose point is chosen in the figure or the table. Raises RunError if there is none."""
+        row = self.table.chosen_item
+        if row is None or row.point.path is None:
+            raise RunError("no run is chosen: click on its point in the figure, or on its name in the table")
+        return Run(row.point.path)
 
     def figure(self) -> Figure:
         """The figure that is shown, to save or change."""
@@ -185,11 +199,15 @@ class RDExplorer(Panel):
             return
         spots = self.axes.spots(points)[:_MOST_SPOTS]
         self.draw(self.picture, lambda: self.axes.plot(points), self.axes.words(points), spots)
-        rows = point_rows(points, self.axes.y.value)
-        shown = html.scrolled(html.numbers(rows.rows[:_MOST_ROWS], rows.header))
-        more = f", the first {_MOST_ROWS} of {len(rows.rows):,}" if len(rows.rows) > _MOST_ROWS else ""
-        self.table.value = html.bounded(html.folded(f"The points in numbers{more}", shown))
+        self.table.show_points(points, self.axes.x.value, self.axes.y.value)
         self._drawn = asked
+
+    def _choose_in_table(self) -> None:
+        key = self.picture.pointer.chosen
+        self.table.turn_to(next((row for row in self.table.ordered if row.key == key), None))
+
+    def _choose_in_figure(self) -> None:
+        self.picture.pointer.chosen = self.table.chosen
 
     def _save(self, path: Path) -> list[Path]:
         return save_rd(self.points, path, **self.axes.options)

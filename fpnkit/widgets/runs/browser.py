@@ -37,7 +37,7 @@ class RunBrowser(Panel):
 
     def __init__(self, base_dir: Path | str | None = None, *, dark: bool | None = None) -> None:
         self.base_dir = layout.default_base_dir("fpn_compression") if base_dir is None else Path(base_dir)
-        super().__init__(f"Runs in {text.printable(self.base_dir)}", dark=dark)
+        super().__init__(f"Runs in {text.printable(layout.short_place(self.base_dir))}", dark=dark)
         self._index = RunIndex(self.base_dir)
         self._reading = self.work("refresh")
         self._read_once = False
@@ -51,7 +51,7 @@ class RunBrowser(Panel):
         self.on(self.table, "show", self._choose_in_list, "chosen")
         self.on(self.table, "compare", self._mark, "marked")
         self.details = widgets.HTML()
-        self.compare, self.notes = CompareView(self), NotesView(self)
+        self.compare, self.notes = CompareView(self, self.choose), NotesView(self)
         self.moves = MovesView(self, self.base_dir, self.refresh)
         self.tabs = widgets.Tab([self.details, self.compare, self.notes, self.moves], titles=_TABS)
         self.on(self.tabs, "show", self.show_chosen, "selected_index")
@@ -109,6 +109,11 @@ class RunBrowser(Panel):
         self.table.sort = ""
         self.filter()
 
+    def choose(self, run: Path) -> None:
+        """Choose one of the runs that are listed."""
+        self._offer()
+        self.choice.value = run
+
     def show_chosen(self) -> None:
         """Fill the open tab. Raises RunError if the run is gone or unreadable."""
         path, shown = self.choice.value, self._shown()
@@ -127,7 +132,7 @@ class RunBrowser(Panel):
     def _shown(self) -> list[RunInfo]:
         """What lists offer: the first matches, and those that are chosen or marked in the table."""
         first, further = self.matches[:MOST_SHOWN], self.matches[MOST_SHOWN:]
-        picked = {self.choice.value, self.table.chosen_path, *self.table.marked_paths}
+        picked = {self.choice.value, *(run.path for run in (self.table.chosen_item, *self.table.marked_items) if run)}
         return [*first, *(run for run in further if run.path in picked)]
 
     def _offer(self) -> bool:
@@ -136,22 +141,21 @@ class RunBrowser(Panel):
 
     def _choose_in_list(self) -> None:
         """The run that was picked in the table."""
-        path = self.table.chosen_path
-        if path is not None and path != self.choice.value:
-            self._offer()
-            self.choice.value = path
+        run = self.table.chosen_item
+        if run is not None and run.path != self.choice.value:
+            self.choose(run.path)
 
     def _choose_in_table(self) -> None:
         """The run that was picked in the drop-down."""
-        self.table.turn_to(self.choice.value)
+        self.table.turn_to(next((run for run in self.matches if run.path == self.choice.value), None))
         self.show_chosen()
 
     def _mark(self) -> None:
         """What is marked in the table is compared."""
-        self.compare.mark(self.choice.value, self._shown(), self.table.marked_paths)
+        self.compare.mark(self.choice.value, self._shown(), [run.path for run in self.table.marked_items])
 
     def _mark_in_table(self) -> None:
-        self.table.mark(self.compare.others.value)
+        self.table.mark([run for run in self.matches if run.path in self.compare.others.value])
 
     def redraw(self) -> None:
         """Redraw the curves in the other colors."""

@@ -1,10 +1,11 @@
 """Several runs side by side: curves of one value, and what differs."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import ipywidgets as widgets
 import pandas as pd
+from matplotlib.axes import Axes
 
 from fpnkit.foundation import text
 from fpnkit.foundation.html import Html, join
@@ -15,7 +16,8 @@ from fpnkit.runs.compare import compare_runs
 from fpnkit.runs.run import Run
 from fpnkit.runs.store import RunInfo
 from fpnkit.widgets.common import html
-from fpnkit.widgets.common.panel import LABEL, WIDE, Choices, Panel, picture
+from fpnkit.widgets.common.panel import LABEL, WIDE, Choices, Panel
+from fpnkit.widgets.common.picture import picture
 from fpnkit.widgets.common.run_list import label, short_label
 from fpnkit.widgets.common.work import Show
 
@@ -24,10 +26,10 @@ _INCHES, _ASPECT = 7.5, 0.55  # of the figure
 
 
 class CompareView(widgets.VBox):
-    """The selected run and those marked in the list."""
+    """The selected run, whose curve is thick, and those marked in the list; a click on a curve calls `choose`."""
 
-    def __init__(self, panel: Panel) -> None:
-        self._panel = panel
+    def __init__(self, panel: Panel, choose: Callable[[Path], None]) -> None:
+        self._panel, self._choose = panel, choose
         self._run: Path | None = None
         self._runs: dict[Path, RunInfo] = {}
         self.others = widgets.SelectMultiple(description="Compare with", style=LABEL, layout=WIDE, rows=_ROWS)
@@ -35,6 +37,7 @@ class CompareView(widgets.VBox):
         self.key = widgets.Dropdown(description="Curve of", style=LABEL, layout={"width": "auto"})
         self._keys = Choices(panel, self.key, "compare", self.draw)
         self.picture = picture()
+        panel.on(self.picture.pointer, "show", self._clicked, "chosen")
         self.table = widgets.HTML()
         self._reading = panel.work("compare")
         self._reading.replaces = [self.picture, self.table]
@@ -53,25 +56,26 @@ class CompareView(widgets.VBox):
 
     def draw(self) -> None:
         """Read and show the selected runs, in the background."""
-        chosen = [path for path in (self._run, *self.others.value) if path is not None]
-        runs = [self._runs[path] for path in dict.fromkeys(chosen) if path in self._runs]
-        self._reading.ask(lambda tell: self._read(runs, tell) if runs else self._show_nothing)
+        chosen, marked = {self._run, *self.others.value}, self._run
+        runs = [info for path, info in self._runs.items() if path in chosen]  # choosing another keeps the colors
+        self._reading.ask(lambda tell: self._read(runs, marked, tell) if runs else self._show_nothing)
 
-    def _read(self, runs: Sequence[RunInfo], tell: Tell) -> Show:
+    def _read(self, runs: Sequence[RunInfo], marked: Path | None, tell: Tell) -> Show:
+        labels = dict(zip(_labels(runs), (info.path for info in runs), strict=True))
         frames: dict[str, pd.DataFrame] = {}
-        for number, (name, info) in enumerate(zip(_labels(runs), runs, strict=True)):
+        for number, (name, path) in enumerate(labels.items()):
             tell(Step("reading run", number, len(runs)))
-            frames[name] = Run(info.path).metrics()
+            frames[name] = Run(path).metrics()
         keys = metric_keys(list(frames.values()))
         with self._panel.acting:
             self._keys.replace([(metric_name(key), key) for key in keys], otherwise=keys[0] if keys else None)
             key = self.key.value
-        numbers = _last_values(frames, key) if key else html.paragraph("Nothing measured yet.")
         tell(Step("comparing"))
+        numbers = _last_values(frames, key) if key else html.paragraph("Nothing measured yet.")
         differing = _differences(runs) if len(runs) > 1 else []
         tell(Step("drawing"))
         if key:
-            self._draw_curves(frames, key)
+            self._draw_curves(frames, labels, key, marked)
 
         def show() -> None:
             self.picture.layout.display = None if key else "none"
@@ -82,9 +86,21 @@ class CompareView(widgets.VBox):
     def _show_nothing(self) -> None:
         self.picture.layout.display, self.table.value = "none", html.paragraph("Choose a run above.", pale=True)
 
-    def _draw_curves(self, frames: dict[str, pd.DataFrame], key: str) -> None:
+    def _clicked(self) -> None:
+        key, self.picture.pointer.chosen = self.picture.pointer.chosen, ""
+        path = next((path for path in self._runs if text.printable(path) == key), None)
+        if path is not None:
+            self._choose(path)
+
+    def _draw_curves(self, frames: dict[str, pd.DataFrame], paths: dict[str, Path], key: str, run: Path | None) -> None:
+        marked = next((label for label, path in paths.items() if path == run), None) if len(paths) > 1 else None
         words = f"Curves of {metric_name(key)} over training steps for {', '.join(frames)}; last values in the table"
-        self._panel.draw(self.picture, lambda: plot_metric(frames, key, ax=new_axes(_INCHES, _ASPECT)), words)
+
+        def plot() -> Axes:
+            return plot_metric(frames, key, marked=marked, ax=new_axes(_INCHES, _ASPECT))
+
+        by_label = {label: text.printable(path) for label, path in paths.items()}
+        self._panel.draw(self.picture, plot, words, keys=by_label)
 
 
 def _labels(runs: Sequence[RunInfo]) -> list[str]:

@@ -22,7 +22,8 @@ from fpnkit.runs import layout
 from fpnkit.runs.metrics import MetricsLine
 from fpnkit.runs.record import RunRecord
 from fpnkit.widgets.common import html
-from fpnkit.widgets.common.panel import LABEL, WIDE, Confirmation, Panel, picture
+from fpnkit.widgets.common.panel import LABEL, WIDE, Confirmation, Panel
+from fpnkit.widgets.common.picture import picture
 
 # A figure is 100 kB and a third of a second: seldom, and the longer it is watched, the less a minute changes.
 REDRAW_SECONDS, _SLOWEST_REDRAW_SECONDS = 10.0, 120.0
