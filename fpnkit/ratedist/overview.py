@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fpnkit.errors import UserError
+from fpnkit.foundation.steps import Step, Tell, nobody
 from fpnkit.metrics.bd import BdResult
 from fpnkit.ratedist.compare import RateAtShare, compare, rates_at_shares
 from fpnkit.ratedist.judge import Next, doubts, following, saturated
-from fpnkit.ratedist.points import RATES, SECONDS, RdPoints
+from fpnkit.ratedist.points import RATES, SECONDS, Curve, RdPoints
 from fpnkit.ratedist.resampling import Resampler
 
 
@@ -48,11 +49,26 @@ def judge(points: RdPoints, x: str, y: str, missing: Sequence[str] = ()) -> Rema
     return Remarks(tuple(warnings), tuple(coming))
 
 
-def compare_all(points: RdPoints, sampler: Resampler, against: str | None = None) -> CurveComparison:
+def compare_all(
+    points: RdPoints, sampler: Resampler, against: str | None = None, tell: Tell = nobody
+) -> CurveComparison:
     """Rates at shares of the ceiling, and savings `against` a curve. Raises `UserError` if there is no such curve."""
     anchor = None if against is None else points.curve(against)
     measured = [curve for curve in points.curves if curve.steps(sampler.x, sampler.y)]
-    shares = [result for curve in measured for result in rates_at_shares(points, curve, sampler)]
-    others = [] if anchor is None else [curve for curve in measured if curve is not anchor]
-    savings = [compare(anchor, curve, sampler) for curve in others] if anchor is not None else []
+    if sampler.can_draw and (anchor is not None or points.ceiling_of(sampler.y) is not None):
+        _resample([curve for curve in measured if not curve.too_few_images], sampler, tell)
+    shares, savings = list[RateAtShare](), list[BdResult]()
+    for number, curve in enumerate(measured):
+        tell(Step("comparing curve", number, len(measured)))
+        shares += rates_at_shares(points, curve, sampler)
+        if anchor is not None and curve is not anchor:
+            savings.append(compare(anchor, curve, sampler))
     return CurveComparison(tuple(shares), tuple(savings))
+
+
+def _resample(curves: Sequence[Curve], sampler: Resampler, tell: Tell) -> None:
+    steps = [step for curve in curves for step in curve.steps(sampler.x, sampler.y)]
+    found = [point for step in steps for point in step]
+    for number, point in enumerate(found):
+        tell(Step("resampling point", number, len(found)))
+        sampler.take(point)

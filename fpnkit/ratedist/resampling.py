@@ -35,6 +35,7 @@ class Resampler:
     def __init__(self, x: str, y: str, count: int = COUNT) -> None:
         self.x, self.y, self.count = x, y, count
         self._points: dict[Path, tuple[Numbers, Numbers] | None] = {}
+        self._ceilings: dict[Path, Numbers | None] = {}
         self._weights: dict[int, NDArray[np.int64]] = {}
 
     @property
@@ -44,7 +45,7 @@ class Resampler:
 
     def draw(self, curve: Curve) -> ResampledCurve | None:
         """None if the metric cannot be resampled or files of a point are missing."""
-        steps = [[self._point(point) for point in step] for step in curve.steps(self.x, self.y)]
+        steps = [[self.take(point) for point in step] for step in curve.steps(self.x, self.y)]
         known = [[pair for pair in step if pair is not None] for step in steps]
         if not steps or any(len(some) < len(step) for some, step in zip(known, steps, strict=True)):
             return None
@@ -56,7 +57,12 @@ class Resampler:
         """The metric on uncompressed features (resamples,); None if the matches on them were not saved."""
         if self.y == "self_map":
             return np.ones(self.count)
-        return None if points.ceiling_directory is None else self._accuracy(points.ceiling_directory)
+        directory = points.ceiling_directory
+        if directory is None:
+            return None
+        if directory not in self._ceilings:
+            self._ceilings[directory] = self._accuracy(directory)
+        return self._ceilings[directory]
 
     def _accuracy(self, directory: Path) -> Numbers | None:
         """The metric alone (resamples,), from the matches in a directory."""
@@ -69,7 +75,8 @@ class Resampler:
         averages = average_precisions(matches, self._draws(len(matches.objects)))
         return averages[self.y == "map50"]
 
-    def _point(self, point: Point) -> tuple[Numbers, Numbers] | None:
+    def take(self, point: Point) -> tuple[Numbers, Numbers] | None:
+        """Rates and values of a measured point (resamples,); None if files of it are missing."""
         assert point.directory is not None
         if point.directory not in self._points:
             values = self._accuracy(point.directory)

@@ -2,7 +2,7 @@
 
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
 import ipywidgets as widgets
@@ -72,3 +72,13 @@ class Held:
     def go(self) -> None:
         """Let it go on, and those that come later."""
         self._going.set()
+
+
+def before(held: Held, function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function, with a wait before it."""
+
+    def wait(*arguments: Any, **options: Any) -> Any:
+        held()
+        return function(*arguments, **options)
+
+    return wait

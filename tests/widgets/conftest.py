@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
+from fpnkit.widgets.common import work
 from fpnkit.widgets.common.panel import Panel
 from fpnkit.widgets.rd.explorer import RDExplorer
-from tests.support.panel_tools import Clock
+from tests.support.panel_tools import Clock, Held
 from tests.support.rd_panels import BPP, FOUND, LAMBDAS
 from tests.support.rd_store import write_anchor, write_ceiling, write_run
 
@@ -55,6 +56,16 @@ def rd_runs(rd_made: Path, rd_home: Path, rd_base: Path) -> list[Path]:
 @pytest.fixture
 def seconds() -> Clock:
     return Clock()
+
+
+@pytest.fixture
+def held(monkeypatch: pytest.MonkeyPatch) -> Iterator[Held]:
+    """Lets work wait; lines about it come at once."""
+    monkeypatch.setattr(work, "_SILENT_SECONDS", 0.01)
+    monkeypatch.setattr(work, "_TICK_SECONDS", 0.01)
+    made = Held()
+    yield made
+    made.go()
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """The viewer while it loads: nothing is held up, the steps are told, the last choice counts."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +7,6 @@ import pytest
 
 from fpnkit.foundation.steps import StepClock
 from fpnkit.runs.index import RunIndex
-from fpnkit.widgets.common import work
 from fpnkit.widgets.pyramid import loading
 from fpnkit.widgets.pyramid.viewer import PyramidViewer
 from tests.support.panel_tools import Clock, Held
@@ -22,15 +20,6 @@ NEW_IMAGE = (_HEADS, "encoding", "decoding", "detecting", "counting bits")
 @pytest.fixture
 def base() -> Path:
     return store() / "checkpoints" / "fpn_compression"
-
-
-@pytest.fixture
-def held(monkeypatch: pytest.MonkeyPatch) -> Iterator[Held]:
-    monkeypatch.setattr(work, "_SILENT_SECONDS", 0.01)
-    monkeypatch.setattr(work, "_TICK_SECONDS", 0.01)
-    made = Held()
-    yield made
-    made.go()
 
 
 @pytest.fixture

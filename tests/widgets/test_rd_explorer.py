@@ -75,25 +75,33 @@ def test_axes_metric_ceiling_and_intervals_change_the_figure(
     axes.logarithmic.value = False
     assert panel.figure().axes[0].get_xscale() == "linear"
     assert panel.figure().axes[0].get_xlim()[0] == 0
+    panel.finish()
     drawn.append(panel.picture.value)
     axes.x.value = "kb_per_image"
+    panel.finish()
     drawn.append(panel.picture.value)
     axes.y.value = "snr_db.p3"
+    panel.finish()
     drawn.append(panel.picture.value)
     assert panel.figure().axes[0].get_ylabel() == "SNR p3 (dB)"
     assert "SNR p3 (dB) over size (KB per image)" in panel.picture.words
     axes.y.value = "map50"
     texts = [text.get_text() for text in panel.figure().axes[0].texts]
     assert texts == [f"uncompressed {100 * ap_of(0.8):.3g}"]
+    panel.finish()
     drawn.append(panel.picture.value)
     axes.ceiling.value = False
     assert list(panel.figure().axes[0].texts) == []
+    panel.finish()
     drawn.append(panel.picture.value)
     axes.y.value = "map"
+    panel.finish()
     with_intervals = panel.picture.value
     axes.intervals.value = False
+    panel.finish()
     assert panel.picture.value != with_intervals
     panel.dark.value = True
+    panel.finish()
     drawn += [with_intervals, panel.picture.value]
     assert len(set(drawn)) == len(drawn)
     panel.raise_failures()
@@ -109,6 +117,7 @@ def test_no_figure_is_made_again_for_the_same_points(
     panel.finish()
     assert panel.picture._image.value == "as it was"
     panel.axes.ceiling.value = False
+    panel.finish()
     assert panel.picture._image.value not in ("as it was", before)
 
 
@@ -219,6 +228,7 @@ def test_a_wrong_file_is_said_in_place(rd_runs: list[Path], open_explorer: Any) 
     ):
         panel.saving.file.value = name
         click(panel.saving.button)
+        panel.finish()
         assert str(panel.failures["save"]).startswith(message)
     panel.saving.file.value = "fine.png"
     click(panel.saving.button)

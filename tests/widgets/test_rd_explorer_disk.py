@@ -113,8 +113,6 @@ def test_a_missing_directory_is_said_in_place_and_may_appear(
     assert {action: str(error) for action, error in panel.failures.items()} == {"refresh": told}
     with pytest.raises(RunError, match="nothing was read"):
         _ = panel.points
-    with pytest.raises(RunError, match=f"^{told}$"):
-        panel.refresh()
     rd_runs[0].parent.rename(tmp_path / "later")
     later(panel, seconds)
     panel.raise_failures()
@@ -148,9 +146,10 @@ def test_an_hour_of_a_running_sweep_is_a_few_pictures(
         before, looked = panel.picture.value, panel._looked
         panel.update()
         panel._reading.wait()
+        assert not panel.comparison._work.busy  # what is compared is the same all the time
+        panel.finish()
         pictures += panel.picture.value != before
         looks += panel._looked != looked
-        assert not panel.comparison._work.pending  # what is compared is the same all the time
     assert pictures == 3600 // 240
     assert looks <= 3600 / LOOK_SECONDS
     large = [size for size in sent if size > 20_000]

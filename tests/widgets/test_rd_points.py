@@ -37,6 +37,7 @@ def test_what_is_chosen_stays_when_another_metric_is_drawn(
     panel = open_explorer()
     panel.table.chosen = panel.table.ordered[2].key
     panel.axes.y.value = "self_map"
+    panel.finish()
     keys = [key for *_, key, _ in panel.picture.pointer.spots]
     assert panel.picture.pointer.chosen == panel.table.chosen
     assert keys.count(panel.table.chosen) == 1

@@ -1,19 +1,16 @@
 """The browser of runs while it reads, compares and archives: nothing is held up, nothing happens twice."""
 
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from fpnkit.runs import archive
 from fpnkit.runs.index import RunIndex
 from fpnkit.runs.store import RunInfo, list_runs
-from fpnkit.widgets.common import work
 from fpnkit.widgets.runs.browser import RunBrowser
 from fpnkit.widgets.runs.compare import Run
 from tests.support.fake_runs import write_runs
-from tests.support.panel_tools import Held, click, opened
+from tests.support.panel_tools import Held, before, click, opened
 from tests.support.run_processes import until
 
 COMPARE, MOVES = 1, 3
@@ -23,23 +20,6 @@ COMPARE, MOVES = 1, 3
 def base(tmp_path: Path) -> Path:
     write_runs(tmp_path / "runs", 12, lines=6)
     return tmp_path / "runs"
-
-
-@pytest.fixture
-def held(monkeypatch: pytest.MonkeyPatch) -> Iterator[Held]:
-    monkeypatch.setattr(work, "_SILENT_SECONDS", 0.01)
-    monkeypatch.setattr(work, "_TICK_SECONDS", 0.01)
-    made = Held()
-    yield made
-    made.go()
-
-
-def before(held: Held, function: Any) -> Any:
-    def wait(*arguments: Any, **options: Any) -> Any:
-        held()
-        return function(*arguments, **options)
-
-    return wait
 
 
 def hold_archive(held: Held, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,13 +3,12 @@
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import ipywidgets as widgets
 import pytest
 
 from fpnkit.foundation.steps import Step, Tell
-from fpnkit.widgets.common import work as under_test
 from fpnkit.widgets.common.panel import Panel
 from fpnkit.widgets.common.work import Show, Work
 from tests.support.panel_tools import Held
@@ -40,19 +39,6 @@ class Slow(Panel):
         self.held()
         tell(Step("telling"))
         return lambda: self.shown.append(number)
-
-
-@pytest.fixture
-def held() -> Iterator[Held]:
-    made = Held()
-    yield made
-    made.go()
-
-
-@pytest.fixture(autouse=True)
-def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(under_test, "_SILENT_SECONDS", 0.01)
-    monkeypatch.setattr(under_test, "_TICK_SECONDS", 0.01)
 
 
 def test_a_click_returns_while_the_work_is_held_and_the_line_says_it(held: Held) -> None:

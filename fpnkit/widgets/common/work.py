@@ -52,19 +52,19 @@ class Work(widgets.HBox):
         self._panel, self._lasting = panel, lasting
         self._state = threading.Condition()
         self._job: Job | None = None  # to run next
-        self._busy = self._closed = False
+        self._busy = self._closed = self._quiet = False
         self._clock = StepClock()
         # Apart, so that a screen reader says a step once, and not each second that passes.
         self._step, self._timing = widgets.HTML(), widgets.HTML()
         row = {"flex_flow": "row wrap", "grid_gap": "0 4px", "min_height": _LINE}  # so that nothing moves when it comes
         super().__init__([self._step, self._timing], layout=row)
 
-    def ask(self, job: Job) -> None:
-        """Run this job, and no other that has not ended."""
+    def ask(self, job: Job, *, quiet: bool = False) -> None:
+        """Run this job, and no other that has not ended. `quiet`: without a line, for what nobody asked for."""
         with self._state:
             if self._closed:
                 return
-            self._job = job
+            self._job, self._quiet = job, quiet
             if not self._busy:
                 self._busy, self._clock = True, StepClock()
                 _busy.add(self)
@@ -134,7 +134,7 @@ class Work(widgets.HBox):
         with self._state:
             while not self._state.wait_for(lambda: not self._busy, pause):
                 step = self._clock.step
-                if step is not None and not self._closed:
+                if step is not None and not self._closed and not self._quiet:
                     self._say(step.words, self._clock.timing())
                 pause = _TICK_SECONDS
 

@@ -41,14 +41,13 @@ class PointTable(Table[PointRow]):
     def __init__(self) -> None:
         super().__init__("points", (), lambda row: row.key, page_rows=_PAGE)
 
-    def show_points(self, points: RdPoints, x: str, y: str) -> None:
-        """Replace the points."""
-        header = point_rows(points, y).header
-        first = [header[0], *(column_name(key) for key in (x, y) if column_name(key) in header)]
-        order = sorted(
-            range(len(header)), key=lambda at: first.index(header[at]) if header[at] in first else len(first)
-        )
-        self.show(identified(points, y), [_column(at, header[at]) for at in order])
+
+def arranged(points: RdPoints, x: str, y: str) -> tuple[list[PointRow], list[Column[PointRow]]]:
+    """Rows and columns for `PointTable.show`."""
+    header = point_rows(points, y).header
+    first = [header[0], *(column_name(key) for key in (x, y) if column_name(key) in header)]
+    order = sorted(range(len(header)), key=lambda at: first.index(header[at]) if header[at] in first else len(first))
+    return identified(points, y), [_column(at, header[at]) for at in order]
 
 
 def _column(at: int, name: str) -> Column[PointRow]:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from fpnkit.errors import RunError
 from fpnkit.foundation.files import file_stamp
+from fpnkit.foundation.steps import Step, Tell, nobody
 from fpnkit.launch.sweep import runs_of_sweep, sweep_ids, sweep_path
 from fpnkit.ratedist.gather import RunPoints, most_common, read_anchors, read_run
 from fpnkit.ratedist.points import RdPoints
@@ -38,7 +39,7 @@ class Reading:
 
 
 class PointReader:
-    """The runs of one base directory. `look` and `read` may run in different threads."""
+    """The runs of one base directory, read by one thread at a time."""
 
     def __init__(self, base_dir: Path) -> None:
         self.base_dir = base_dir
@@ -48,26 +49,32 @@ class PointReader:
         self._state: dict[Path, object] = {}  # of all files that are read
         self._found: dict[Path, tuple[object, RunPoints]] = {}
 
-    def look(self) -> bool:
+    def look(self, tell: Tell = nobody) -> bool:
         """List runs and sweeps; return whether anything changed on disk.
 
         Raises RunError if there is no base directory.
         """
         before = self._state
-        self.runs, self.sweeps, self._state = [], [], {}
-        if layout.is_usual(self.base_dir) and not self.base_dir.exists():
-            return bool(before)
-        self.runs = [info for info in self._index.read() if info.path.suffix != ".log"]
-        self.sweeps = sweep_ids(self.base_dir)
-        self._state = self._index.states()
-        self._found = {path: found for path, found in self._found.items() if path in self._state}
-        plans = [sweep_path(self.base_dir, sweep) for sweep in self.sweeps]
-        self._state |= {plan: file_stamp(plan) for plan in plans}
+        runs, sweeps, state = list[RunInfo](), list[str](), dict[Path, object]()
+        try:
+            if not layout.is_usual(self.base_dir) or self.base_dir.exists():
+                runs = [info for info in self._index.read(tell) if info.path.suffix != ".log"]
+                sweeps, state = sweep_ids(self.base_dir), self._index.states()
+        except RunError:
+            self.runs, self.sweeps, self._state = [], [], {}
+            raise
+        self._found = {path: found for path, found in self._found.items() if path in state}
+        plans = [sweep_path(self.base_dir, sweep) for sweep in sweeps]
+        self.runs, self.sweeps, self._state = runs, sweeps, state | {plan: file_stamp(plan) for plan in plans}
         return self._state != before
 
-    def read(self, wanted: Selection) -> Reading:
+    def read(self, wanted: Selection, tell: Tell = nobody) -> Reading:
         """Raises RunError or UserError if the selection cannot be read."""
-        runs, missing = self._wanted_runs(wanted)
+        runs, missing = self._wanted_runs(wanted, tell)
+        for number, path in enumerate(runs):
+            tell(Step("reading run", number, len(runs)))
+            self._read_run(path)
+        tell(Step("joining points to curves"))
         names = self._datasets(runs)
         dataset = wanted.dataset if wanted.dataset in names else None
         here = read_points(runs, anchors=[], dataset=dataset, read=self._read_run)
@@ -76,14 +83,15 @@ class PointReader:
         points = read_points(runs, anchors=chosen, dataset=dataset, read=self._read_run)
         return Reading(points, tuple(missing), tuple(names), self._common(runs), tuple(anchors))
 
-    def _wanted_runs(self, wanted: Selection) -> tuple[list[Path], list[str]]:
+    def _wanted_runs(self, wanted: Selection, tell: Tell) -> tuple[list[Path], list[str]]:
         everything = sorted(info.path for info in self.runs)
         if wanted.runs is not None:
             return [path for path in everything if path in wanted.runs], []
         if wanted.sweeps is None:
             return [path for path in everything if layout.is_run_directory(path)], []
         runs, missing = list[Path](), list[str]()
-        for sweep in wanted.sweeps:
+        for number, sweep in enumerate(wanted.sweeps):
+            tell(Step("reading sweep", number, len(wanted.sweeps)))
             try:
                 of_sweep, lacking = runs_of_sweep(self.base_dir, sweep)
             except RunError as error:

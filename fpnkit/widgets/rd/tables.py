@@ -10,6 +10,7 @@ from fpnkit.errors import FpnkitError
 from fpnkit.foundation import text
 from fpnkit.foundation.files import file_stamp
 from fpnkit.foundation.html import Html, join
+from fpnkit.foundation.steps import Tell
 from fpnkit.foundation.tables import Rows
 from fpnkit.launch.request import make_request
 from fpnkit.ratedist.judge import Next, NextLambda, NextQuality
@@ -19,16 +20,15 @@ from fpnkit.ratedist.resampling import Resampler
 from fpnkit.ratedist.rows import bd_rows, bd_title, next_line, share_rows, share_title
 from fpnkit.runs import layout
 from fpnkit.widgets.common import html
-from fpnkit.widgets.common.background import Background
 from fpnkit.widgets.common.panel import LABEL, Choices, Panel
+from fpnkit.widgets.common.work import Show
 
 _NOTHING = "(nothing)", ""  # not None, which is no choice at all
 _MOST_WARNINGS = 6  # that are not folded
-_COMPUTING = "computing intervals from resampled images … (takes seconds)"
 
 
 class ComparisonView(widgets.VBox):
-    """Computed in the background; `update` shows the results."""
+    """Computed in the background."""
 
     def __init__(self, panel: Panel) -> None:
         self._panel = panel
@@ -36,12 +36,13 @@ class ComparisonView(widgets.VBox):
         self._asked: object = None  # what is computed, or was
         self._sampler = Resampler("", "")
         self._sampled: Mapping[Path, object] = {}
-        self._work = Background[CurveComparison]("compare")
+        self._work = panel.work("compare")
         place = {"width": "auto", "align_self": "flex-start"}
         self.against = widgets.Dropdown(options=[_NOTHING], description="BD-rate against", style=LABEL, layout=place)
         self._curves = Choices(panel, self.against, "compare", self._ask)
-        self.said, self.shares, self.savings = widgets.HTML(), widgets.HTML(), widgets.HTML()
-        super().__init__([self.said, self.shares, self.against, self.savings])
+        self.shares, self.savings = widgets.HTML(), widgets.HTML()
+        self._work.replaces = [self.shares, self.savings]
+        super().__init__([self._work, self.shares, self.against, self.savings])
 
     def show(self, points: RdPoints, x: str, y: str) -> None:
         """Compute the tables of these points."""
@@ -53,20 +54,10 @@ class ComparisonView(widgets.VBox):
             self.shares.value = self.savings.value = ""  # of something else
         self._ask()
 
-    def update(self) -> None:
-        """Show new results, if any. Raises what computing raised."""
-        if self._work.ready:
-            self.said.value = ""
-            self._fill(self._work.result())
-
-    def finish(self) -> None:
-        """Wait for the results and show them."""
-        self._work.wait()
-        self.update()
-
     def _evaluated_again(self, points: RdPoints) -> bool:
         """Whether a resampled evaluation was replaced."""
         directories = [point.directory for curve in points.curves for point in curve.points if point.directory]
+        directories += [points.ceiling_directory] if points.ceiling_directory else []
         now = {directory: file_stamp(directory / layout.SUMMARY) for directory in directories}
         changed = any(self._sampled.get(directory, time) != time for directory, time in now.items())
         self._sampled = now if changed else {**self._sampled, **now}
@@ -81,16 +72,19 @@ class ComparisonView(widgets.VBox):
         if asked == self._asked:  # a run on its way changes the figure, not what is compared
             return
         self._asked = asked
-        self.said.value, self.savings.value = html.paragraph(_COMPUTING, pale=True), ""
-        self._work.ask(lambda: compare_all(points, sampler, against))
+        self._work.ask(lambda tell: self._compare(points, sampler, against, tell))
 
-    def _fill(self, compared: CurveComparison) -> None:
-        x, y, against = self._sampler.x, self._sampler.y, self.against.value or None
+    def _compare(self, points: RdPoints, sampler: Resampler, against: str | None, tell: Tell) -> Show:
+        compared, y = compare_all(points, sampler, against, tell), sampler.y
         shares = html.paragraph(f"There is no ceiling for {y}.", pale=True)
         if compared.shares:
-            shares = _table(share_rows(compared.shares, x, y), share_title(x))
-        self.shares.value = shares
-        self.savings.value = _savings(compared, y, against)
+            shares = _table(share_rows(compared.shares, sampler.x, y), share_title(sampler.x))
+        savings = _savings(compared, y, against)
+
+        def show() -> None:
+            self.shares.value, self.savings.value = shares, savings
+
+        return show
 
 
 def _savings(compared: CurveComparison, y: str, against: str | None) -> Html:
