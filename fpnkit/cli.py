@@ -21,6 +21,7 @@ from fpnkit.foundation import guest
 from fpnkit.foundation.help import described_parser
 from fpnkit.foundation.process_record import Outcome, Reporter
 from fpnkit.foundation.signals import EarlyStop
+from fpnkit.foundation.steps import counted_by
 from fpnkit.runs import layout
 
 if TYPE_CHECKING:
@@ -147,7 +148,7 @@ def run(
             print(line, file=sys.stderr)
 
     try:
-        with EarlyStop() as early, _warnings_in(report):
+        with EarlyStop() as early, _warnings_in(report), counted_by(report.count):
             if "_ARGCOMPLETE" in os.environ:
                 import argcomplete
 

@@ -129,7 +129,7 @@ def _sweep(options: argparse.Namespace, session: cli.Session) -> tuple[int, Swee
     session.report.tell(sweep=sweep.id, phase="training")
     lock = DirectoryLock(config_path(base_dir, sweep.id).parent, "another process is working on this sweep")
     try:
-        with foreground(quiet_stdout=options.json) as front:
+        with foreground(quiet_stdout=options.json, report=session.report) as front:
             work = _Work(sweep, base_dir, points, front, session.report)
             code = _conclude(work, _train_all(work), options)
             runs = list_runs(base_dir)
@@ -223,7 +223,7 @@ def _try_following(options: argparse.Namespace, sweep: Sweep, state: Sequence[Sw
 
 def _ask(argv: Sequence[str], options: argparse.Namespace, report: Reporter) -> tuple[int, ProcessRecord]:
     """Run a command that leaves nothing behind."""
-    with foreground(quiet_stdout=options.json) as front:
+    with foreground(quiet_stdout=options.json, report=report) as front:
         code, found = front.run(argv)
     if front.asked:
         raise KeyboardInterrupt

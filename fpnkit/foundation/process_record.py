@@ -11,20 +11,24 @@ import json
 import os
 import sys
 import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from fpnkit.errors import StorageError
+from fpnkit.foundation import clock
 from fpnkit.foundation.files import write_json
 from fpnkit.foundation.redact import Redactor
+from fpnkit.foundation.steps import Step
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
 
 VARIABLE = "FPNKIT_RECORD"
 SCHEMA_VERSION = 1
+_COUNT_SECONDS = 1.0
 
 Phase = Literal["starting", "preparing", "training", "evaluating"]
 Outcome = Literal["finished", "stopped", "failed", "refused", "interrupted"]
@@ -36,6 +40,16 @@ class Caution:
 
     kind: str  # one word, for programs
     text: str
+
+
+@dataclass(frozen=True)
+class Doing:
+    """A step that is counted."""
+
+    what: str
+    done: int
+    of: int
+    since: str  # ISO 8601: it began
 
 
 @dataclass(frozen=True)
@@ -51,6 +65,9 @@ class ProcessRecord:
     reason: str | None = None  # of the outcome, for people
     warnings: tuple[Caution, ...] = ()
     cache_bytes: int | None = None  # that the feature cache will take from the disk of the runs
+    since: str | None = None  # ISO 8601: the phase began
+    doing: Doing | None = None
+    inner: str | None = None  # the record of a command that it waits for
 
 
 def read_process_record(path: Path) -> ProcessRecord:
@@ -62,6 +79,13 @@ def read_process_record(path: Path) -> ProcessRecord:
     except (OSError, ValueError, KeyError, TypeError):  # pydantic's is a ValueError
         pass
     return ProcessRecord()
+
+
+def at_work(record: ProcessRecord) -> ProcessRecord:
+    """The record of the command that works: what a process waits for, or itself."""
+    if record.inner is not None and (inner := read_process_record(Path(record.inner))).pid is not None:
+        return inner
+    return record
 
 
 @functools.cache
@@ -85,6 +109,7 @@ class Reporter:
         """`write` gets the record whenever it changes; without it the file that the environment names does."""
         self._write = _to_file() if write is None else write
         self._redactor = Redactor(os.environ, argv)
+        self._count_at = 0.0
         self._writing = threading.RLock()  # reentrant: a signal handler may log a warning in the middle of a write
         self.record = ProcessRecord(pid=os.getpid())
         self.tell()
@@ -92,8 +117,22 @@ class Reporter:
     def tell(self, **facts: Any) -> None:
         """Set fields of the record."""
         with self._writing:
+            if "phase" in facts:
+                facts["since"] = clock.to_text(clock.now())
             self.record = replace(self.record, **facts)
             self._write(self.record)
+
+    def count(self, step: Step | None) -> None:
+        """What is done now, once a second; None: that is over."""
+        before, now = self.record.doing, time.monotonic()
+        if step is None or before is None or before.what != step.what:
+            since = clock.to_text(clock.now())
+        elif now < self._count_at:
+            return
+        else:
+            since = before.since
+        self._count_at = now + _COUNT_SECONDS
+        self.tell(doing=None if step is None else Doing(step.what, step.done, step.of, since))
 
     def end(self, outcome: Outcome, reason: str | None) -> None:
         """Record how the process ends, unless already recorded."""

@@ -1,4 +1,4 @@
-"""How far something is: a bar on a terminal, a line a minute anywhere else."""
+"""How far something is: a bar on a terminal, a line a minute anywhere else; and whoever listens is told."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from tqdm import tqdm
 
 from fpnkit.foundation import text
+from fpnkit.foundation.steps import Step, count
 
 _log = logging.getLogger(__name__)
 
@@ -29,6 +30,7 @@ class Progress:
         self._bar: tqdm[Any] | None = tqdm(desc=what, total=total, unit=unit, leave=False) if _on_terminal() else None
         self._done, self._started = 0, clock()
         self._said = self._started
+        count(Step(self._what, self._done, self._total))
 
     def __enter__(self) -> Progress:
         return self
@@ -36,6 +38,7 @@ class Progress:
     def __exit__(self, *error: object) -> None:
         if self._bar is not None:
             self._bar.close()
+        count(None)
 
     def step(self) -> None:
         """One more is done."""
@@ -44,6 +47,7 @@ class Progress:
     def reach(self, done: int, total: int | None = None) -> None:
         """So many are done; `total` if it was not known."""
         before, self._done, self._total = self._done, done, total or self._total
+        count(Step(self._what, self._done, self._total))
         if self._bar is not None:
             self._bar.total = self._total
             self._bar.update(done - before)

@@ -6,7 +6,9 @@ Code that takes long is given a `Tell`; whoever waits puts a `StepClock` behind 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -47,6 +49,26 @@ Tell = Callable[[Step], None]
 
 def nobody(step: Step) -> None:
     """A `Tell` that nobody listens to."""
+
+
+Count = Callable[[Step | None], None]
+_counting: ContextVar[Count | None] = ContextVar("counting", default=None)
+
+
+@contextmanager
+def counted_by(listener: Count) -> Iterator[None]:
+    """What is counted meanwhile in this thread is told to the listener."""
+    before = _counting.set(listener)
+    try:
+        yield
+    finally:
+        _counting.reset(before)
+
+
+def count(step: Step | None) -> None:
+    """For what is counted many calls below whoever wants to know; None: it is over."""
+    if (listener := _counting.get()) is not None:
+        listener(step)
 
 
 def timing(step: Step, spent: float, left: float | None) -> str:

@@ -15,7 +15,7 @@ from types import FrameType
 
 from fpnkit.errors import FpnkitError, UserError
 from fpnkit.foundation.guest import Guest, as_guest, current, heard
-from fpnkit.foundation.process_record import ProcessRecord
+from fpnkit.foundation.process_record import ProcessRecord, Reporter
 from fpnkit.launch.foreground import Foreground
 
 _one_at_a_time = threading.RLock()  # a command prints, logs and draws random numbers where others do too
@@ -119,8 +119,8 @@ class ForegroundHere(Foreground):
         self.asked = self.asked or signal.Signals(number).name
 
 
-def foreground(*, quiet_stdout: bool = False) -> Foreground:
+def foreground(*, quiet_stdout: bool = False, report: Reporter | None = None) -> Foreground:
     """What a guest runs in the foreground runs in the process that it is a guest of."""
     if current() is None:
-        return Foreground(quiet_stdout=quiet_stdout)
+        return Foreground(quiet_stdout=quiet_stdout, report=report)
     return ForegroundHere(quiet_stdout=quiet_stdout)

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from fpnkit.config.identity import learned
 from fpnkit.config.load import plain
 from fpnkit.errors import RunError
 from fpnkit.foundation import text
-from fpnkit.foundation.process_record import Phase
+from fpnkit.foundation.process_record import Doing, Phase, at_work
 from fpnkit.launch.launchers import facts, find, load, look
 from fpnkit.launch.output import last_traceback, last_words
 from fpnkit.launch.protocol import FOLDER, SWEEP, Launch, ProcessState
@@ -40,6 +41,8 @@ class TrainingState:
     record: RunRecord | None = None  # of that run
     log: Path | None = None  # the newest
     phase: Phase | None = None  # of what was launched and has no run to show yet
+    since: str | None = None  # ISO 8601: the phase, or that of the command that a sweep waits for, began
+    doing: Doing | None = None
     failure: str | None = None  # traceback or message
     sweep: tuple[SweepPoint, ...] = ()
     asked: bool = False  # to stop, by whoever
@@ -132,9 +135,17 @@ def _see_launched(launched: Launch) -> TrainingState:
         reason=_GONE if gone else None,
         log=launched.log,
         phase=seen.record.phase if seen.running else None,
+        **_doing(seen, launched),
         failure=seen.failure,
         asked=asked(launched),
     )
+
+
+def _doing(seen: ProcessState, launched: Launch) -> dict[str, Any]:
+    if not seen.running:
+        return {}
+    record = at_work(seen.record)
+    return {"since": record.since or launched.started, "doing": record.doing}
 
 
 def _stopped_early(launched: Launch, seen: ProcessState) -> bool:
@@ -178,6 +189,7 @@ def _see_sweep(launched: Launch) -> TrainingState:
         record=_record(current.path) if current else None,
         log=launched.log,
         phase=seen.record.phase if seen.running else None,
+        **_doing(seen, launched),
         failure=seen.failure,
         sweep=state,
         asked=stopping,

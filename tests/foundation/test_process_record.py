@@ -1,10 +1,25 @@
 import json
 import os
+import subprocess
+import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from fpnkit.foundation.process_record import VARIABLE, Caution, ProcessRecord, Reporter, read_process_record
+from fpnkit.foundation import clock, process_record
+from fpnkit.foundation.process_record import (
+    VARIABLE,
+    Caution,
+    ProcessRecord,
+    Reporter,
+    at_work,
+    read_process_record,
+    record_environment,
+)
+from fpnkit.foundation.progress import Progress
+from fpnkit.foundation.steps import counted_by
+from tests.support.panel_tools import Clock
 
 
 @pytest.fixture
@@ -23,7 +38,9 @@ def test_what_was_told_is_read(file: Path) -> None:
     report.end("finished", "later")  # the first counts
     warnings = (Caution("collapse", "too small"),)
     expected = ProcessRecord("training", os.getpid(), "/runs/run_1", None, 5, "failed", "diverged", warnings)
-    assert read_process_record(file) == expected
+    found = read_process_record(file)
+    assert found == replace(expected, since=found.since)
+    assert clock.from_text(found.since) is not None
     assert [path.name for path in file.parent.iterdir()] == ["record"]
 
 
@@ -73,3 +90,47 @@ def test_what_cannot_be_read_tells_nothing(text: str, file: Path) -> None:
 def test_keys_of_later_versions_are_ignored(file: Path) -> None:
     file.write_text(json.dumps({"schema_version": 1, "sweep": "s", "queue": "q"}))
     assert read_process_record(file) == ProcessRecord(sweep="s")
+
+
+def test_what_is_counted_is_recorded_once_a_second_until_it_is_over(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seconds = Clock()
+    monkeypatch.setattr(process_record.time, "monotonic", seconds)
+    report, done = Reporter(), list[int]()
+    with counted_by(report.count), Progress("features", 100) as counted:
+        begun = read_process_record(file).doing
+        for _ in range(40):
+            seconds.seconds += 0.1
+            counted.step()
+            doing = read_process_record(file).doing
+            assert doing is not None
+            done.append(doing.done)
+    assert begun is not None
+    assert (begun.what, begun.done, begun.of, begun.since) == ("features", 0, 100, doing.since)
+    assert len(set(done)) == 5
+    assert read_process_record(file).doing is None
+    with Progress("other", 5):  # nobody listens
+        assert read_process_record(file).doing is None
+
+
+def test_who_waits_for_a_command_names_its_record(file: Path, tmp_path: Path) -> None:
+    report = Reporter()
+    code = (
+        "from fpnkit.foundation.process_record import *; import sys\n"
+        "Reporter().tell(phase='evaluating'); print('told', flush=True); sys.stdin.read()"
+    )
+    report.tell(phase="training", inner=str(tmp_path / "inner"))
+    assert at_work(read_process_record(file)).phase == "training"  # it has not begun
+    process = subprocess.Popen(
+        [sys.executable, "-c", code],
+        env=record_environment(tmp_path / "inner"),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"told\n"
+    assert at_work(read_process_record(file)).phase == "evaluating"
+    process.communicate()
+    (tmp_path / "inner").unlink()
+    assert at_work(read_process_record(file)).phase == "training"

@@ -5,8 +5,12 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+
+from fpnkit.foundation.process_record import Reporter
+from fpnkit.launch.foreground import Foreground
 
 # Waits in front of a process that, as a trainer does, ends after a first signal and at once after a second.
 WAITING = """
@@ -53,3 +57,16 @@ def test_each_signal_is_passed_on_once_and_the_second_ends_the_process(
     os.killpg(waiting.pid, number)
     assert waiting.stdout.readline() == f"ended {-number} {number.name}\n"
     assert waiting.wait(timeout=30) == 0
+
+
+def test_whoever_looks_finds_the_record_of_what_runs() -> None:
+    told = list[str | None]()
+    report = Reporter(write=lambda record: told.append(record.inner))
+    child = "from fpnkit.foundation.process_record import Reporter; Reporter().tell(phase='evaluating')"
+    with Foreground(report=report) as front:
+        code, record = front.run([sys.executable, "-c", child])
+    assert (code, record.phase) == (0, "evaluating")
+    path, after = told[-2:]
+    assert path is not None
+    assert Path(path).name == "record.json"
+    assert after is None

@@ -22,6 +22,7 @@ def training_panels(configs: Path, base: Path) -> Iterator[Callable[..., Trainin
 
     def make(**options: Any) -> TrainingPanel:
         panels.append(TrainingPanel(configs, base, **({"poll_seconds": 0} | options)))
+        panels[-1].finish()
         return panels[-1]
 
     try:
@@ -40,6 +41,7 @@ def update_until(panel: TrainingPanel, condition: Callable[[], bool]) -> None:
 
     def met() -> bool:
         panel.update()
+        panel.finish()
         time.sleep(0.02)
         return condition()
 
@@ -58,6 +60,7 @@ def simulate(panel: TrainingPanel, run: Path, clock: Clock, seconds: int) -> int
             file.write(f"2026-01-01 00:00:00,000 DEBUG step {second} (epoch 1): loss 1 · 0.5 bpp estimated\n")
         before = panel.live.picture.value
         panel.update()
+        panel.finish()
         pictures += panel.live.picture.value != before
     writer.close()
     return pictures

@@ -106,6 +106,7 @@ def test_texts_from_outside_are_escaped(open_panel: Callable[..., TrainingPanel]
     path = make_run(base, plan(configs / "config.yaml", [1e-3]).config(1e-3, 0), ("<b>broke</b>", 1))
     (path / "train_20260101_000000.log").write_text("<script>alert(1)</script>\n")
     panel.live.watch(path)
+    panel.finish()
     shown = panel.live.head.value + panel.live.output.value + panel.live.failure.value
     assert "&lt;b&gt;broke&lt;/b&gt;" in shown
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in shown
@@ -132,31 +133,40 @@ def test_a_training_is_started_watched_stopped_resumed_and_killed(
     assert "SNR p2 (dB)" in live.numbers.value
 
     click(panel.start_button)
+
+    panel.finish()
     panel.list_running()
+    panel.finish()
     assert panel.confirmation.asking  # the same runs already; the question stays until it is answered
     assert len(find(base)) == 1
     click(panel.confirmation.no)
+    panel.finish()
     other = open_panel()
     assert "1 running: attach to see it." in other.offer.value
     click(other.attach_button)
+    other.finish()
     assert other.run.path == run
     assert list(other.running.options) == []  # nothing else
 
     click(live.stop_button)
+
     panel.raise_failures()
     update_until(panel, lambda: "■ stopped" in live.head.value)
     assert live.stop_button.disabled
     assert live.said.value == ""  # what it said was of the process
     other.update()
+    other.finish()
     assert "■ stopped" in other.live.head.value
     before = len(read_metrics(run / "metrics.jsonl"))
 
     click(live.resume_button)
+
     panel.raise_failures()
     update_until(panel, lambda: len(read_metrics(run / "metrics.jsonl")) > before)
     assert live.watched == run
     assert live.stop_button.description == "Stop"  # a new process that nobody has asked yet
     click(live.kill_button)
+    panel.finish()
     assert "▶ running" in live.head.value
     click(live.confirmation.yes)
     panel.raise_failures()
@@ -182,17 +192,21 @@ def test_a_second_stop_ends_at_once_whoever_pressed_first(
     panel, other = open_panel(), open_panel()
     for each in (panel, other):
         each.live.watch(run)
+        each.finish()
         assert each.live.stop_button.description == "Stop"
     os.kill(pid, signal.SIGSTOP)  # in a step that takes long
     click(panel.live.stop_button)
+    panel.finish()
     assert "sent SIGINT" in panel.live.said.value
     assert panel.live.stop_button.description == "Stop now"
     click(other.live.stop_button)  # it has not looked since: what it says is what it does
     assert f"process {pid} was asked to stop before; it ends after its step" in other.live.said.value
     later = open_panel()  # as after a restart of the kernel
     later.live.watch(run)
+    later.finish()
     assert later.live.stop_button.description == "Stop now"
     click(later.live.stop_button)
+    later.finish()
     assert f"sent SIGTERM to process {pid}" in later.live.said.value
     os.kill(pid, signal.SIGCONT)
     update_until(panel, lambda: not panel.live.seen.running)  # type: ignore[union-attr]
@@ -203,6 +217,7 @@ def test_a_crash_shows_its_last_traceback(open_panel: Callable[..., TrainingPane
     panel = open_panel()
     launched = submit([], base, "no_such_trainer")  # it cannot even begin
     panel.live.watch(launched.file)
+    panel.finish()
     update_until(panel, lambda: "✖ failed" in panel.live.head.value)
     assert "No module named no_such_trainer" in panel.live.failure.value
 
@@ -214,10 +229,11 @@ def test_what_fails_while_polling_stands_in_the_panel(
     threads = threading.active_count()
     panel = open_panel(poll_seconds=0.02)
     panel.live.watch(run)
+    panel.finish()
     (run / "run.json").rename(run / "gone.json")
-    until(lambda: "update" in panel.failures)
-    assert str(panel.failures["update"]) == f"{run}/run.json: does not exist"
-    assert "✖ update failed" in panel._alarm.value
+    until(lambda: "look at the training" in panel.failures)
+    assert str(panel.failures["look at the training"]) == f"{run}/run.json: does not exist"
+    assert "✖ look at the training failed" in panel._alarm.value
     (run / "gone.json").rename(run / "run.json")
     until(lambda: not panel.failures)
     panel.close()
@@ -230,6 +246,7 @@ def test_no_configs_is_said_and_does_not_break_the_panel(tmp_path: Path, base: P
     assert str(panel.failures["list configs"]) == told
     assert panel.start_button.disabled
     panel.update()
+    panel.finish()
 
 
 def test_several_lambdas_are_one_sweep_with_a_strip(
@@ -249,6 +266,7 @@ def test_several_lambdas_are_one_sweep_with_a_strip(
     panel = open_panel(now=clock)
     panel.setup.lambdas.value = "1e-3 2e-3"
     click(panel.start_button)
+    panel.finish()
     assert panel.confirmation.asking  # one of them runs already
     click(panel.confirmation.yes)
     panel.raise_failures()
@@ -284,10 +302,12 @@ def test_runs_of_a_sweep_wait_while_its_process_lives_and_are_missing_once_it_ha
     clock = Clock()
     panel = open_panel(now=clock)
     panel.live.watch(launched.file)
+    panel.finish()
     assert "preparing the next" in panel.live.head.value
     told = re.findall(r"λ (\S+) .*?>(\S \w+)</span>", panel.live.strip.value)
     assert told == [("1e-4", "– missing"), ("1e-3", "✔ finished"), ("2e-3", "… waiting")]  # the first: not its to train
     panel.live.kill()
+    panel.finish()
     until(lambda: not launched.lives())  # the panel looks only once in these five seconds
     clock.seconds += 5
     update_until(panel, lambda: "■ ended" in panel.live.head.value)
@@ -303,6 +323,7 @@ def test_one_that_was_stopped_before_it_began_may_be_started_again(
     panel = open_panel()
     for button in (panel.start_button, panel.live.resume_button, panel.start_button):
         click(button)
+        panel.finish()
         click(panel.live.stop_button)
         panel.raise_failures()
         update_until(panel, lambda: "■ stopped" in panel.live.head.value)
@@ -317,6 +338,7 @@ def test_one_point_is_no_curve(open_panel: Callable[..., TrainingPanel], configs
     clock = Clock()
     panel = open_panel(now=clock)
     panel.live.watch(run)
+    panel.finish()
     assert simulate(panel, run, clock, 1) == 0
     assert panel.live.numbers.value == ""
     assert simulate(panel, run, clock, 2) == 1  # at once, not after the time between two figures
@@ -329,6 +351,7 @@ def test_traffic_is_bounded_by_the_pictures_and_those_come_seldom(
     clock = Clock()
     panel = open_panel(now=clock)
     panel.live.watch(run)
+    panel.finish()
     sent = count_traffic(monkeypatch)
     seconds = 60
     pictures = simulate(panel, run, clock, seconds)
@@ -340,6 +363,7 @@ def test_traffic_is_bounded_by_the_pictures_and_those_come_seldom(
     for _ in range(100):  # nothing new: nothing to say
         clock.seconds += 1
         panel.update()
+        panel.finish()
     assert len(sent) <= 3  # the points of the last seconds, in picture, table and log
     panel.raise_failures()
 
@@ -352,6 +376,7 @@ def test_an_hour_is_a_few_megabytes_and_memory_does_not_grow(
     clock = Clock()
     panel = open_panel(now=clock)
     panel.live.watch(run)
+    panel.finish()
     simulate(panel, run, clock, 600)
     sent = count_traffic(monkeypatch)
     before = psutil.Process().memory_info().rss

@@ -47,6 +47,7 @@ def test_a_run_that_is_gone_while_shown_is_said_and_forgotten(
     run = make_run(base, plan(config, [1e-3]).config(1e-3, 0))
     panel = open_panel()
     panel.live.watch(run)
+    panel.finish()
     assert "✔ finished" in panel.live.head.value
     if how == "deleted":
         shutil.rmtree(run)
@@ -57,8 +58,10 @@ def test_a_run_that_is_gone_while_shown_is_said_and_forgotten(
     assert f"{run.name} no longer exists: it was moved or deleted." in panel.live.head.value
     assert panel.live.stop_button.disabled
     panel.update()
+    panel.finish()
     other = make_run(base, plan(config, [1e-3]).config(1e-3, 0), "killed")
     panel.live.watch(other)
+    panel.finish()
     assert "✖ killed" in panel.live.head.value
 
 
@@ -67,17 +70,20 @@ def test_a_config_that_changes_while_chosen_is_read_again(open_panel: Open, conf
     good = config.read_text()
     config.write_text(good.replace("epochs: 3", "epochs: 0"))
     panel.update()
+    panel.finish()
     told = f"{config}:9: training.epochs: required a number greater than 0, found 0"
     assert told in panel.setup.problems.value
     assert panel.start_button.disabled
     config.unlink()
     panel.update()
+    panel.finish()
     assert (
         f"{config}: required a readable file" in panel.setup.problems.value or "No such" in panel.setup.problems.value
     )
     assert panel.setup.command.value == ""
     config.write_text(good.replace("epochs: 3", "epochs: 30"))
     panel.update()
+    panel.finish()
     assert panel.setup.problems.value == ""
     assert panel.setup.flags["--epochs"].placeholder == "30"
     assert not panel.start_button.disabled
@@ -98,6 +104,7 @@ def test_a_base_directory_that_is_a_file_is_said_and_may_be_mended(open_panel: O
     base.write_text("")
     panel = open_panel()
     click(panel.start_button)
+    panel.finish()
     told = f"base directory {base}: must be a directory, found the file {base}"
     assert str(panel.failures["start"]) == told
     assert told in panel._alarm.value
@@ -114,6 +121,7 @@ def test_a_full_disk_at_the_start_is_said_leaves_nothing_and_room_helps(open_pan
             fill.write_bytes(bytes(65536))
         panel = open_panel()
         click(panel.start_button)
+        panel.finish()
         told = str(panel.failures["start"])
         assert told.startswith(f"{base}/.launch/")
         assert told.endswith("_1.json: could not be written: No space left on device")
@@ -133,6 +141,7 @@ def test_a_read_only_base_directory_is_said(open_panel: Open, base: Path) -> Non
         panel = open_panel()
         panel.raise_failures()
         click(panel.start_button)
+        panel.finish()
         told = f"base directory {base}: must be a directory that can be written to: Permission denied"
         assert str(panel.failures["start"]) == told
         assert panel.live.watched is None

@@ -7,20 +7,23 @@ ExampleSweep()
 
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import ipywidgets as widgets
 
 from fpnkit.foundation import text
 from fpnkit.foundation.shipped import usual
+from fpnkit.foundation.steps import Tell
 from fpnkit.launch.launchers import load, submit
 from fpnkit.launch.protocol import FOLDER
 from fpnkit.launch.request import make_request
 from fpnkit.launch.watch import running
 from fpnkit.runs import layout
-from fpnkit.runs.store import list_runs
+from fpnkit.runs.index import RunIndex
 from fpnkit.widgets.common import html
 from fpnkit.widgets.common.panel import Panel
+from fpnkit.widgets.common.work import Show
 from fpnkit.widgets.training.live import LiveView
 
 CONFIG = "example_sweep.yaml"  # of those that come with fpnkit
@@ -47,31 +50,39 @@ class ExampleSweep(Panel):
         super().__init__("An example sweep", dark=dark)
         self.base_dir = layout.default_base_dir("fpn_compression") if base_dir is None else Path(base_dir).absolute()
         self._config = usual(layout.home(), "configs") / CONFIG if config is None else Path(config).absolute()
+        self._looking, self._index = self.work("look for runs"), RunIndex(self.base_dir)
         self.said = widgets.HTML()
         self.make_button = self.button("Make an example sweep", "make an example sweep", self.make, look="primary")
         self.live = LiveView(self, now)
-        if self.attempt("look for runs", self.look) and self.live.watched is None and self.make_button.disabled:
-            self.children = (self.said,)  # nothing to do here: one line in the notebook
-            return
-        self.show([self.said, self.make_button, self.live])
+        self._shown: object = None  # at the last update
+        self.make_button.disabled = True  # until it is known that there are none
+        self.live.layout.display = "none"
+        self.show([self._looking, self.said, self.make_button, self.live])
+        self.look()
         if poll_seconds > 0:
             self.poll("update", self.update, poll_seconds)
 
     def update(self) -> None:
         """Show progress; called once a second by the poll thread."""
-        before = self.live.seen
+        before, self._shown = self._shown, self.live.shown
         self.live.update()
-        if self.live.seen is not None and (before is None or before.running != self.live.seen.running):
+        if before != self._shown:
             self.look()
 
     def look(self) -> None:
-        """Count the runs and watch the example sweep. Raises RunError if the directory cannot be read."""
-        under_way = [each for each in running(self.base_dir) if self._made(each.path)]
-        count = len(list_runs(self.base_dir)) if self.base_dir.exists() else 0
+        """Count the runs and watch the example sweep, in the background."""
+        self._looking.ask(lambda tell: partial(self._show_found, *self._find(tell)))
+
+    def _find(self, tell: Tell) -> tuple[list[Path], int]:
+        """The example sweeps under way, and the number of runs."""
+        runs = self._index.read(tell) if self.base_dir.exists() else []
+        return [each.path for each in running(self.base_dir, runs) if self._made(each.path)], len(runs)
+
+    def _show_found(self, under_way: list[Path], count: int) -> None:
         self.make_button.disabled = bool(under_way or count)
         place = f"in {text.printable(self.base_dir)}"
         if under_way and self.live.watched is None:
-            self.live.watch(under_way[0].path)
+            self.live.watch(under_way[0])
         self.live.layout.display = None if self.live.watched else "none"
         if under_way:
             self.said.value = html.paragraph("It is running; run the cells below when it has finished.")
@@ -79,15 +90,26 @@ class ExampleSweep(Panel):
             self.said.value = html.paragraph(f"{count:,} {'run' if count == 1 else 'runs'} {place}", pale=True)
         else:
             self.said.value = html.paragraph(_OFFER)
+        if count and self.live.watched is None:
+            self.children = (self.said,)  # nothing to do here: one line in the notebook
 
     def _made(self, path: Path) -> bool:
         """Whether it is an example sweep, and not another training with its own panel."""
         return path.parent.name == FOLDER and str(self._config) in load(path).argv
 
     def make(self) -> None:
-        """Start it, unless something is running or was made meanwhile. Raises ConfigError, RunError or StorageError."""
-        self.look()
-        if not self.make_button.disabled:
-            request = make_request(self._config, LAMBDAS, {}, [], self.base_dir)
-            self.live.watch(submit([*request.arguments, *_AND_THEN], request.base_dir, request.module).file)
-            self.look()
+        """Start it in the background, unless something is running or was made meanwhile."""
+        self._looking.ask(self._start)
+
+    def _start(self, tell: Tell) -> Show:
+        under_way, count = self._find(tell)
+
+        def show() -> None:
+            if under_way or count or self.attempt("make an example sweep", self._submit):
+                self.look()
+
+        return show
+
+    def _submit(self) -> None:
+        request = make_request(self._config, LAMBDAS, {}, [], self.base_dir)
+        self.live.watch(submit([*request.arguments, *_AND_THEN], request.base_dir, request.module).file)

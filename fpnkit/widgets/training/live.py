@@ -8,7 +8,9 @@ import ipywidgets as widgets
 
 from fpnkit.config.diff import flatten
 from fpnkit.errors import RunError
-from fpnkit.foundation import text
+from fpnkit.foundation import clock, text
+from fpnkit.foundation.process_record import Phase
+from fpnkit.foundation.steps import Step, Tell, forecast, timing
 from fpnkit.launch.launchers import load, submit
 from fpnkit.launch.output import last_lines
 from fpnkit.launch.protocol import FOLDER, How
@@ -24,6 +26,7 @@ from fpnkit.runs.record import RunRecord
 from fpnkit.widgets.common import html
 from fpnkit.widgets.common.panel import LABEL, WIDE, Confirmation, Panel
 from fpnkit.widgets.common.picture import picture
+from fpnkit.widgets.common.work import Show
 
 # A figure is 100 kB and a third of a second: seldom, and the longer it is watched, the less a minute changes.
 REDRAW_SECONDS, _SLOWEST_REDRAW_SECONDS = 10.0, 120.0
@@ -32,14 +35,19 @@ _FEWEST_LINES = 2  # one makes no curve
 _LOG_SECONDS = 5.0
 _LOG_LINES = 15
 _NO_NUMBER = ("time", "split", "epoch", "step", "seconds")
+_BEFORE_IT_RUNS: dict[Phase, list[str]] = {"starting": [], "preparing": ["preparing data and detector"]}
 _SWEEP_SECONDS = 5.0  # a sweep is looked up among all runs of its directory
 
 
 class LiveView(widgets.VBox):
-    """Shows the run directory or launch in `watched`, and holds no other training state."""
+    """Shows the run directory or launch in `watched`, and holds no other training state.
+
+    It looks and draws in the background, for a sweep is looked up among all runs of its directory.
+    """
 
     def __init__(self, panel: Panel, now: Callable[[], float] = time.monotonic) -> None:
         self._panel, self._now = panel, now
+        self._looking = panel.work("look at the training")
         self.watched: Path | None = None
         self.seen: TrainingState | None = None
         self._tail: MetricsTail | None = None
@@ -48,7 +56,16 @@ class LiveView(widgets.VBox):
         self._make_controls()
         self._buttons = widgets.HBox([self.stop_button, self.kill_button, self.resume_button])
         self._log = widgets.Accordion([self.output], titles=["Log"])
-        parts = [self.head, self.strip, self.bar, self._buttons, self.confirmation, self.said, self.failure]
+        parts = [
+            self._looking,
+            self.head,
+            self.strip,
+            self.bar,
+            self._buttons,
+            self.confirmation,
+            self.said,
+            self.failure,
+        ]
         super().__init__([*parts, self.picture, self.numbers, self._log])
         self._show_nothing()
 
@@ -64,34 +81,51 @@ class LiveView(widgets.VBox):
         return (self.watched, *((seen.status, seen.run, *(each.status for each in seen.sweep)) if seen else ()))
 
     def watch(self, path: Path | None) -> None:
-        """Show this training. Raises RunError if it is gone."""
+        """Show this training."""
         self.watched, self.seen, self._tail = path, None, None
         self._began = self._now()
         self._drawn = self._logged = self._looked = float("-inf")
         self.said.value = ""
         self.confirmation.withdraw()
         self._show_nothing()
-        self.update()
+        self._look_at_once()
 
     def update(self) -> None:
-        """Update the display. Raises RunError if the training cannot be read."""
-        if self.watched is None or not self._due():
-            return
-        if not self.watched.exists():
-            self._forget(self.watched)
-            return
-        seen = see(self.watched)
-        if seen.run is not None and seen.log is not None and not seen.sweep and self.watched.parent.name == FOLDER:
-            # What a start wrote is tidied away some day; a run without a log may be taken back, as on a full disk.
-            self.watched = seen.run
-        changed = self.seen is None or (seen.status, seen.run) != (self.seen.status, self.seen.run)
-        self.seen, self._looked = seen, self._now()
-        if changed:
+        """Look again in the background, unless it still looks."""
+        if self._due() and not self._looking.busy:
+            self._look(quiet=self.seen is not None)
+
+    def wait(self) -> None:
+        """Until what was looked at is shown."""
+        self._looking.wait()
+
+    def _look(self, *, quiet: bool = False) -> None:
+        watched = self.watched
+        if watched is not None:
+            self._looking.ask(lambda tell: self._see(watched, tell), quiet=quiet)
+
+    def _see(self, watched: Path, tell: Tell) -> Show:
+        tell(Step("looking at the training"))
+        if not watched.exists():
+            return lambda: self._forget(watched)
+        seen = see(watched)
+        before, self._looked = self.seen, self._now()
+        if before is None or (seen.status, seen.run) != (before.status, before.run):
             self._drawn = self._logged = float("-inf")
         speed = self._read_metrics(seen)
-        self._show_state(seen, speed)
-        self._show_log(seen)
-        self._draw(seen)
+        log = self._read_log(seen)
+        numbers = self._draw(seen, tell)
+
+        def show() -> None:
+            self.seen = seen
+            if seen.run is not None and seen.log is not None and not seen.sweep and watched.parent.name == FOLDER:
+                # What a start wrote is tidied away some day; a run without a log may be taken back, as on a full disk.
+                self.watched = seen.run
+            self._show_state(seen, speed)
+            self.output.value = log or self.output.value
+            self.numbers.value = numbers or self.numbers.value
+
+        return show
 
     def stop(self) -> None:
         """Stop gracefully, or immediately if already asked. Raises RunError if it has ended."""
@@ -123,7 +157,7 @@ class LiveView(widgets.VBox):
         """Redraw in the other colors."""
         if self.seen is not None and self._tail is not None:
             self._fresh, self._drawn = True, float("-inf")
-            self._draw(self.seen)
+            self._look_at_once()
 
     def _make_controls(self) -> None:
         panel = self._panel
@@ -153,7 +187,7 @@ class LiveView(widgets.VBox):
 
     def _look_at_once(self) -> None:
         self._looked = float("-inf")
-        self.update()
+        self._look()
 
     def _due(self) -> bool:
         sweep = self.seen is not None and bool(self.seen.sweep)
@@ -192,26 +226,29 @@ class LiveView(widgets.VBox):
             self.confirmation.withdraw()
             self.said.value = ""  # what was done to end it
 
-    def _show_log(self, seen: TrainingState) -> None:
+    def _read_log(self, seen: TrainingState) -> str | None:
+        """The newest lines, if it is time for them."""
         if seen.log is None or self._now() - self._logged < _LOG_SECONDS:
-            return
+            return None
         self._logged = self._now()
         lines = [text.cut(text.printable(line), 200) for line in last_lines(seen.log, _LOG_LINES)]
-        self.output.value = html.bounded(html.code("\n".join(lines)))
+        return html.bounded(html.code("\n".join(lines)))
 
-    def _draw(self, seen: TrainingState) -> None:
+    def _draw(self, seen: TrainingState, tell: Tell) -> str | None:
+        """Draw if it is time for that; return the numbers under the figure."""
         now, tail = self._now(), self._tail
         share = _REDRAW_SHARE * (now - self._began)
         wait = max(REDRAW_SECONDS, min(share, _SLOWEST_REDRAW_SECONDS)) if seen.running else 0.0
         if tail is None or not self._fresh or now - self._drawn < wait:
-            return
+            return None
         train, val = tail.lines("train"), tail.lines("val")
         if seen.running and len(train) < _FEWEST_LINES and not val:
-            return
-        self._fresh, self._drawn = False, now
+            return None
+        tell(Step("drawing"))
         words = "Loss, rate and SNR over training steps; the last values are in the table below"
         self._panel.draw(self.picture, lambda: plot_training(train, val), words)
-        self.numbers.value = _numbers(train[-1:], val[-1:])
+        self._fresh, self._drawn = False, now
+        return _numbers(train[-1:], val[-1:])
 
 
 def _facts(seen: TrainingState, speed: Pace | None) -> list[str]:
@@ -222,12 +259,28 @@ def _facts(seen: TrainingState, speed: Pace | None) -> list[str]:
     if seen.sweep and seen.run is not None:
         running = any(point.run and point.run.path == seen.run and point.status == "running" for point in seen.sweep)
         if not running:
-            facts += ["evaluating" if seen.phase == "evaluating" else "preparing the next"] if seen.running else []
+            doing = "evaluating" if seen.phase == "evaluating" else "preparing the next"
+            facts += [doing, *_counted(seen)] if seen.running else []
             return [*facts, f"showing {text.printable(layout.short_name(seen.run.name))}"]
         facts.append(text.printable(layout.short_name(seen.run.name)))
-    facts += ["preparing data and detector"] if seen.phase == "preparing" else []
+    if seen.phase in _BEFORE_IT_RUNS:
+        facts += [*_BEFORE_IT_RUNS[seen.phase], *_counted(seen)]
     facts += _progress(seen.record, speed)
     return [*facts, text.printable(seen.reason)] if seen.reason else facts
+
+
+def _counted(seen: TrainingState) -> list[str]:
+    """How far it is and for how long, as the process has recorded it."""
+    if seen.doing is not None:
+        step, spent = Step(seen.doing.what, seen.doing.done, seen.doing.of), _seconds_since(seen.doing.since)
+        return [f"{step.what} {timing(step, spent, forecast(step, spent))}"]
+    told = timing(Step(""), _seconds_since(seen.since), None)
+    return [told] if told else []
+
+
+def _seconds_since(time: str | None) -> float:
+    began = clock.from_text(time)
+    return 0.0 if began is None else (clock.now() - began).total_seconds()
 
 
 def _share(seen: TrainingState, speed: Pace | None) -> float | None:

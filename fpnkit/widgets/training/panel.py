@@ -16,6 +16,7 @@ import ipywidgets as widgets
 
 from fpnkit.errors import ConfigError, RunError
 from fpnkit.foundation.shipped import usual
+from fpnkit.foundation.steps import Step, Tell
 from fpnkit.launch.launchers import submit
 from fpnkit.launch.request import Request
 from fpnkit.launch.watch import Choice, running, twins
@@ -25,8 +26,9 @@ from fpnkit.runs.run import Run
 from fpnkit.runs.store import RunInfo
 from fpnkit.widgets.common import html
 from fpnkit.widgets.common.panel import LABEL, WIDE, Choices, Confirmation, Panel
+from fpnkit.widgets.common.work import Show
 from fpnkit.widgets.training.live import LiveView
-from fpnkit.widgets.training.setup import Preflight, SetupView
+from fpnkit.widgets.training.setup import SetupView
 
 # Between looks for what else runs; among thousands of runs a look takes long, and is then taken less often.
 _LIST_SECONDS, _LIST_SHARE = 10.0, 0.01
@@ -44,9 +46,10 @@ class TrainingPanel(Panel):
         poll_seconds: float = 1.0,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._preflight = Preflight()
         super().__init__("Training", dark=dark)
         self._now, self._next_list = now, float("-inf")
+        self._listing, self._starting = self.work("look for what runs"), self.work("start")
+        self._shown: object = None  # at the last update
         self._base_dir = None if base_dir is None else Path(base_dir).absolute()
         kinds: tuple[layout.Kind, ...] = ("fpn_compression", "detection")
         places = [self._base_dir] if self._base_dir else [layout.default_base_dir(kind) for kind in kinds]
@@ -59,19 +62,21 @@ class TrainingPanel(Panel):
         self.attach_button = self.button("Attach", "attach", self.attach, tip="Show what is chosen")
         self.offer = widgets.HTML()
         self.live = LiveView(self, now)
-        self.setup = SetupView(self, self._preflight, folder, self._base_dir, self._settings_changed)
+        self.setup = SetupView(self, folder, self._base_dir, self._settings_changed)
         self._attaching = widgets.HBox([self.running, self.attach_button])
-        actions = widgets.HBox([self.start_button, self.setup.check_button])
+        buttons = [self.start_button, self.setup.check_button, self._starting, self.setup.checking]
+        actions = widgets.HBox(buttons, layout={"flex_flow": "row wrap"})
         below = [actions, self.confirmation, self.setup.checked, self.live]
         self.show([self.offer, self._attaching, self.setup, *below])
         self.attempt("list configs", self.setup.list_configs)
-        self.attempt("look for what runs", self.list_running)
+        self.list_running()
         if poll_seconds > 0:
             self.poll("update", self.update, poll_seconds)
 
     @property
     def run(self) -> Run:
         """The run shown. Raises RunError if there is none or it has no directory yet."""
+        self.live.wait()
         if self.live.seen is None or self.live.seen.run is None:
             raise RunError("no run is shown yet")
         return Run(self.live.seen.run)
@@ -79,21 +84,29 @@ class TrainingPanel(Panel):
     def update(self) -> None:
         """Update the display; called once a second by the poll thread."""
         self.setup.update()
-        before = self.live.shown
+        before, self._shown = self._shown, self.live.shown
         self.live.update()
-        if self.live.shown != before or self._now() >= self._next_list:
+        if (self._shown != before or self._now() >= self._next_list) and not self._listing.busy:
             self.list_running()
 
     def list_running(self) -> None:
-        """Offer running trainings of the base directories, except the one shown."""
+        """Offer running trainings of the base directories, except the one shown, in the background."""
+        self._listing.ask(self._find_running, quiet=True)
+
+    def _find_running(self, tell: Tell) -> Show:
         began = self._now()
-        found = [each for runs in self._places for each in running(runs.base_dir, _read(runs))]
-        shown = self.live.watched, self.live.seen.run if self.live.seen else None
-        found = [each for each in found if each.path not in shown]
-        self._next_list = self._now() + max(_LIST_SECONDS, (self._now() - began) / _LIST_SHARE)
-        first = found[0].path if found else None
-        self._running.replace([(candidate.label, candidate.path) for candidate in found], otherwise=first)
-        self._offer()
+        found = [each for runs in self._places for each in running(runs.base_dir, _read(runs, tell))]
+        seconds = self._now() - began
+
+        def show() -> None:
+            shown = self.live.watched, self.live.seen.run if self.live.seen else None
+            others = [each for each in found if each.path not in shown]
+            self._next_list = self._now() + max(_LIST_SECONDS, seconds / _LIST_SHARE)
+            first = others[0].path if others else None
+            self._running.replace([(candidate.label, candidate.path) for candidate in others], otherwise=first)
+            self._offer()
+
+        return show
 
     def attach(self) -> None:
         """Show the selected running training. Raises RunError."""
@@ -103,13 +116,24 @@ class TrainingPanel(Panel):
         self.list_running()
 
     def ask_start(self) -> None:
-        """Start, or ask first if the same is already running. Raises ConfigError."""
+        """Start, or ask first if the same is already running; looks for that in the background. Raises ConfigError."""
         self.setup.read()  # the file may have changed since
-        same = twins(self._request())
-        if same:
-            self._ask_twice(same)
-        else:
-            self.start()
+        request = self._request()
+        self._starting.ask(lambda tell: self._find_same(request, tell))
+
+    def _find_same(self, request: Request, tell: Tell) -> Show:
+        tell(Step("looking for the same training among those that run"))
+        same = twins(request)
+
+        def show() -> None:
+            if self._request() != request:
+                raise ConfigError(["cannot start: the settings were changed meanwhile; press Start again"])
+            if same:
+                self._ask_twice(same)
+            else:
+                self.start()
+
+        return show
 
     def start(self) -> None:
         """Start the requested training and show it. Raises ConfigError, RunError or StorageError."""
@@ -122,11 +146,6 @@ class TrainingPanel(Panel):
     def redraw(self) -> None:
         """Redraw the curves in the other colors."""
         self.live.redraw()
-
-    def close(self) -> None:
-        """Remove the panel from the page; what it started keeps running."""
-        self._preflight.cancel()
-        super().close()
 
     def _request(self) -> Request:
         if self.setup.request is None:
@@ -152,9 +171,9 @@ class TrainingPanel(Panel):
         self.offer.value = html.paragraph(told) if told else ""
 
 
-def _read(runs: RunIndex) -> list[RunInfo]:
+def _read(runs: RunIndex, tell: Tell) -> list[RunInfo]:
     """Nothing if the directory is missing or unreadable; starting reports why."""
     try:
-        return runs.read()
+        return runs.read(tell)
     except RunError:
         return []

@@ -1,10 +1,12 @@
 """What to train: a config, settings that override it, and the resulting command line."""
 
+import contextlib
 import os
 import re
 import subprocess
 import tempfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import ipywidgets as widgets
@@ -14,26 +16,29 @@ from fpnkit.config.schema import CodecConfig, Config
 from fpnkit.errors import ConfigError, FpnkitError
 from fpnkit.foundation import text
 from fpnkit.foundation.process_record import ProcessRecord, read_process_record, record_environment
+from fpnkit.foundation.steps import Step, Tell
 from fpnkit.launch.local import command
 from fpnkit.launch.needs import needs
+from fpnkit.launch.output import last_lines
 from fpnkit.launch.protocol import SWEEP
 from fpnkit.launch.request import Request, make_request
 from fpnkit.launch.sweep import SweepPoint, new_sweep
 from fpnkit.runs.store import list_runs
 from fpnkit.widgets.common import html
 from fpnkit.widgets.common.panel import LABEL, WIDE, Choices, Panel
+from fpnkit.widgets.common.work import Show
 
 _OUTPUT, _RECORD = "output", "record.json"
+_LOOK_SECONDS, _LONGEST_LINE = 0.2, 100  # while a check runs
 _LABELS = {"--lr": "Learning rate", "--batch-size": "Batch size", "--epochs": "Epochs"}
 
 
 class SetupView(widgets.VBox):
     """`request` is the request in the controls; None while something is wrong, which is shown below them."""
 
-    def __init__(
-        self, panel: Panel, preflight: "Preflight", folder: Path, base_dir: Path | None, changed: Callable[[], None]
-    ) -> None:
-        self._panel, self._preflight, self._changed = panel, preflight, changed
+    def __init__(self, panel: Panel, folder: Path, base_dir: Path | None, changed: Callable[[], None]) -> None:
+        self._panel, self._changed = panel, changed
+        self.checking = panel.work("check")
         self._folder, self._base_dir = folder, base_dir
         self.request: Request | None = None
         self._read_stamp: tuple[int, int] | None = None  # of the config when it was read
@@ -70,31 +75,35 @@ class SetupView(widgets.VBox):
         self.problems.value = told
         self._show_command()
         self.check_button.disabled = self.request is None
-        self._preflight.cancel()
+        if self.checking.busy:  # of other settings
+            self.checking.ask(lambda tell: None)
         self.checked.value = ""
         self._changed()
 
     def start_check(self) -> None:
-        """Run the command as a dry run and show its output."""
+        """Run the command as a dry run in the background, and show its output."""
         if self.request is None:
             raise ConfigError(["cannot check: the settings are incomplete"])
-        self._preflight.start(self.request)
-        self.checked.value = html.paragraph("checking data, detector and disk …", pale=True)
+        request, self.checked.value = self.request, ""
+        self.checking.ask(lambda tell: self._check(request, tell))
 
-    def update(self) -> None:
-        """Reread a config that changed or disappeared; show the result of a check that has ended."""
-        if _stamp(self.config.value) != self._read_stamp:
-            self.read()
-        done = self._preflight.result()
-        if done is None:
-            return
-        request, code, said, record = done
+    def _check(self, request: Request, tell: Tell) -> Show:
+        code, said, record = _dry_run(request, tell)
         lines = [said.rstrip(), *_demand(request, record.parameters)] if code == 0 else [said.rstrip()]
         title = "✔ everything is in order" if code == 0 else "✖ it would fail to start"
         if code == 0 and record.warnings:
             count = len(record.warnings)
             title = f"⚠ it would start, with {count} warning{'' if count == 1 else 's'}"
-        self.checked.value = html.paragraph(title) + html.bounded(html.code("\n".join(lines)))
+
+        def show() -> None:
+            self.checked.value = html.paragraph(title) + html.bounded(html.code("\n".join(lines)))
+
+        return show
+
+    def update(self) -> None:
+        """Reread a config that changed or disappeared."""
+        if _stamp(self.config.value) != self._read_stamp:
+            self.read()
 
     def _make_controls(self) -> None:
         self.config = widgets.Dropdown(description="Config", style=LABEL, layout=WIDE)
@@ -146,42 +155,26 @@ def _demand(request: Request, parameters: int | None) -> list[str]:
     return needs(sweep, [point], runs, request.base_dir, parameters).describe()
 
 
-class Preflight:
-    """One dry run at a time, in a child process that ends with this one."""
-
-    def __init__(self) -> None:
-        self._process: subprocess.Popen[bytes] | None = None
-        self._folder: tempfile.TemporaryDirectory[str] | None = None  # of its output and its record
-        self._request: Request | None = None
-
-    def start(self, request: Request) -> None:
-        """Start, replacing one in progress."""
-        self.cancel()
-        self._request, self._folder = request, tempfile.TemporaryDirectory(prefix="fpnkit-")
-        folder = Path(self._folder.name)
-        with open(folder / _OUTPUT, "wb") as output:
-            self._process = subprocess.Popen(
-                command([*request.arguments, "--dry-run"], request.module),
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                env=record_environment(folder / _RECORD),
-            )
-
-    def result(self) -> tuple[Request, int, str, ProcessRecord] | None:
-        """(what was checked, exit code, output, facts), once; None before and after."""
-        if self._process is None or self._folder is None or self._request is None or self._process.poll() is None:
-            return None
-        code, request, folder = self._process.returncode, self._request, Path(self._folder.name)
+def _dry_run(request: Request, tell: Tell) -> tuple[int, str, ProcessRecord]:
+    """Exit code, output and facts. The process ends when `tell` raises."""
+    step = Step("checking data, detector and disk", kind=("check", request.module, request.arguments))
+    with tempfile.TemporaryDirectory(prefix="fpnkit-") as name, open(Path(name) / _OUTPUT, "wb") as output:
+        folder = Path(name)
+        process = subprocess.Popen(
+            command([*request.arguments, "--dry-run"], request.module),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            env=record_environment(folder / _RECORD),
+        )
+        try:
+            while process.poll() is None:
+                newest = "".join(last_lines(folder / _OUTPUT, 1)).strip()
+                tell(replace(step, detail=f"… {text.cut(text.printable(newest), _LONGEST_LINE)}"))
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(_LOOK_SECONDS)
+        finally:
+            process.kill()
+            process.wait()
         said, record = (folder / _OUTPUT).read_text("utf-8", "replace"), read_process_record(folder / _RECORD)
-        self.cancel()
-        return request, code, said, record
-
-    def cancel(self) -> None:
-        """End it, if it is in progress."""
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
-        if self._folder is not None:
-            self._folder.cleanup()
-        self._process = self._folder = self._request = None
+    return process.returncode, said, record
