@@ -61,7 +61,8 @@ class CompareView(widgets.VBox):
         frames = {label: Run(path).metrics() for label, path in labels.items()}
         self._draw_curves(frames, labels)
         numbers = _last_values(frames, self.key.value) if self.key.value else html.paragraph("Nothing measured yet.")
-        differing = _differences(runs) if len(runs) > 1 else []
+        chosen_first = sorted(runs, key=lambda info: info.path != self._run)  # the others are told against it
+        differing = _differences(chosen_first) if len(runs) > 1 else []
         self.table.value = html.bounded(join([numbers, *differing]))
 
     def _clicked(self) -> None:
