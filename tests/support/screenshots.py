@@ -80,6 +80,15 @@ def _these(page: Page) -> None:
     page.get_by_role("table", name="points").get_by_role("button", name="factorized").first.click()
 
 
+def _point(page: Page) -> None:
+    """At the second point of the first curve, which is chosen."""
+    page.get_by_text("computing").wait_for(state="hidden")
+    page.locator(".fpnkit-pointer").first.focus()
+    for key in ("ArrowRight", "ArrowRight", "Enter"):
+        page.keyboard.press(key)
+    page.locator(".fpnkit-pointer .ring").wait_for()
+
+
 def _mistype(page: Page) -> None:
     page.get_by_label("Lambda, or several").fill("1e-3")
     page.get_by_label("Other settings").fill("training.crp=128")
@@ -126,6 +135,7 @@ SHOTS = [
     Shot("training_live", _TRAINING, _start("long.yaml", "1e-3", "", "steps/s", "Numbers")),
     Shot("training_sweep", _TRAINING, _sweep),
     Shot("training_crash", _TRAINING, _start("broken.yaml", "", "", "✖ failed")),
+    Shot("rd_pointed", "RDExplorer(dark=DARK)", _point),
     Shot("rd_against", "RDExplorer(dark=DARK)", _against),
     Shot("rd_these", "RDExplorer(dark=DARK)", _these),
     Shot("rd_none", "RDExplorer('/nowhere', dark=DARK)"),
