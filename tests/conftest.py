@@ -33,6 +33,7 @@ LONG = [
     "tests/launch/",
     "tests/sweep/",
     "tests/browser/",
+    "tests/notebooks/test_other_homes.py",
     "notebooks/",
 ]
 

@@ -13,6 +13,7 @@ from fpnkit.errors import RunError, UserError
 from fpnkit.foundation import text
 from fpnkit.plots.metrics import metric_keys, plot_metric
 from fpnkit.runs import layout
+from fpnkit.runs.store import NONE_YET, list_runs
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,7 +35,7 @@ def plot_metrics(
     """
     found = [Run(path) for path in chosen(runs, base_dir)]
     if not found:
-        raise RunError("runs: required at least one, found none; no run is there yet, or none that was asked for")
+        raise _none("at least one", base_dir)
     frames = dict(zip(_labels(found), (run.metrics() for run in found), strict=True))
     known = metric_keys(list(frames.values()))
     if key not in known:
@@ -51,7 +52,7 @@ def comparable(runs: RunsLike | None = None, *, base_dir: str | Path | None = No
     paths = chosen(runs, base_dir)
     found = [Run(path) for path in paths if runs is not None or (path / layout.BEST_MODEL).is_file()]
     if not found:
-        raise RunError("runs: required at least one with a model, found none")
+        raise _none("at least one with a model", base_dir)
     newest_last = sorted(found, key=lambda run: (run.info.created.timestamp() if run.info.created else 0.0, run.name))
     groups = [_group(run) for run in newest_last]
     most = max(reversed(groups), key=groups.count)
@@ -100,6 +101,20 @@ def plot_bits(
         table = bits(runs, images=images, quality=quality, base_dir=base_dir)
     with styled(ax):
         return Drawing(plot_stacked_bits(table, share=share, ax=ax))
+
+
+def _none(required: str, base_dir: str | Path | None) -> RunError:
+    """That there is none of the runs asked for, and what to do about it."""
+    folder = layout.default_base_dir("fpn_compression") if base_dir is None else Path(base_dir)
+    there = list_runs(folder) if folder.is_dir() else []
+    training = [layout.short_name(run.name) for run in there if run.status == "running"]
+    if training and all(run.status != "finished" for run in there):
+        what = f"still training: {', '.join(training)}; try again when a run has finished"
+    elif there:
+        what = f"fk.runs() lists those in {folder}"
+    else:
+        what = NONE_YET
+    return RunError(f"runs: required {required}, found none; {what}")
 
 
 def _labels(runs: Sequence[Run]) -> list[str]:

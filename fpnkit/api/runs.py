@@ -12,6 +12,7 @@ from fpnkit.errors import RunError
 from fpnkit.runs import layout
 from fpnkit.runs.query import select
 from fpnkit.runs.run import Run as RunFiles
+from fpnkit.runs.status import no_model
 from fpnkit.runs.store import COLUMNS, RunInfo, list_runs, run_info
 
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ class Run:
 
         self._codec_config()
         if not (self.path / layout.BEST_MODEL).is_file():
-            raise RunError(f"run {self.path}: required {layout.BEST_MODEL}, found none; it has not finished an epoch")
+            raise no_model(self.path)
         trained, detector = load_codec(self.path / layout.BEST_MODEL), self._detector.wrapped
         trained.require_detector(f"run {self.path}", detector.name, detector.fingerprint())
         return Codec(trained, self._detector)

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from fpnkit.container import SHARED
 from fpnkit.foundation.text import rate
 from fpnkit.plots.drawing import figure
-from fpnkit.plots.panels import by_level, figure_of, new_panels, note, percent_ticks, wide_scale
+from fpnkit.plots.panels import by_level, figure_of, legend_below, new_panels, note, percent_ticks, wide_scale
 from fpnkit.plots.style import SIZE_LOOKS, codec_look, level_color, new_axes
 
 _METRICS = {"map": ("mAP", "#0072B2", "o"), "self_map": ("self-mAP", "#E69F00", "s")}
 _RATE = "rate of all levels (bpp)"
+_TOGETHER = "one payload for all levels"
+_FEWEST_COLUMNS = 4  # that there is room for
 
 
 @figure(
@@ -23,38 +28,65 @@ _RATE = "rate of all levels (bpp)"
     "Left in bpp of payload, right as shares: a color that grows with lambda is where more bits go.",
 )
 def plot_bits_by_lambda(rates: pd.DataFrame) -> Figure:
-    """Stacked bits in bpp and as shares."""
+    """Stacked bits in bpp and as shares, where the levels have some."""
+    if _all_shared(rates):
+        return figure_of(plot_stacked_bits(rates))
     axes = new_panels(2, aspect=1.15)
     for ax, share in zip(axes, (False, True), strict=True):
-        plot_stacked_bits(rates, share=share, ax=ax)
+        plot_stacked_bits(rates, share=share, ax=ax, legend=False)
+    legend_below(axes, 5)
     return figure_of(axes[0])
 
 
-def plot_stacked_bits(rates: pd.DataFrame, *, share: bool = False, ax: Axes | None = None) -> Axes:
-    """Stacked payload of the levels, one column per codec, by lambda; `share`: each column sums to 100 %."""
+def plot_stacked_bits(rates: pd.DataFrame, *, share: bool = False, ax: Axes | None = None, legend: bool = True) -> Axes:
+    """Stacked payload of the levels, one column per codec, by lambda; `share`: each column sums to 100 %.
+
+    Where each codec writes one payload for all levels, nothing is known of shares: the columns have their rate instead
+    of a legend.
+    """
     ax = ax or new_axes()
+    together = _all_shared(rates)
+    if share and together:
+        return note(ax, f"{_TOGETHER}:\nwhat each level takes is not known")
     runs = list(dict.fromkeys(rates["run"]))
     whole = rates.groupby("run")["bpp"].sum().reindex(runs).to_numpy() if share else np.ones(len(runs))
     below = np.zeros(len(runs))
     for level, rows in by_level(rates.dropna(subset="bpp")):
         heights = rows.set_index("run")["bpp"].reindex(runs).fillna(0).to_numpy() / whole
-        ax.bar(range(len(runs)), heights, 0.7, below, color=level_color(level), label=level)
+        label = "levels together" if level == SHARED else level
+        bars = ax.bar(range(len(runs)), heights, 0.7, below, color=level_color(level), label=label)
         below += heights
-    first = rates.drop_duplicates("run").set_index("run").loc[runs]
-    several = first["codec"].nunique() > 1
-    names = [
-        f"{rate(lmbda)}\n{codec}" if several else rate(lmbda)
-        for lmbda, codec in zip(first["lmbda"], first["codec"], strict=True)
-    ]
-    ax.set_xticks(range(len(runs)), names, rotation=45 if len(runs) > 3 else 0)
-    ax.set(xlabel="lambda", ylabel="share of payload" if share else "payload (bpp)")
+        if together:
+            ax.bar_label(bars, fmt="{:.3g}", padding=2, fontsize=7)
+    _name_columns(ax, rates.drop_duplicates("run").set_index("run").loc[runs])
+    ax.set(ylabel="share of payload" if share else "payload (bpp)")
     if share:
         percent_ticks(ax)
         ax.set_ylim(0, 1)
     ax.grid(axis="x", visible=False)
-    if not share:
-        ax.legend()
+    if together:
+        ax.margins(y=0.1)
+        ax.set_title(_TOGETHER)
+    elif legend:  # over the axes: columns may be as high as these
+        ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=5, columnspacing=1.2, handlelength=1.2)
     return ax
+
+
+def _all_shared(rates: pd.DataFrame) -> bool:
+    return set(rates.dropna(subset="bpp")["level"]) == {SHARED}
+
+
+def _name_columns(ax: Axes, first: pd.DataFrame) -> None:
+    """By lambda, and by codec if there are several; a few columns are no wider than those of many."""
+    several = first["codec"].nunique() > 1
+    pairs = zip(first["lmbda"], first["codec"], strict=True)
+    names = [f"{codec} {rate(lmbda)}" if several else rate(lmbda) for lmbda, codec in pairs]
+    slanted: dict[str, Any] = (
+        {"rotation": 45, "ha": "right", "rotation_mode": "anchor"} if several or len(names) > 3 else {}
+    )
+    ax.set_xticks(range(len(names)), names, **slanted)
+    half, middle = max(len(names), _FEWEST_COLUMNS) / 2, (len(names) - 1) / 2
+    ax.set(xlabel="lambda", xlim=(middle - half, middle + half))
 
 
 @figure(

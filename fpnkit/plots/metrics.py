@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 from matplotlib.axes import Axes
 
+from fpnkit.plots.panels import step_axis, wide_scale
 from fpnkit.plots.style import new_axes
 
 # Okabe and Ito's without black, which is invisible in a dark figure.
@@ -19,7 +20,6 @@ _NAMES = {"bpp_estimated": "bpp estimated", "lr": "learning rate", "seconds": "t
 _LEVEL_NAMES = {"snr_db": "SNR {} (dB)", "bpp_level": "bpp {} estimated"}
 _NOT_MEASURED = ("time", "split", "epoch", "step")
 _BELOW_INCHES = 0.45  # room for the numbers and the label of the axis, above the legend
-_FAR_APART = 20  # largest by smallest: a linear axis would show the largest alone
 
 
 def metric_keys(frames: Sequence[pd.DataFrame]) -> list[str]:
@@ -48,7 +48,7 @@ def plot_metric(
     A run that did not measure `key` is still in the legend, so that its absence is not taken for an oversight.
     """
     ax = ax or new_axes()
-    smallest, largest = float("inf"), float("-inf")
+    values: list[float] = []
     for number, (label, frame) in enumerate(frames.items()):
         color, marker = _COLOURS[number % len(_COLOURS)], _MARKERS[number % len(_MARKERS)]
         measured = frame.dropna(subset=[key]) if key in frame else frame.iloc[:0]
@@ -62,10 +62,10 @@ def plot_metric(
         every = max(1, len(val) // _MOST_MARKERS)
         if len(val):
             ax.plot(val["step"], val[key], color=color, marker=marker, markevery=every, label=label, **look)
-        smallest, largest = min(smallest, measured[key].min()), max(largest, measured[key].max())
-    if not key.startswith("snr_db") and smallest > 0 and largest > _FAR_APART * smallest:  # decibels are logarithms
-        ax.set_yscale("log")
-    ax.set_xlabel("training step")
+        values += measured[key].tolist()
+    if not key.startswith("snr_db"):  # decibels are logarithms
+        wide_scale(ax, "y", values)
+    step_axis(ax, max((int(frame["step"].max()) for frame in frames.values() if len(frame)), default=0))
     ax.set_ylabel(metric_name(key))
     if frames:
         below = _BELOW_INCHES / ax.get_window_extent().height * ax.figure.dpi

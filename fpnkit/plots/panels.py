@@ -10,7 +10,7 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, PercentFormatter
+from matplotlib.ticker import LogLocator, MaxNLocator, PercentFormatter
 
 from fpnkit.plots.style import COLUMN_INCHES
 
@@ -76,6 +76,14 @@ def wide_scale(ax: Axes, axis: str, values: Iterable[float]) -> None:
 
 
 _MUCH = 6.0
+
+
+def step_axis(ax: Axes, last: int) -> None:
+    """Show all steps from the first, so that a few points are not spread over the whole axis."""
+    if last:
+        ax.set_xlim(0, last * 1.04)
+    ax.xaxis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 5, 10], integer=True))
+    ax.set_xlabel("training step")
 
 
 def legend_below(axes: Sequence[Axes], columns: int = 4) -> None:

@@ -8,9 +8,8 @@ from typing import Any
 import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
-from fpnkit.plots.panels import figure_of, legend_below, new_panels, note, wide_scale
+from fpnkit.plots.panels import figure_of, legend_below, new_panels, note, step_axis, wide_scale
 from fpnkit.plots.style import level_color, new_axes
 from fpnkit.runs.metrics import MetricsLine
 
@@ -106,10 +105,6 @@ def _of_level(key: str, level: str) -> Callable[[MetricsLine], float | None]:
 
 
 def _named(ax: Axes, y: str, lines: Sequence[MetricsLine]) -> Axes:
-    """Show all steps from the first, so that a few points are not spread over the whole axis."""
-    if last := max((line.step for line in lines), default=0):
-        ax.set_xlim(0, last * 1.04)
-    ax.xaxis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 5, 10], integer=True))
-    ax.set_xlabel("training step")
+    step_axis(ax, max((line.step for line in lines), default=0))
     ax.set_ylabel(y)
     return ax

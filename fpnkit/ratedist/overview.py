@@ -12,6 +12,7 @@ from fpnkit.ratedist.compare import RateAtShare, compare, rates_at_shares
 from fpnkit.ratedist.judge import Next, doubts, following, saturated
 from fpnkit.ratedist.points import RATES, SECONDS, Curve, RdPoints
 from fpnkit.ratedist.resampling import Resampler
+from fpnkit.runs.store import NONE_YET
 
 
 @dataclass(frozen=True)
@@ -33,8 +34,9 @@ class CurveComparison:
 def metrics(points: RdPoints, missing: Sequence[str] = ()) -> list[str]:
     """Metrics available for the y axis. Raises `UserError` with all warnings if there is nothing to show."""
     if not points.curves:
-        said = ["nothing to show: no run has an evaluation or a validation", *missing, *points.warnings]
-        raise UserError("\n".join(said))
+        said = [*missing, *points.warnings]
+        why = "no run has an evaluation or a validation; one is drawn from its first epoch on" if said else NONE_YET
+        raise UserError("\n".join([f"nothing to show: {why}", *said]))
     known = sorted({key for curve in points.curves for point in curve.points for key in point.values})
     return [key for key in known if key not in (*RATES, *SECONDS, "bpp_gap")]
 

@@ -109,6 +109,25 @@ def share_rows(results: Sequence[RateAtShare], x: str, y: str) -> Rows:
     return Rows(header, tuple(_share_row(result) for result in results))
 
 
+def share_table(results: Sequence[RateAtShare], y: str) -> Rows:
+    """The same with a row for each curve, for where there is room."""
+    targets = {result.share: result.target for result in results}
+    columns = tuple(f"{100 * share:.0f} % ({metric_name(y)} {100 * targets[share]:.1f})" for share in sorted(targets))
+    rows = []
+    for curve in dict.fromkeys(result.curve for result in results):
+        own = {result.share: result for result in results if result.curve == curve}
+        cells = [_rate(own[share]) if share in own else text.NOTHING for share in sorted(targets)]
+        reasons = {f"{100 * share:.0f} %": own[share].reason or own[share].interval_reason for share in sorted(own)}
+        remarks = "; ".join(f"{share}: {reason}" for share, reason in reasons.items() if reason)
+        rows.append((text.printable(curve), *cells, remarks))
+    return Rows(("curve", *columns, ""), tuple(rows))
+
+
+def _rate(result: RateAtShare) -> str:
+    bounds = "" if result.interval is None else f" [{result.interval[0]:.4g}, {result.interval[1]:.4g}]"
+    return text.number(result.rate) + bounds
+
+
 def _share_row(result: RateAtShare) -> tuple[str, ...]:
     bounds = result.interval
     return (

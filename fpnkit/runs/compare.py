@@ -47,7 +47,7 @@ def compare_runs(run_dirs: Sequence[Path]) -> Comparison:
     source = _differing([_source(run_dir) for run_dir in run_dirs])
     results = [_results(info) for info in infos]
     moved = [
-        ComparedValue(label, tuple(_moved(row.get(label), results[0].get(label)) for row in results))
+        ComparedValue(label, tuple(_moved(label, row.get(label), results[0].get(label)) for row in results))
         for label in _labels(results)
         if len({row.get(label) for row in results}) > 1
     ]
@@ -122,8 +122,10 @@ def _numbers(values: Mapping[str, Any]) -> dict[str, float | None]:
     return {key: value for key, value in flat.items() if isinstance(value, int | float) and not isinstance(value, bool)}
 
 
-def _moved(value: float | None, first: float | None) -> str:
-    """The number, with its difference from the first run's."""
-    if value is None or first is None or not first or value == first:
+def _moved(key: str, value: float | None, first: float | None) -> str:
+    """The number, with its difference from the first run's: decibels are compared by subtraction."""
+    if value is None or first is None or value == first:
         return text.number(value)
-    return f"{text.number(value)} ({(value - first) / abs(first):+.1%})"
+    if key.startswith("snr_db"):
+        return f"{text.number(value)} ({value - first:+.2f})"
+    return f"{text.number(value)} ({(value - first) / abs(first):+.1%})" if first else text.number(value)

@@ -18,6 +18,7 @@ from fpnkit.runs import commands, layout
 from fpnkit.runs.details import run_details
 from fpnkit.runs.metrics import read_metrics
 from fpnkit.runs.record import read_record
+from fpnkit.runs.status import no_model
 from fpnkit.runs.store import RunInfo, run_info
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ class Run:
         for name in (*names, layout.BEST_MODEL):
             if (self.path / name).is_file():
                 return self.path / name
-        raise RunError(f"run {self.path}: required {layout.BEST_MODEL}, found none; it has not finished an epoch")
+        raise no_model(self.path)
 
     def resume_command(self) -> str:
         """The command line that continues the run."""

@@ -7,11 +7,14 @@ none, on another host   → running if the heartbeat is fresh, else stale
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Literal
 
+from fpnkit.errors import RunError
 from fpnkit.foundation import clock
 from fpnkit.foundation.processes import host_name, process_lives
-from fpnkit.runs.record import RunRecord
+from fpnkit.runs import layout
+from fpnkit.runs.record import RunRecord, read_record
 
 StatusWord = Literal["running", "finished", "stopped", "crashed", "killed", "stale", "incomplete", "imported"]
 
@@ -43,6 +46,16 @@ def run_status(record: RunRecord, *, now: datetime | None = None) -> RunStatus:
     if age is not None and abs(age).total_seconds() <= _MISSED_BEATS * record.heartbeat_seconds:
         return RunStatus("running", f"on {record.host}")
     return RunStatus("stale", f"no sign of life from {record.host} since {record.heartbeat}")
+
+
+def no_model(run: Path) -> RunError:
+    """That it has none so far, and whether to wait for it."""
+    try:
+        lives = run_status(read_record(run)).word == "running"
+    except RunError:
+        lives = False
+    said = f"run {run}: required {layout.BEST_MODEL}, found none; it has not finished an epoch"
+    return RunError(f"{said}: try again when it has" if lives else said)
 
 
 def _exit_status(code: int, reason: str | None) -> RunStatus:

@@ -55,6 +55,7 @@ class RunInfo:
     detector_fingerprint: str | None = None
 
 
+NONE_YET = "there are no runs yet; python -m fpnkit.train --config CONFIG makes one, ExampleSweep() in a notebook a few"
 COLUMNS = tuple(item.name for item in fields(RunInfo))
 
 
@@ -91,7 +92,7 @@ def entries(base_dir: Path) -> list["os.DirEntry[str]"]:
         with os.scandir(base_dir) as entries:
             return [entry for entry in entries if layout.is_listed(entry.name)]
     except FileNotFoundError as error:
-        why = ": there are no runs yet" if layout.is_usual(base_dir) else ""
+        why = f": {NONE_YET}" if layout.is_usual(base_dir) else ""
         raise RunError(f"base directory {base_dir}: does not exist{why}") from error
     except NotADirectoryError as error:
         raise RunError(f"base directory {base_dir}: must be a directory, found a file") from error

@@ -10,6 +10,7 @@ from fpnkit.config.schema import CodecConfig
 from fpnkit.container import QUALITY_STEPS
 from fpnkit.errors import ConfigError, RunError, UserError
 from fpnkit.runs import layout
+from fpnkit.runs.status import no_model
 
 
 @dataclass(frozen=True)
@@ -63,5 +64,5 @@ def _candidate(path: Path, settings: Sequence[str], sections: Sequence[str]) -> 
     if not isinstance(config, CodecConfig):
         raise RunError(f"run {path}: required a codec, found a detector")
     if not (path / layout.BEST_MODEL).is_file():
-        raise RunError(f"run {path}: required {layout.BEST_MODEL}, found none; it has not finished an epoch")
+        raise no_model(path)
     return TrainedRun(path, config)

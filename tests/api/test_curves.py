@@ -3,6 +3,7 @@
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -12,6 +13,7 @@ from fpnkit.api.drawing import Drawing
 from fpnkit.data.shapes import ShapesSet
 from fpnkit.errors import ConfigError, RunError, UserError
 from fpnkit.runs import layout
+from tests.support import few_runs
 from tests.support.curve_run import copy_run, trained_run
 
 LEVELS = ["p2", "p3", "p4", "p5"]
@@ -81,7 +83,8 @@ def test_bits_are_drawn_from_runs_or_from_their_table(runs: list[Path]) -> None:
     first, second = fk.plot_bits(table), fk.plot_bits(images=1)
     assert heights(first) == heights(second)
     assert sum(heights(first)) == pytest.approx(table["bpp"].sum())
-    assert sum(heights(fk.plot_bits(table, share=True))) == pytest.approx(2)
+    assert first.ax.get_title() == "one payload for all levels", "so that there are no shares"
+    assert heights(fk.plot_bits(table, share=True)) == []
 
 
 def heights(drawing: Drawing) -> list[float]:
@@ -111,7 +114,9 @@ def test_bits_need_a_run_with_a_model(runs: list[Path]) -> None:
         (run / layout.BEST_MODEL).unlink()
     with pytest.raises(RunError) as error:
         fk.bits()
-    assert str(error.value) == "runs: required at least one with a model, found none"
+    assert str(error.value) == (
+        f"runs: required at least one with a model, found none; fk.runs() lists those in {runs[0].parent}"
+    )
 
 
 def test_points_say_which_of_the_runs_that_were_named_are_left_out(
@@ -144,9 +149,25 @@ def test_an_error_is_its_message_in_a_notebook() -> None:
     ]
 
 
-def test_metrics_need_a_run() -> None:
+def test_who_has_no_run_is_told_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FPNKIT_HOME", str(tmp_path))
+    few_runs.empty(tmp_path)
+    none_yet = "python -m fpnkit.train --config CONFIG makes one, ExampleSweep() in a notebook a few"
+    assert refused([]) == f"runs: required at least one, found none; there are no runs yet; {none_yet}"
+    run = few_runs.training(tmp_path)
+    name = layout.short_name(run.name)
+    wait = f"still training: {name}; try again when a run has finished"
+    assert refused(fk.runs("status == 'finished'")) == f"runs: required at least one, found none; {wait}"
     with pytest.raises(RunError) as error:
-        fk.plot_metrics([])
-    assert str(error.value) == (
-        "runs: required at least one, found none; no run is there yet, or none that was asked for"
-    )
+        fk.comparable()
+    assert str(error.value) == f"runs: required at least one with a model, found none; {wait}"
+    with pytest.raises(RunError) as error:
+        fk.run(name).codec()
+    wait = "it has not finished an epoch: try again when it has"
+    assert str(error.value) == f"run {run}: required {layout.BEST_MODEL}, found none; {wait}"
+
+
+def refused(runs: Any) -> str:
+    with pytest.raises(RunError) as error:
+        fk.plot_metrics(runs)
+    return str(error.value)

@@ -212,6 +212,37 @@ def test_stacked_bars_are_one_column_a_codec_by_lambda() -> None:
     draw(ax)
 
 
+def test_the_legend_of_stacked_bars_is_over_the_axes_and_once_in_a_report() -> None:
+    ax = across.plot_stacked_bits(rates())
+    draw(ax)
+    legend = ax.get_legend()
+    assert [text.get_text() for text in legend.get_texts()] == list(LEVELS)
+    assert legend.get_window_extent().y0 >= ax.get_window_extent().y1
+    both = across.plot_bits_by_lambda(rates())
+    assert [ax.get_legend() for ax in both.axes] == [None, None]
+    assert [text.get_text() for text in both.legends[0].get_texts()] == list(LEVELS)
+
+
+def test_one_payload_for_all_levels_is_said_and_has_its_rate() -> None:
+    together = rates().assign(bpp=float("nan"))
+    whole = together.drop_duplicates("run").assign(level="shared", codec="fused", bpp=[0.1, 0.4])
+    table = pd.concat([together.assign(codec="fused"), whole])
+    ax = across.plot_stacked_bits(table)
+    assert ax.get_title() == "one payload for all levels"
+    assert [text.get_text() for text in ax.texts] == ["0.1", "0.4"]
+    assert ax.get_legend() is None
+    draw(ax)
+    (bar,) = across.plot_stacked_bits(table[table["run"] == "b"]).patches
+    assert bar.get_width() < 0.25 * np.ptp(bar.axes.get_xlim())
+    (said,) = across.plot_stacked_bits(table, share=True).texts
+    assert said.get_text() == "one payload for all levels:\nwhat each level takes is not known"
+    assert len(across.plot_bits_by_lambda(table).axes) == 1
+    beside = across.plot_stacked_bits(pd.concat([rates(), table.assign(run=table["run"] + " fused")]))
+    assert [text.get_text() for text in beside.get_legend().get_texts()] == [*LEVELS, "levels together"]
+    assert beside.get_title() == ""
+    draw(beside)
+
+
 def test_codecs_that_code_all_levels_together_have_no_idle_latents_by_level() -> None:
     for table in (rates().drop(columns="dead_share"), rates().assign(dead_share=float("nan"))):
         ax = across.plot_dead_by_rate(table)

@@ -103,6 +103,20 @@ def test_ticks_are_plain_numbers(runs: list[Path], tmp_path: Path) -> None:
     assert {"0.02", "0.05", "0.1", "0.2", "0.5", "1", "2"} <= shown
 
 
+@pytest.mark.parametrize("limits", [(0.1, 0.2), (0.11, 0.19), (0.03, 0.2), (0.001, 9)])
+def test_whatever_part_is_shown_has_several_ticks_and_the_ceiling_keeps_to_its_line(
+    runs: list[Path], tmp_path: Path, limits: tuple[float, float]
+) -> None:
+    ax = plot_rd(read_points(runs, home=tmp_path))
+    whole = ax.get_tightbbox().bounds
+    ax.set_xlim(limits)
+    ax.set_ylim(0, 1)  # percent: far below the ceiling
+    figure_of(ax).canvas.draw()
+    shown = [float(tick.get_text()) for tick in ax.get_xticklabels() if tick.get_text()]
+    assert len([at for at in shown if limits[0] <= at <= limits[1]]) >= 3
+    assert ax.get_tightbbox().height <= whole[3] + 20
+
+
 def test_nothing_to_show_is_said(tmp_path: Path) -> None:
     ax = plot_rd(read_points([], home=tmp_path), y="map")
     assert [text.get_text() for text in ax.texts] == ["no point has bpp and map yet"]

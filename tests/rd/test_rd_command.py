@@ -150,7 +150,7 @@ def test_nothing_to_show_says_why(base: Path, capsys: pytest.CaptureFixture[str]
     write_run(base, 1e-4, losses=(), end=(130, "STOP file"))
     assert main([]) == 2
     assert capsys.readouterr().err == (
-        "fpnkit.rd: nothing to show: no run has an evaluation or a validation\n"
+        "fpnkit.rd: nothing to show: no run has an evaluation or a validation; one is drawn from its first epoch on\n"
         "run 20261216_140000: left out: crashed (diverged)\n"
         "run 20261216_140100: left out: stopped, without an evaluation or a validation so far\n"
     )

@@ -38,7 +38,7 @@ def test_what_differs_is_told_and_nothing_else(base):
         ],
         "Results": [
             ComparedValue("best loss", ("2", "1 (-50.0%)")),
-            ComparedValue("snr_db.p2", ("8", "10 (+25.0%)")),
+            ComparedValue("snr_db.p2", ("8", "10 (+2.00)")),
             ComparedValue("bpp on coco", ("0.5", "0.25 (-50.0%)")),
         ],
     }

@@ -200,7 +200,10 @@ def test_before_the_first_run_the_usual_directory_is_missing_with_a_reason(tmp_p
         usual = layout.default_base_dir(kind)
         with pytest.raises(RunError) as error:
             list_runs(usual)
-        assert str(error.value) == f"base directory {usual}: does not exist: there are no runs yet"
+        assert str(error.value) == (
+            f"base directory {usual}: does not exist: there are no runs yet; "
+            "python -m fpnkit.train --config CONFIG makes one, ExampleSweep() in a notebook a few"
+        )
 
 
 def test_the_row_of_something_else_is_refused(tmp_path):

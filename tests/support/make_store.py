@@ -1,4 +1,5 @@
-"""Runs for notebooks and panels to look at: the example sweep, and what is left of runs that did not end well.
+"""Runs for notebooks and panels to look at, as they lie in a lab: the example sweep, what is left of runs that did not
+end well, and older runs of other detectors, data sets and codecs.
 
 python -m tests.support.make_store FOLDER      # FPNKIT_HOME=FOLDER then shows them
 
@@ -6,29 +7,26 @@ Trainings, evaluations and anchors are real ones on built-in images. Times are s
 and files, so that what a notebook shows is the same every time.
 """
 
-import contextlib
-import io
 import json
 import os
 import shutil
 import sys
-from collections.abc import Callable, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from fpnkit import evaluate, train
+from fpnkit import evaluate
 from fpnkit.anchors import __main__ as anchors_command
 from fpnkit.config.load import load_config
-from fpnkit.foundation import clock
 from fpnkit.launch.sweep import new_sweep, write_sweep
 from fpnkit.runs import layout
+from tests.support.other_runs import START, make_others
 from tests.support.store import CONFIG_FILE
+from tests.support.store_runs import at, call, read, times, train_run, write
 
 LAMBDAS = (3e-6, 2e-5, 1e-4, 5e-4, 2.5e-3)
-START = datetime(2026, 11, 1, 9, 30, tzinfo=UTC)
 _MEASURED = ("loss", "bpp_estimated", "distortion", "aux_loss", "snr_db", "bpp_level")
 ANCHORS = ["--only", "jpeg_input", "--qualities", "5", "20", "50", "90"]
 
@@ -43,7 +41,7 @@ def make_store(folder: Path) -> None:
     config = Path(shutil.copy(CONFIG_FILE, folder / "configs"))
     cache = ["--set", f"cache.directory={folder / 'features'}"]
     finished = [train_run(["--config", str(config), "--lambda", str(lmbda), *cache]) for lmbda in LAMBDAS]
-    runs = [_at(run, START + timedelta(minutes=20 * number)) for number, run in enumerate(finished)]
+    runs = [at(run, START + timedelta(minutes=20 * number)) for number, run in enumerate(finished)]
     write_sweep(base_dir, new_sweep(config, load_config(config), LAMBDAS, [0]))
     # A short training does not produce these reliably: copies, with the facts in run.json changed.
     _ended_otherwise(runs[1], -10, 8, {"exit_code": 130, "exit_reason": "SIGINT"})
@@ -55,48 +53,17 @@ def make_store(folder: Path) -> None:
     os.utime(broken, (START.timestamp() - 2400,) * 2)  # all that is known of when it was made
     (runs[2] / layout.NOTE).write_text("keeps small objects\n")
     (runs[2] / layout.TAGS).write_text('["paper"]\n')
-    call(evaluate.main, [str(run) for run in runs])
+    call(evaluate.main, [str(run) for run in runs[:-1]])
+    torch.set_num_threads(2)  # on another machine, say: the last digits of its SNR are others
+    call(evaluate.main, [str(runs[-1])])
+    torch.set_num_threads(1)
     call(anchors_command.main, ["--config", str(config), *ANCHORS])
-
-
-def train_run(arguments: list[str]) -> Path:
-    """→ the directory of the run."""
-    sys.orig_argv = ["python", "-m", "fpnkit.train", *arguments]  # goes into command_args.txt
-    return Path(call(train.main, arguments).splitlines()[-1])
-
-
-def call(command: Callable[[Sequence[str]], int], arguments: Sequence[str]) -> str:
-    """→ what it printed. In this process: each of its own would load torch again."""
-    printed = io.StringIO()
-    with contextlib.redirect_stdout(printed):
-        code = command(arguments)
-    assert code == 0, f"{command.__module__} ended with code {code}"
-    return printed.getvalue()
-
-
-def _at(run: Path, created: datetime) -> Path:
-    """Rename the run, and write its times, as if it had been created then and taken a minute an epoch."""
-    record = _read(run)
-    old = clock.from_text(record["created"])
-    assert old is not None
-    config = record["config"]
-    target = run.with_name(layout.run_name(created, config["lmbda"], config["lr"], config["batch_size"]))
-    run.rename(target)
-    log = target / layout.log_name(old)
-    log.rename(target / layout.log_name(created))
-    _write(target, record | _times(created, record["epochs"]) | {"name": target.name, "size_bytes": 250_000})
-    return target
-
-
-def _times(created: datetime, epochs: int) -> dict[str, str]:
-    end = created + timedelta(minutes=epochs)
-    times = {"created": created, "started": created, "heartbeat": end, "ended": end}
-    return {key: clock.to_text(time) for key, time in times.items()}
+    make_others(folder)
 
 
 def _ended_otherwise(run: Path, minutes: int, epoch: int, facts: dict[str, Any]) -> Path:
     """A copy that got no further than this epoch."""
-    record = _read(run)
+    record = read(run)
     config, created = record["config"], START + timedelta(minutes=minutes)
     copy = run.with_name(layout.run_name(created, config["lmbda"], config["lr"], config["batch_size"]))
     shutil.copytree(run, copy)
@@ -106,18 +73,8 @@ def _ended_otherwise(run: Path, minutes: int, epoch: int, facts: dict[str, Any])
     best = min((line for line in lines if line["split"] == "val"), key=lambda line: float(line["loss"]))
     record["best"] |= {"epoch": best["epoch"], "loss": best["loss"], "metrics": {key: best[key] for key in _MEASURED}}
     record |= {"name": copy.name, "epoch": epoch, "step": lines[-1]["step"], "last": lines[-1]}
-    _write(copy, record | _times(created, epoch) | facts)
+    write(copy, record | times(created, epoch) | facts)
     return copy
-
-
-def _read(run: Path) -> dict[str, Any]:
-    record = json.loads((run / layout.RUN_JSON).read_text())
-    assert isinstance(record, dict)
-    return record
-
-
-def _write(run: Path, record: dict[str, Any]) -> None:
-    (run / layout.RUN_JSON).write_text(json.dumps(record, indent=1) + "\n")
 
 
 if __name__ == "__main__":

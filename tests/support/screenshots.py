@@ -56,11 +56,11 @@ def _ask(page: Page) -> None:
 
 
 def _pyramid(title: str, words: str) -> Callable[[Page], None]:
-    """Until the figure of this tab is there."""
+    """Until the figure of this tab is there, or what is said instead."""
 
     def act(page: Page) -> None:
         _tab(title)(page)
-        page.get_by_role("img", name=words).wait_for()
+        page.get_by_role("img", name=words).or_(page.get_by_text("No map of the bits")).first.wait_for()
 
     return act
 
@@ -78,6 +78,15 @@ def _these(page: Page) -> None:
     page.get_by_label("y axis").select_option(label="self-mAP (%)")
     page.get_by_role("img", name="self-mAP (%) over rate").wait_for()
     page.get_by_role("table", name="points").get_by_role("button", name="factorized").first.click()
+
+
+def _point(page: Page) -> None:
+    """At the second point of the first curve, which is chosen."""
+    page.get_by_text("computing").wait_for(state="hidden")
+    page.locator(".fpnkit-pointer").first.focus()
+    for key in ("ArrowRight", "ArrowRight", "Enter"):
+        page.keyboard.press(key)
+    page.locator(".fpnkit-pointer .ring").wait_for()
 
 
 def _mistype(page: Page) -> None:
@@ -126,6 +135,7 @@ SHOTS = [
     Shot("training_live", _TRAINING, _start("long.yaml", "1e-3", "", "steps/s", "Numbers")),
     Shot("training_sweep", _TRAINING, _sweep),
     Shot("training_crash", _TRAINING, _start("broken.yaml", "", "", "✖ failed")),
+    Shot("rd_pointed", "RDExplorer(dark=DARK)", _point),
     Shot("rd_against", "RDExplorer(dark=DARK)", _against),
     Shot("rd_these", "RDExplorer(dark=DARK)", _these),
     Shot("rd_none", "RDExplorer('/nowhere', dark=DARK)"),

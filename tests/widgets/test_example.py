@@ -34,7 +34,7 @@ def test_where_there_are_runs_it_only_counts_them(tmp_path: Path) -> None:
     panel = offer(base)
     panel.raise_failures()
     assert [child for child in panel.children if child is not panel.said] == []
-    assert f"9 runs in {base}<" in panel.said.value
+    assert f"13 runs in {base}<" in panel.said.value
     panel.make()
     panel.finish()
     assert find(base) == []

@@ -231,6 +231,28 @@ def test_several_runs_are_drawn_and_compared(base: Path) -> None:
     browser.raise_failures()
 
 
+def test_the_chosen_run_is_told_first_and_a_click_on_a_curve_chooses_its_run(base: Path) -> None:
+    browser = opened(RunBrowser(base))
+    browser.tabs.selected_index = COMPARE
+    first, second = (info.path for info in list_runs(base)[:2])
+    browser.compare.others.value = (first, second)
+    browser.choice.value = first
+    browser.finish()
+    keys = {key: group for *_, key, group in browser.compare.picture.pointer.spots}
+    assert keys.keys() == {str(first), str(second)}
+    before, table = browser.compare.picture.value, browser.compare.table.value
+    browser.compare.picture.pointer.chosen = str(second)
+    browser.finish()
+    assert browser.choice.value == second
+    assert browser.table.chosen == str(second)
+    assert browser.compare.picture.pointer.chosen == ""
+    assert browser.compare.picture.value != before, "its curve is thick now"
+    own, other = (browser.compare.table.value.rindex(keys[str(run)]) for run in (second, first))
+    assert own < other
+    assert table.rindex(keys[str(second)]) > table.rindex(keys[str(first)])
+    browser.raise_failures()
+
+
 def test_a_run_goes_to_the_trash_and_back_only_when_asked(base: Path) -> None:
     browser = opened(RunBrowser(base))
     info = next(info for info in list_runs(base) if info.status == "finished")

@@ -25,6 +25,7 @@ from fpnkit.widgets.common.pointing import Spot, asked_axes, axes_at, spots_of_l
 _SHOWN_DPI = 100
 _SHARPNESS = 2  # pixels of the picture for one on the screen
 _HERE = Path(__file__).parent
+_GRID = {"display": "grid", "grid_template_columns": "minmax(0, 1fr)", "margin": "2px"}  # as narrow as the panel
 _SAME_CELL = {"grid_area": "1 / 1", "margin": "0"}  # over each other
 
 Limits = tuple[tuple[float, float], tuple[float, float]]  # of x and y
@@ -61,7 +62,7 @@ class Picture(widgets.VBox):
         self._image = widgets.HTML(layout=dict(_SAME_CELL))
         self.pointer = Pointer(layout=dict(_SAME_CELL))
         self.pointer.on_msg(lambda _, message, __: threading.Thread(target=self.told, args=(message,)).start())
-        above = widgets.Box([self._image, self.pointer], layout={"display": "grid", "margin": "2px"})
+        above = widgets.Box([self._image, self.pointer], layout=dict(_GRID))
         super().__init__([above], layout={"display": "none"})
 
     def show(

@@ -13,9 +13,8 @@ function element(tag, attributes = {}, ...children) {
 }
 
 function render({ model, el }) {
-  // Lumino would take the keys for commands of the notebook.
-  const suppress = { "data-lm-suppress-shortcuts": "true" };
-  const sheet = element("div", { class: "fpnkit-pointer", tabindex: "0", role: "application", "aria-label": HELP, ...suppress });
+  const sheet = element("div", { class: "fpnkit-pointer", tabindex: "0", role: "application", "aria-label": HELP });
+  sheet.dataset.lmSuppressShortcuts = "true"; // else JupyterLab takes the keys for commands of its own
   const marks = element("div");
   const tip = element("div", { class: "tip", "aria-hidden": "true" });
   const said = element("div", { class: "said", role: "status" });
@@ -186,7 +185,7 @@ function render({ model, el }) {
   sheet.onblur = hide;
 
   const tool = (label, name, disabled, act) => {
-    const button = element("button", { type: "button", title: name, "aria-label": name, ...suppress }, label);
+    const button = element("button", { type: "button", title: name, "aria-label": name, tabindex: "-1" }, label); // keys do the same
     button.disabled = disabled;
     button.onclick = act;
     return button;

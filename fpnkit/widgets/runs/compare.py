@@ -72,7 +72,8 @@ class CompareView(widgets.VBox):
             key = self.key.value
         tell(Step("comparing"))
         numbers = _last_values(frames, key) if key else html.paragraph("Nothing measured yet.")
-        differing = _differences(runs) if len(runs) > 1 else []
+        chosen_first = sorted(runs, key=lambda info: info.path != marked)  # the others are told against it
+        differing = _differences(chosen_first) if len(runs) > 1 else []
         tell(Step("drawing"))
         if key:
             self._draw_curves(frames, labels, key, marked)

@@ -1,22 +1,17 @@
-"""Runs of several detectors, data sets and codecs beside each other, as they lie in a lab.
-
-python -m tests.support.mixed_store FOLDER      # FPNKIT_HOME=FOLDER then shows them
-
-Beside the runs of `make_store`, which must be in the folder: one of a detector in a file, one of Hugging Face's kind,
-one that is a whole curve, and one that was never evaluated. All of them are newer.
+"""Runs of other detectors, data sets and codecs than the example sweep's: one that is a whole curve, two of a detector
+in a file, of which one was never evaluated, and one of a detector of Hugging Face's kind.
 """
 
 import json
-import os
-import sys
+from datetime import UTC, datetime, timedelta
+from itertools import count
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from fpnkit import evaluate
+from fpnkit.runs import layout
 from tests.support.detr import folder as save_detr
-from tests.support.make_store import call, train_run
+from tests.support.store_runs import at, call, read, train_run
 
 PLUGIN = """
 import torch
@@ -52,28 +47,39 @@ class Mean:
     def fingerprint(self):
         return "mean 1"
 """
+START = datetime(2026, 11, 1, 9, 30, tzinfo=UTC)  # of the example sweep
+_APART = timedelta(minutes=20)
 FACTORIZED = {"kind": "factorized", "channels": 16, "latent_channels": 16}
 FUSED = {"kind": "fused", "latent_channels": 16, "components": 16, "channels": 16, "context_channels": 16}
 
 
-def add_others(home: Path) -> None:
-    """`home` is FPNKIT_HOME."""
-    torch.set_num_threads(1)
-    os.environ["FPNKIT_HOME"] = str(home)
+def make_others(home: Path) -> None:
+    """`home` is FPNKIT_HOME. They are older than the example sweep."""
     (home / "lab_detectors.py").write_text(PLUGIN)
     save_detr(home / "tiny_rtdetr", "rt_detr")
     plugin = {"kind": "plugin", "class": f"{home / 'lab_detectors.py'}:Mean"}
     curve = {"lambda": 4000.0, "lowest_lambda": 20.0, "distortion": {"head": 1.0}}
     names = {"labels": {"circle": "cat", "square": "dog"}}
-    _run(home, "curve", {"kind": "shapes_fcos"}, FUSED, loss=curve, qualities=("1", "4"))
-    _run(home, "plugin", plugin, FACTORIZED)
-    _run(home, "plugin_again", plugin, FACTORIZED, loss={"lambda": 1e-4}, qualities=None)
-    _run(home, "detr", {"kind": "transformers", "model": str(home / "tiny_rtdetr")}, FACTORIZED, data=names)
+    ages = (START - timedelta(days=1) + number * _APART for number in count())
+    _run(home, next(ages), {"kind": "shapes_fcos"}, FUSED, loss=curve, qualities=("1", "4"))
+    _run(home, next(ages), plugin, FACTORIZED)
+    _run(home, next(ages), plugin, FACTORIZED, loss={"lambda": 1e-4}, qualities=None)
+    _run(home, next(ages), {"kind": "transformers", "model": str(home / "tiny_rtdetr")}, FACTORIZED, data=names)
+
+
+def make_newest(home: Path) -> None:
+    """Now they are newer than all other runs."""
+    for run in sorted((home / "checkpoints" / "fpn_compression").glob(f"run_{START - timedelta(days=1):%Y%m%d}_*")):
+        created = datetime.fromisoformat(read(run)["created"]) + timedelta(days=2)
+        moved = at(run, created)
+        for summary in moved.glob(f"{layout.EVALUATION}/**/{layout.SUMMARY}"):
+            told = json.loads(summary.read_text()) | {"run": moved.name, "created": created.isoformat()}
+            summary.write_text(json.dumps(told))
 
 
 def _run(
     home: Path,
-    name: str,
+    created: datetime,
     detector: dict[str, Any],
     codec: dict[str, Any],
     *,
@@ -94,12 +100,8 @@ def _run(
         "training": {"epochs": 1, "batch_size": 4, "crop": 96, "device": "cpu"},
         "cache": {"directory": str(home / "features")},
     }
-    config = home / f"{name}.json"
+    config = home / f"other_{created:%H%M}.json"
     config.write_text(json.dumps(settings))
-    run = train_run(["--config", str(config)])
+    run = at(train_run(["--config", str(config)]), created)
     if qualities is not None:
         call(evaluate.main, [str(run), *(["--qualities", *qualities] if qualities else [])])
-
-
-if __name__ == "__main__":
-    add_others(Path(sys.argv[1]))
