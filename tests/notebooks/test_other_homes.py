@@ -10,7 +10,7 @@ from nbclient.exceptions import CellExecutionError
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell
 
-from fpnkit.runs.store import NONE_YET
+from fpnkit.runs.store import NONE_YET, list_runs
 from tests.support import ROOT, few_runs, warm
 from tests.support.other_runs import make_newest
 from tests.support.store import copy_store
@@ -25,6 +25,7 @@ for panel in [each for each in globals().values() if isinstance(each, Panel)]:
     panel.raise_failures()
 """
 BEGINNERS = {"nothing": few_runs.empty, "training": few_runs.training, "not evaluated": few_runs.not_evaluated}
+NEWEST = ["tiny_rtdetr", "Mean", "Mean", "shapes_fcos"]  # the last a whole curve
 MISSING = f"base directory BASE: does not exist: {NONE_YET}"
 NOT_FINISHED = (
     "runs: required at least one with a model, found none; "
@@ -60,6 +61,7 @@ def _warm_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = copy_store(tmp_path_factory.mktemp("newest") / "home")
     make_newest(folder)
+    assert [run.detector for run in list_runs(folder / "checkpoints" / "fpn_compression")[:4]] == NEWEST
     return folder
 
 

@@ -53,10 +53,7 @@ def make_store(folder: Path) -> None:
     os.utime(broken, (START.timestamp() - 2400,) * 2)  # all that is known of when it was made
     (runs[2] / layout.NOTE).write_text("keeps small objects\n")
     (runs[2] / layout.TAGS).write_text('["paper"]\n')
-    call(evaluate.main, [str(run) for run in runs[:-1]])
-    torch.set_num_threads(2)  # on another machine, say: the last digits of its SNR are others
-    call(evaluate.main, [str(runs[-1])])
-    torch.set_num_threads(1)
+    call(evaluate.main, [str(run) for run in runs])
     call(anchors_command.main, ["--config", str(config), *ANCHORS])
     make_others(folder)
 

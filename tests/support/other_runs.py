@@ -1,5 +1,6 @@
-"""Runs of other detectors, data sets and codecs than the example sweep's: one that is a whole curve, two of a detector
-in a file, of which one was never evaluated, and one of a detector of Hugging Face's kind.
+"""Runs of other detectors, data sets and codecs than the example sweep's: one that is a whole curve, evaluated on two
+data sets with one thread and with two, two of a detector in a file, of which one was never evaluated, and one of a
+detector of Hugging Face's kind.
 """
 
 import json
@@ -7,6 +8,8 @@ from datetime import UTC, datetime, timedelta
 from itertools import count
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from fpnkit import evaluate
 from fpnkit.runs import layout
@@ -61,7 +64,10 @@ def make_others(home: Path) -> None:
     curve = {"lambda": 4000.0, "lowest_lambda": 20.0, "distortion": {"head": 1.0}}
     names = {"labels": {"circle": "cat", "square": "dog"}}
     ages = (START - timedelta(days=1) + number * _APART for number in count())
-    _run(home, next(ages), {"kind": "shapes_fcos"}, FUSED, loss=curve, qualities=("1", "4"))
+    run = _run(home, next(ages), {"kind": "shapes_fcos"}, FUSED, loss=curve, qualities=("1", "4"))
+    torch.set_num_threads(2)  # on another machine, say; two of them wait for each other, so on a few images only
+    call(evaluate.main, [str(run), "--qualities", "4", "--set", "data.test.images=4"])
+    torch.set_num_threads(1)
     _run(home, next(ages), plugin, FACTORIZED)
     _run(home, next(ages), plugin, FACTORIZED, loss={"lambda": 1e-4}, qualities=None)
     _run(home, next(ages), {"kind": "transformers", "model": str(home / "tiny_rtdetr")}, FACTORIZED, data=names)
@@ -86,7 +92,7 @@ def _run(
     loss: dict[str, Any] | None = None,
     data: dict[str, Any] | None = None,
     qualities: tuple[str, ...] | None = (),
-) -> None:
+) -> Path:
     """Train, and evaluate unless `qualities` is None."""
     images = {part: {"kind": "shapes", "images": count, "seed": 11 + count} for part, count in (
         ("train", 16), ("val", 4), ("test", 24),
@@ -105,3 +111,4 @@ def _run(
     run = at(train_run(["--config", str(config)]), created)
     if qualities is not None:
         call(evaluate.main, [str(run), *(["--qualities", *qualities] if qualities else [])])
+    return run
