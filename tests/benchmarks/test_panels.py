@@ -17,7 +17,6 @@ from fpnkit.widgets.pyramid.viewer import PyramidViewer
 from fpnkit.widgets.rd.explorer import RDExplorer
 from fpnkit.widgets.runs.browser import RunBrowser
 from fpnkit.widgets.training.panel import TrainingPanel
-
 from tests.support.fake_runs import write_runs
 from tests.support.panel_tools import Clock, count_traffic
 from tests.support.store import store

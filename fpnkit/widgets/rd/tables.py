@@ -17,10 +17,10 @@ from fpnkit.ratedist.judge import Next, NextLambda, NextQuality
 from fpnkit.ratedist.overview import CurveComparison, Remarks, compare_all
 from fpnkit.ratedist.points import RdPoints
 from fpnkit.ratedist.resampling import Resampler
-from fpnkit.ratedist.rows import bd_rows, bd_title, next_line, share_rows, share_title
+from fpnkit.ratedist.rows import bd_rows, bd_title, next_line, share_table, share_title
 from fpnkit.runs import layout
 from fpnkit.widgets.common import html
-from fpnkit.widgets.common.panel import LABEL, Choices, Panel
+from fpnkit.widgets.common.panel import LABEL, WRAPPED, Choices, Panel
 from fpnkit.widgets.common.work import Show
 
 _NOTHING = "(nothing)", ""  # not None, which is no choice at all
@@ -42,7 +42,13 @@ class ComparisonView(widgets.VBox):
         self._curves = Choices(panel, self.against, "compare", self._ask)
         self.shares, self.savings = widgets.HTML(), widgets.HTML()
         self._work.replaces = [self.shares, self.savings]
-        super().__init__([self._work, self.shares, self.against, self.savings])
+        half = {"flex": "1 1 480px", "min_width": "0"}
+        shares, savings = (
+            widgets.VBox([self.shares], layout=half),
+            widgets.VBox([self.against, self.savings], layout=half),
+        )
+        side_by_side = widgets.HBox([shares, savings], layout={**WRAPPED, "grid_gap": "0 24px"})
+        super().__init__([self._work, side_by_side])
 
     def show(self, points: RdPoints, x: str, y: str) -> None:
         """Compute the tables of these points."""
@@ -78,7 +84,7 @@ class ComparisonView(widgets.VBox):
         compared, y = compare_all(points, sampler, against, tell), sampler.y
         shares = html.paragraph(f"There is no ceiling for {y}.", pale=True)
         if compared.shares:
-            shares = _table(share_rows(compared.shares, sampler.x, y), share_title(sampler.x))
+            shares = _table(share_table(compared.shares, y), share_title(sampler.x))
         savings = _savings(compared, y, against)
 
         def show() -> None:
