@@ -35,7 +35,7 @@ STOPS = {  # what a page says where it cannot go on
     ("nothing", "00_tour"): MISSING,
     ("nothing", "02_runs"): MISSING,
     ("nothing", "03_rate_distortion"): f"nothing to show: {NONE_YET}",
-    ("nothing", "04_fpn_analysis"): "BASE: there are no runs yet",
+    ("nothing", "04_fpn_analysis"): f"BASE: {NONE_YET}",
     ("nothing", "05_python"): MISSING,
     ("training", "00_tour"): NOT_FINISHED,
     ("training", "02_runs"): "diff: required two runs or more, found 0",

@@ -82,7 +82,7 @@ def _these(page: Page) -> None:
 
 def _point(page: Page) -> None:
     """At the second point of the first curve, which is chosen."""
-    page.get_by_text("computing").wait_for(state="hidden")
+    page.get_by_text("Rate at a share of the ceiling").wait_for()
     page.locator(".fpnkit-pointer").first.focus()
     for key in ("ArrowRight", "ArrowRight", "Enter"):
         page.keyboard.press(key)

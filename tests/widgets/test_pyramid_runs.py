@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from fpnkit.errors import RunError
-from fpnkit.runs.store import RunInfo
+from fpnkit.runs.store import NONE_YET, RunInfo
 from fpnkit.widgets.pyramid.loading import _kept
 from fpnkit.widgets.pyramid.sweeps import run_sets
 from fpnkit.widgets.pyramid.viewer import PyramidViewer
@@ -78,7 +78,7 @@ def test_no_runs_yet_is_no_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     viewer = PyramidViewer()
     with pytest.raises(RunError) as caught:
         _ = viewer.view
-    assert str(caught.value) == f"{tmp_path}/checkpoints/fpn_compression: there are no runs yet"
+    assert str(caught.value) == f"{tmp_path}/checkpoints/fpn_compression: {NONE_YET}"
     viewer.raise_failures()
     assert "python -m fpnkit.sweep --config" in viewer.said.value
     assert viewer.tabs.layout.display == "none"

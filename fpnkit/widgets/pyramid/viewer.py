@@ -25,7 +25,7 @@ from fpnkit.plots.maps import Photo, plot_photo
 from fpnkit.plots.panels import new_panels
 from fpnkit.runs import layout
 from fpnkit.runs.index import RunIndex
-from fpnkit.runs.store import RunInfo
+from fpnkit.runs.store import NONE_YET, RunInfo
 from fpnkit.widgets.common import html
 from fpnkit.widgets.common.panel import LABEL, WIDE, Choices, Panel
 from fpnkit.widgets.common.picture import picture
@@ -95,7 +95,7 @@ class PyramidViewer(Panel):
         """
         self._loading.wait()
         if self._view is None:
-            nothing = "no codec is shown" if self._runs else "there are no runs yet"
+            nothing = "no codec is shown" if self._runs else NONE_YET
             raise self.failures.get("show", RunError(f"{self.base_dir}: {nothing}"))
         return self._view
 
