@@ -112,8 +112,8 @@ def test_how_long_a_callback_holds_up_the_kernel(bases: dict[int, Path], configs
     some = tuple(info.path for info in browser.matches[1:31])
     actions: list[tuple[Panel, str, Callable[[int], object]]] = [
         (browser, "refresh", lambda _: browser.refresh()),
-        (browser, "search", _setter(browser.search, "paper", "note")),
         (browser, "compare 30 runs", _setter(browser.compare.others, some, some[:20])),
+        (browser, "search", _setter(browser.search, "paper", "note")),
         (explorer, "refresh", lambda _: explorer.refresh()),
         (explorer, "x axis", _setter(explorer.axes.x, "kb_per_image", "bpp")),
         (viewer, "image", _setter(viewer.image, 2, 3)),

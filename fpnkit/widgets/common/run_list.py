@@ -1,7 +1,8 @@
 """The runs that a panel lists, labeled and filtered for people."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 from fpnkit.foundation import text
@@ -14,6 +15,8 @@ NO_RUNS = """\
 There are no runs yet. Make an example sweep, as ExampleSweep() offers, or in the project's folder:
 python -m fpnkit.sweep --config configs/example_sweep.yaml --lambdas 3e-6 2e-5 1e-4 5e-4 2.5e-3 --evaluate"""
 ANY_STATUS = "any status"
+
+_searched: dict[Path, tuple[RunInfo, str]] = {}
 
 ORDERS: dict[str, Callable[[RunInfo], tuple[Any, ...]]] = {
     "newest first": lambda run: (-(run.created.timestamp() if run.created else 0.0), run.name),
@@ -57,9 +60,18 @@ def choose(runs: Sequence[RunInfo], words: str, status: str, query: str, order: 
     return sorted(found, key=ORDERS[order])
 
 
+def prepare_search(runs: Iterable[RunInfo]) -> None:
+    """Make what `choose` searches in, which takes too long for a key that is pressed, among thousands of runs."""
+    for run in runs:
+        _haystack(run)
+
+
 def _haystack(run: RunInfo) -> str:
-    parts = (run.name, label(run), run.note or "", run.detector or "", run.dataset or "", run.reason or "")
-    return " ".join(parts).casefold()
+    known = _searched.get(run.path)
+    if known is None or known[0] is not run:
+        parts = (run.name, label(run), run.note or "", run.detector or "", run.dataset or "", run.reason or "")
+        known = _searched[run.path] = run, " ".join(parts).casefold()
+    return known[1]
 
 
 def _known(value: float | None) -> float:

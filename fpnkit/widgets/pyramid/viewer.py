@@ -29,7 +29,7 @@ from fpnkit.runs.store import NONE_YET, RunInfo
 from fpnkit.widgets.common import html
 from fpnkit.widgets.common.panel import LABEL, WIDE, Choices, Panel
 from fpnkit.widgets.common.picture import picture
-from fpnkit.widgets.common.run_list import ANY_STATUS, NO_RUNS, choose
+from fpnkit.widgets.common.run_list import ANY_STATUS, NO_RUNS, choose, prepare_search
 from fpnkit.widgets.common.work import Show, raising
 from fpnkit.widgets.pyramid.sweeps import RunSet, run_sets
 from fpnkit.widgets.pyramid.tabs import BitsView, ChannelsView, ObjectsView
@@ -176,6 +176,7 @@ class PyramidViewer(Panel):
             runs = [] if missing else self._index.read(tell)
         except RunError as error:
             runs, failure = [], error
+        prepare_search(runs)
         with self.acting:
             self._runs, before = runs, self.lmbda.value
             self.attempt("refresh", raising(failure))

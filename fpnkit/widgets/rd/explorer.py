@@ -30,7 +30,7 @@ from fpnkit.runs.run import Run
 from fpnkit.widgets.common import html
 from fpnkit.widgets.common.panel import WRAPPED, Panel
 from fpnkit.widgets.common.picture import picture
-from fpnkit.widgets.common.run_list import NO_RUNS
+from fpnkit.widgets.common.run_list import NO_RUNS, prepare_search
 from fpnkit.widgets.common.work import Show, raising
 from fpnkit.widgets.rd.axes import AxesView
 from fpnkit.widgets.rd.choice import ChoiceView
@@ -170,6 +170,7 @@ class RDExplorer(Panel):
         self._looked, began, failure, changed = self._now(), time.perf_counter(), None, False
         try:
             changed = self._reader.look(tell)
+            prepare_search(self._reader.runs)
         except RunError as error:
             failure = error
         with self.acting:

@@ -19,7 +19,7 @@ from fpnkit.runs.run import Run
 from fpnkit.runs.store import RunInfo
 from fpnkit.widgets.common import html
 from fpnkit.widgets.common.panel import LABEL, WIDE, Choices, Panel
-from fpnkit.widgets.common.run_list import ANY_STATUS, NO_RUNS, ORDERS, choose, label
+from fpnkit.widgets.common.run_list import ANY_STATUS, NO_RUNS, ORDERS, choose, label, prepare_search
 from fpnkit.widgets.common.work import Show, raising
 from fpnkit.widgets.runs.compare import CompareView
 from fpnkit.widgets.runs.details import details_html
@@ -79,6 +79,7 @@ class RunBrowser(Panel):
             runs = [] if missing else self._index.read(tell)
         except RunError as error:
             failure = error
+        prepare_search(runs)
         return lambda: self._show_runs(runs, failure)
 
     def _show_runs(self, runs: list[RunInfo], failure: RunError | None) -> None:
