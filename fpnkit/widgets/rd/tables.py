@@ -42,7 +42,7 @@ class ComparisonView(widgets.VBox):
         self._curves = Choices(panel, self.against, "compare", self._ask)
         self.shares, self.savings = widgets.HTML(), widgets.HTML()
         self._work.replaces = [self.shares, self.savings]
-        half = {"flex": "1 1 480px", "min_width": "0"}
+        half = {"flex": "1 1 760px", "min_width": "0"}  # else remarks wrap
         shares, savings = (
             widgets.VBox([self.shares], layout=half),
             widgets.VBox([self.against, self.savings], layout=half),
