@@ -356,7 +356,7 @@ def test_traffic_is_bounded_by_the_pictures_and_those_come_seldom(
     seconds = 60
     pictures = simulate(panel, run, clock, seconds)
     assert 1 < pictures <= seconds / REDRAW_SECONDS + 1
-    large = [size for size in sent if size > 20_000]
+    large = [size for size in sent if size > 40_000]
     assert len(large) == pictures
     assert sum(sent) - sum(large) < seconds * 4_000  # all the rest, what one can point at included
     sent.clear()
