@@ -41,3 +41,15 @@ def test_channels_and_lambdas_are_gone_through_with_the_keyboard(lab: "Page") ->
     expect(second).not_to_have_attribute("src", before or "")
     assert codec.inner_text() != run
     expect(lab.get_by_text(re.compile(r"^λ 3e-6 · \d\.\d{3} bpp$"))).to_be_visible()
+
+
+def test_the_slider_has_as_many_places_as_the_set_has_runs(lab: "Page") -> None:
+    from playwright.sync_api import expect
+
+    sets = lab.get_by_label("Runs", exact=True)
+    for words, last in (("for Mean", 1), ("for shapes_fcos", 7)):
+        sets.select_option(label=next(each for each in sets.locator("option").all_inner_texts() if words in each))
+        expect(slider(lab, "Lambda")).to_have_attribute("aria-valuemax", f"{last:.1f}")
+        slider(lab, "Lambda").focus()
+        lab.keyboard.press("End")
+        expect(slider(lab, "Lambda")).to_have_attribute("aria-valuenow", f"{last:.1f}")

@@ -201,12 +201,23 @@ class Choices:
             after = before if before in values else otherwise
         self._replacing = True
         try:
-            with self.control.hold_sync():
-                self.control.options = self._options = tuple(options)
-                self.control.value = after
+            self._options = tuple(options)
+            if isinstance(self.control, widgets.SelectionSlider):
+                self._renew(after)
+            else:
+                with self.control.hold_sync():
+                    self.control.options = self._options
+                    self.control.value = after
         finally:
             self._replacing = False
         return bool(after != before)
+
+    def _renew(self, value: Any) -> None:
+        """The page makes a slider anew only when it is turned; with other options alone it keeps its old range."""
+        self.control.options = self._options
+        self.control.orientation = "vertical"
+        self.control.orientation = "horizontal"
+        self.control.value = value
 
 
 class Confirmation(widgets.HBox):
