@@ -1,4 +1,4 @@
-"""CONTRIBUTING's worked example, applied to a copy of fpnkit and used."""
+"""CONTRIBUTING's worked examples, applied to a copy of fpnkit and used."""
 
 from __future__ import annotations
 
@@ -8,8 +8,11 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import fpnkit
+from fpnkit.runs.store import list_runs
+from tests.support.fake_runs import write_runs
 
 ROOT = Path(fpnkit.__file__).parent
 TEXT = (ROOT.parent / "CONTRIBUTING.md").read_text()
@@ -58,7 +61,7 @@ def changed(path: Path, old: str, new: str) -> None:
 def test_the_new_codec_trains_and_decodes_what_it_encoded(tmp_path: Path) -> None:
     package = tmp_path / "copy" / "fpnkit"
     shutil.copytree(ROOT, package, ignore=shutil.ignore_patterns("__pycache__"))
-    file, section, case = blocks("python")
+    file, section, case, _ = blocks("python")
     (package / "codecs" / "stepped.py").write_text(file)
     schema, build = package / "config" / "codecs.py", package / "codecs" / "build.py"
     changed(schema, "DEFAULT_CODEC =", f"{section}\n\nDEFAULT_CODEC =")
@@ -80,3 +83,20 @@ def test_the_new_codec_trains_and_decodes_what_it_encoded(tmp_path: Path) -> Non
     (tmp_path / "home" / "checkpoints").mkdir(parents=True)
     run = python("-m", "fpnkit.train", "--config", "config.yaml").splitlines()[-1]
     assert python("-c", USE, run).split() == ["SteppedPyramidCodec", "True"]
+
+
+def test_the_new_panel_shows_the_best_run_and_says_if_there_is_none(tmp_path: Path) -> None:
+    made: dict[str, Any] = {}
+    exec(compile(blocks("python")[3], "best_run.py", "exec"), made)
+    base = tmp_path / "runs"
+    write_runs(base, 12)
+    panel = made["BestRun"](base)
+    panel.raise_failures()
+    losses = {run.name: run.best_loss for run in list_runs(base) if run.best_loss is not None and run.lmbda <= 1e-3}
+    best = min(losses, key=losses.__getitem__)
+    assert f"{best}: loss {losses[best]:.4g}" in panel.said.value
+    assert panel.picture.value[:4] == b"\x89PNG"
+    panel.most.value = 1e-9
+    panel.finish()
+    required = "required a run with lambda 1e-09 or less, found none"
+    assert str(panel.failures["look for runs"]) == f"{base}: {required}"
