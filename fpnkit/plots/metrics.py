@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 from matplotlib.axes import Axes
 
-from fpnkit.plots.panels import step_axis, wide_scale
+from fpnkit.plots.panels import below, step_axis, wide_scale
 from fpnkit.plots.style import new_axes
 
 # Okabe and Ito's without black, which is invisible in a dark figure.
@@ -19,7 +19,6 @@ _MOST_MARKERS = 12  # on a curve
 _NAMES = {"bpp_estimated": "bpp estimated", "lr": "learning rate", "seconds": "time (s)", "aux_loss": "auxiliary loss"}
 _LEVEL_NAMES = {"snr_db": "SNR {} (dB)", "bpp_level": "bpp {} estimated"}
 _NOT_MEASURED = ("time", "split", "epoch", "step")
-_BELOW_INCHES = 0.45  # room for the numbers and the label of the axis, above the legend
 
 
 def metric_keys(frames: Sequence[pd.DataFrame]) -> list[str]:
@@ -68,6 +67,5 @@ def plot_metric(
     step_axis(ax, max((int(frame["step"].max()) for frame in frames.values() if len(frame)), default=0))
     ax.set_ylabel(metric_name(key))
     if frames:
-        below = _BELOW_INCHES / ax.get_window_extent().height * ax.figure.dpi
-        ax.legend(loc="upper center", bbox_to_anchor=(0.5, -below), borderaxespad=0)
+        ax.legend(loc="upper center", bbox_to_anchor=(0.5, 0), bbox_transform=below(ax), borderaxespad=0)
     return ax

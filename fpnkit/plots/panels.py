@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, PercentFormatter
+from matplotlib.transforms import ScaledTranslation, Transform
 
 from fpnkit.plots.style import COLUMN_INCHES
 
@@ -76,6 +77,7 @@ def wide_scale(ax: Axes, axis: str, values: Iterable[float]) -> None:
 
 
 _MUCH = 6.0
+_BELOW_INCHES = 0.45
 
 
 def step_axis(ax: Axes, last: int) -> None:
@@ -84,6 +86,12 @@ def step_axis(ax: Axes, last: int) -> None:
         ax.set_xlim(0, last * 1.04)
     ax.xaxis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 5, 10], integer=True))
     ax.set_xlabel("training step")
+
+
+def below(ax: Axes) -> Transform:
+    """Where a legend of these axes alone stands: under the numbers and the label of the x axis, whatever the layout."""
+    figure = figure_of(ax)
+    return ax.transAxes + ScaledTranslation(0, -_BELOW_INCHES, figure.dpi_scale_trans)
 
 
 def legend_below(axes: Sequence[Axes], columns: int = 4) -> None:

@@ -7,9 +7,8 @@ from dataclasses import replace
 
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, Locator, LogLocator, MaxNLocator, NullFormatter
-from matplotlib.transforms import ScaledTranslation
 
-from fpnkit.plots.panels import figure_of, note
+from fpnkit.plots.panels import below, note
 from fpnkit.plots.style import CurveStyle, codec_look, ink_color, new_axes
 from fpnkit.ratedist.points import ANCHOR, MEAN_SNR, PERCENT, Curve, Point, RdPoints, mean_of
 
@@ -30,7 +29,6 @@ _TRAIL = 10  # validations that are shown of a run on its way
 _MOST_INSIDE = 4  # entries of a legend inside the axes
 _TITLE_POINTS = 6.5
 _ONE_DECADE, _MANY_DECADES = 8, 300  # largest by smallest rate
-_BELOW_INCHES = 0.4  # a legend under the axes, past ticks and label
 
 Values = Mapping[str, float]
 
@@ -203,13 +201,12 @@ def _legend(ax: Axes, told: Mapping[str, str], hollow: bool, title: str | None) 
     if len(labels) <= _MOST_INSIDE:
         ax.legend(handles, labels, loc="lower right", handlelength=2.8, title=title, title_fontsize=_TITLE_POINTS)
     else:
-        below = ax.transAxes + ScaledTranslation(0, -_BELOW_INCHES, figure_of(ax).dpi_scale_trans)
         ax.legend(
             handles,
             labels,
             loc="upper center",
             bbox_to_anchor=(0.5, 0),
-            bbox_transform=below,
+            bbox_transform=below(ax),
             ncols=2,
             handlelength=2.2,
             columnspacing=0.8,
