@@ -90,7 +90,12 @@ def test_it_runs_from_top_to_bottom_when_those_of_others_are_the_newest(
 
 @pytest.mark.parametrize(
     ("beginner", "name"),
-    [(beginner, name) for beginner in BEGINNERS for name in NOTEBOOKS if beginner == "nothing" or name != ALONE],
+    [
+        pytest.param(beginner, name, marks=[pytest.mark.slow] if name == ALONE else [])
+        for beginner in BEGINNERS
+        for name in NOTEBOOKS
+        if beginner == "nothing" or name != ALONE
+    ],
 )
 def test_a_beginner_gets_to_the_end_or_is_told_what_to_do(
     beginner: str, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
