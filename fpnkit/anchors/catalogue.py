@@ -42,9 +42,17 @@ def _image(codec: str, size: Scale, scale: str, allowed: tuple[int, int], qualit
         return ImageAnchor(FORMATS[codec], size, quality)
 
     def require_encoder() -> None:
-        from fpnkit.anchors.encoders import require_hevc, require_pillow
+        from fpnkit.anchors.encoders import require_hevc, require_jxl, require_pillow, require_vvc
 
-        require_hevc("yuv420p") if codec == "hevc" else require_pillow(codec)
+        match codec:
+            case "hevc":
+                require_hevc("yuv420p")
+            case "vvc":
+                require_vvc("yuv420p10le")
+            case "jxl":
+                require_jxl()
+            case _:
+                require_pillow(codec)
 
     families = (codec, size, "images")
     return Anchor(f"{codec}_{size}", families, scale, allowed, qualities, build, require_encoder)
@@ -83,8 +91,12 @@ ANCHORS = (
     _image("webp", "input", "quality", (0, 100), (0, 8, 22, 45, 70, 86, 95)),
     _image("avif", "original", "quality", (0, 100), (0, 5, 12, 22, 35, 50, 66)),
     _image("avif", "input", "quality", (0, 100), (0, 8, 20, 36, 52, 68, 82)),
+    _image("jxl", "original", "quality", (0, 99), (0, 4, 12, 25, 45, 70, 88)),
+    _image("jxl", "input", "quality", (0, 99), (0, 12, 25, 45, 65, 82, 93)),
     _image("hevc", "original", "quantizer", (1, 51), (51, 48, 44, 40, 36, 31, 25)),
     _image("hevc", "input", "quantizer", (1, 51), (49, 45, 41, 37, 33, 28, 22)),
+    _image("vvc", "original", "quantizer", (1, 63), (54, 50, 46, 42, 37, 32, 26)),
+    _image("vvc", "input", "quantizer", (1, 63), (50, 46, 42, 38, 33, 28, 22)),
     Anchor("features_zstd", _ZSTD, "number of bits", (1, 8), (2, 3, 4, 5, 6, 8), _zstd_features, _always),
     Anchor("features_hevc", _HEVC, "quantizer", (1, 51), (44, 41, 38, 35, 31, 26, 20), _hevc_features, _ten_bits),
 )

@@ -155,16 +155,21 @@ DETECTION = CONFIG.replace("fpn_compression", "detection").replace("loss: {lambd
             ("--only", "avif_inptu"),
             CONFIG,
             "--only avif_inptu: no such anchor; did you mean avif_input? known are jpeg_original, jpeg_input, "
-            "webp_original, webp_input, avif_original, avif_input, hevc_original, hevc_input, features_zstd, "
-            "features_hevc, jpeg, original, images, input, webp, avif, hevc, zstd, features",
+            "webp_original, webp_input, avif_original, avif_input, jxl_original, jxl_input, hevc_original, hevc_input, "
+            "vvc_original, vvc_input, features_zstd, "
+            "features_hevc, jpeg, original, images, input, webp, avif, jxl, hevc, vvc, zstd, features",
         ),
         (
             ("--only", "zstd", "--qualities", "9"),
             CONFIG,
             "--qualities 9: required for features_zstd a number of bits from 1 to 8, such as its own 2 3 4 5 6 8",
         ),
-        ((), DETECTION, "FILE: task: required fpn_compression, found detection"),
-        (("--set", "data.tset=1"), CONFIG, "--set data.tset=1: data.tset: unknown key; did you mean test?"),
+        (("--only", "jpeg"), DETECTION, "FILE: task: required fpn_compression, found detection"),
+        (
+            ("--only", "jpeg", "--set", "data.tset=1"),
+            CONFIG,
+            "--set data.tset=1: data.tset: unknown key; did you mean test?",
+        ),
     ],
 )
 def test_wrong_input_is_one_message_and_leaves_nothing(

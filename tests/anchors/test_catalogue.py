@@ -15,7 +15,7 @@ def names(*words: str) -> list[str]:
 
 def test_without_words_all_are_meant() -> None:
     assert names() == [anchor.name for anchor in ANCHORS]
-    assert len(set(names())) == len(ANCHORS) == 10
+    assert len(set(names())) == len(ANCHORS) == 14
 
 
 def test_words_are_names_or_families_in_any_order_and_an_anchor_comes_once() -> None:
@@ -23,7 +23,7 @@ def test_words_are_names_or_families_in_any_order_and_an_anchor_comes_once() -> 
     assert names("jpeg") == ["jpeg_original", "jpeg_input"]
     assert names("features") == ["features_zstd", "features_hevc"]
     assert names("hevc") == ["hevc_original", "hevc_input", "features_hevc"]
-    assert names("input") == ["jpeg_input", "webp_input", "avif_input", "hevc_input"]
+    assert names("input") == ["jpeg_input", "webp_input", "avif_input", "jxl_input", "hevc_input", "vvc_input"]
     assert names("zstd", "jpeg_original", "jpeg") == ["jpeg_original", "jpeg_input", "features_zstd"]
     assert set(names("images")) == set(names()) - set(names("features"))
 
@@ -33,8 +33,9 @@ def test_an_unknown_word_is_told_with_the_nearest_and_all_others() -> None:
         select(["jpeg", "feature_zst"])
     assert str(caught.value) == (
         "--only feature_zst: no such anchor; did you mean features_zstd? known are jpeg_original, jpeg_input, "
-        "webp_original, webp_input, avif_original, avif_input, hevc_original, hevc_input, features_zstd, "
-        "features_hevc, jpeg, original, images, input, webp, avif, hevc, zstd, features"
+        "webp_original, webp_input, avif_original, avif_input, jxl_original, jxl_input, hevc_original, hevc_input, "
+        "vvc_original, vvc_input, features_zstd, "
+        "features_hevc, jpeg, original, images, input, webp, avif, jxl, hevc, vvc, zstd, features"
     )
 
 
@@ -76,6 +77,6 @@ def test_a_pyav_that_was_built_without_x265_is_told_of(monkeypatch: pytest.Monke
 
 
 def test_the_list_needs_no_torch_and_no_pyav() -> None:
-    code = "import sys, fpnkit.anchors.catalogue; print({'torch', 'av', 'PIL'} & set(sys.modules))"
+    code = "import sys, fpnkit.anchors.catalogue; print({'torch', 'av', 'PIL', 'imageio_ffmpeg'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "set()\n"
