@@ -70,6 +70,12 @@ def _hevc_features(quality: int, spec: PyramidSpec) -> AnchorCoder:
     return HevcFeatures(spec, quality)
 
 
+def _vvc_features(quality: int, spec: PyramidSpec) -> AnchorCoder:
+    from fpnkit.anchors.packed import VvcFeatures
+
+    return VvcFeatures(spec, quality)
+
+
 def _always() -> None:
     """Zstandard is among the package's own requirements."""
 
@@ -80,7 +86,13 @@ def _ten_bits() -> None:
     require_hevc("gray10le")
 
 
-_ZSTD, _HEVC = ("zstd", "features"), ("hevc", "features")
+def _ten_bits_vvc() -> None:
+    from fpnkit.anchors.encoders import require_vvc
+
+    require_vvc("gray10le")
+
+
+_ZSTD, _HEVC, _VVC = ("zstd", "features"), ("hevc", "features"), ("vvc", "features")
 
 # From about a third of the ceiling to about all of it, on photographs; `input` needs better pictures than `original`
 # does for the same accuracy.
@@ -99,6 +111,7 @@ ANCHORS = (
     _image("vvc", "input", "quantizer", (1, 63), (50, 46, 42, 38, 33, 28, 22)),
     Anchor("features_zstd", _ZSTD, "number of bits", (1, 8), (2, 3, 4, 5, 6, 8), _zstd_features, _always),
     Anchor("features_hevc", _HEVC, "quantizer", (1, 51), (44, 41, 38, 35, 31, 26, 20), _hevc_features, _ten_bits),
+    Anchor("features_vvc", _VVC, "quantizer", (1, 63), (44, 41, 38, 35, 31, 26, 20), _vvc_features, _ten_bits_vvc),
 )
 
 

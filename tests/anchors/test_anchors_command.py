@@ -157,7 +157,7 @@ DETECTION = CONFIG.replace("fpn_compression", "detection").replace("loss: {lambd
             "--only avif_inptu: no such anchor; did you mean avif_input? known are jpeg_original, jpeg_input, "
             "webp_original, webp_input, avif_original, avif_input, jxl_original, jxl_input, hevc_original, hevc_input, "
             "vvc_original, vvc_input, features_zstd, "
-            "features_hevc, jpeg, original, images, input, webp, avif, jxl, hevc, vvc, zstd, features",
+            "features_hevc, features_vvc, jpeg, original, images, input, webp, avif, jxl, hevc, vvc, zstd, features",
         ),
         (
             ("--only", "zstd", "--qualities", "9"),

@@ -15,13 +15,13 @@ def names(*words: str) -> list[str]:
 
 def test_without_words_all_are_meant() -> None:
     assert names() == [anchor.name for anchor in ANCHORS]
-    assert len(set(names())) == len(ANCHORS) == 14
+    assert len(set(names())) == len(ANCHORS) == 15
 
 
 def test_words_are_names_or_families_in_any_order_and_an_anchor_comes_once() -> None:
     assert names("jpeg_input") == ["jpeg_input"]
     assert names("jpeg") == ["jpeg_original", "jpeg_input"]
-    assert names("features") == ["features_zstd", "features_hevc"]
+    assert names("features") == ["features_zstd", "features_hevc", "features_vvc"]
     assert names("hevc") == ["hevc_original", "hevc_input", "features_hevc"]
     assert names("input") == ["jpeg_input", "webp_input", "avif_input", "jxl_input", "hevc_input", "vvc_input"]
     assert names("zstd", "jpeg_original", "jpeg") == ["jpeg_original", "jpeg_input", "features_zstd"]
@@ -35,7 +35,7 @@ def test_an_unknown_word_is_told_with_the_nearest_and_all_others() -> None:
         "--only feature_zst: no such anchor; did you mean features_zstd? known are jpeg_original, jpeg_input, "
         "webp_original, webp_input, avif_original, avif_input, jxl_original, jxl_input, hevc_original, hevc_input, "
         "vvc_original, vvc_input, features_zstd, "
-        "features_hevc, jpeg, original, images, input, webp, avif, jxl, hevc, vvc, zstd, features"
+        "features_hevc, features_vvc, jpeg, original, images, input, webp, avif, jxl, hevc, vvc, zstd, features"
     )
 
 
