@@ -15,9 +15,11 @@ from fpnkit.errors import UserError
 if TYPE_CHECKING:
     from fpnkit.anchors.coder import AnchorCoder
     from fpnkit.anchors.pictures import Scale
+    from fpnkit.anchors.reduced import Reduction
     from fpnkit.pyramid import PyramidSpec
 
-Factory: TypeAlias = "Callable[[int, PyramidSpec], AnchorCoder]"  # of a quality and the detector's levels
+Fit: TypeAlias = "Callable[[], Reduction]"  # measured on training images, only if it is asked for
+Factory: TypeAlias = "Callable[[int, PyramidSpec, Fit], AnchorCoder]"  # of a quality and the detector's levels
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,7 @@ class Anchor:
 def _image(codec: str, size: Scale, scale: str, allowed: tuple[int, int], qualities: tuple[int, ...]) -> Anchor:
     """An image codec of `pictures.FORMATS`, at the image's own size or at that of the detector's input."""
 
-    def build(quality: int, spec: PyramidSpec) -> AnchorCoder:
+    def build(quality: int, spec: PyramidSpec, fit: Fit) -> AnchorCoder:
         from fpnkit.anchors.pictures import FORMATS, ImageAnchor
 
         return ImageAnchor(FORMATS[codec], size, quality)
@@ -58,22 +60,28 @@ def _image(codec: str, size: Scale, scale: str, allowed: tuple[int, int], qualit
     return Anchor(f"{codec}_{size}", families, scale, allowed, qualities, build, require_encoder)
 
 
-def _zstd_features(quality: int, spec: PyramidSpec) -> AnchorCoder:
+def _zstd_features(quality: int, spec: PyramidSpec, fit: Fit) -> AnchorCoder:
     from fpnkit.anchors.packed import ZstdFeatures
 
     return ZstdFeatures(spec, quality)
 
 
-def _hevc_features(quality: int, spec: PyramidSpec) -> AnchorCoder:
+def _hevc_features(quality: int, spec: PyramidSpec, fit: Fit) -> AnchorCoder:
     from fpnkit.anchors.packed import HevcFeatures
 
     return HevcFeatures(spec, quality)
 
 
-def _vvc_features(quality: int, spec: PyramidSpec) -> AnchorCoder:
+def _vvc_features(quality: int, spec: PyramidSpec, fit: Fit) -> AnchorCoder:
     from fpnkit.anchors.packed import VvcFeatures
 
     return VvcFeatures(spec, quality)
+
+
+def _reduced_features(quality: int, spec: PyramidSpec, fit: Fit) -> AnchorCoder:
+    from fpnkit.anchors.reduced import ReducedFeatures
+
+    return ReducedFeatures(spec, quality, fit())
 
 
 def _always() -> None:
@@ -103,8 +111,8 @@ ANCHORS = (
     _image("webp", "input", "quality", (0, 100), (0, 8, 22, 45, 70, 86, 95)),
     _image("avif", "original", "quality", (0, 100), (0, 5, 12, 22, 35, 50, 66)),
     _image("avif", "input", "quality", (0, 100), (0, 8, 20, 36, 52, 68, 82)),
-    _image("jxl", "original", "quality", (0, 99), (0, 4, 12, 25, 45, 70, 88)),
-    _image("jxl", "input", "quality", (0, 99), (0, 12, 25, 45, 65, 82, 93)),
+    _image("jxl", "original", "quality", (0, 99), (0, 6, 14, 25, 40, 60, 80)),
+    _image("jxl", "input", "quality", (0, 99), (4, 10, 18, 30, 45, 65, 85)),
     _image("hevc", "original", "quantizer", (1, 51), (51, 48, 44, 40, 36, 31, 25)),
     _image("hevc", "input", "quantizer", (1, 51), (49, 45, 41, 37, 33, 28, 22)),
     _image("vvc", "original", "quantizer", (1, 63), (54, 50, 46, 42, 37, 32, 26)),
@@ -112,6 +120,9 @@ ANCHORS = (
     Anchor("features_zstd", _ZSTD, "number of bits", (1, 8), (2, 3, 4, 5, 6, 8), _zstd_features, _always),
     Anchor("features_hevc", _HEVC, "quantizer", (1, 51), (44, 41, 38, 35, 31, 26, 20), _hevc_features, _ten_bits),
     Anchor("features_vvc", _VVC, "quantizer", (1, 63), (44, 41, 38, 35, 31, 26, 20), _vvc_features, _ten_bits_vvc),
+    Anchor(
+        "features_vvc_klt", _VVC, "quantizer", (1, 63), (35, 32, 28, 24, 20, 15, 8), _reduced_features, _ten_bits_vvc
+    ),
 )
 
 

@@ -147,7 +147,10 @@ class VvcPicture:
 
 @dataclass(frozen=True)
 class JxlPicture:
-    """JPEG XL as Pillow's plugin writes it; higher quality, better picture, down to a distance of 25."""
+    """JPEG XL as Pillow's plugin writes it; higher quality, better picture.
+
+    Quality 0 is a distance of 25, the largest that there is: at its original size a picture is still good then.
+    """
 
     name = "jxl"
 

@@ -5,8 +5,13 @@ import pytest
 
 from fpnkit.anchors import hevc
 from fpnkit.anchors.catalogue import ANCHORS, Anchor, missing_encoders, require_qualities, select
+from fpnkit.anchors.reduced import Reduction
 from fpnkit.errors import UserError
-from tests.support.anchor_inputs import SPEC, needs_av, with_skips
+from tests.support.anchor_inputs import SPEC, needs_av, turned, with_skips
+
+
+def fit() -> Reduction:
+    return turned(SPEC)
 
 
 def names(*words: str) -> list[str]:
@@ -15,13 +20,13 @@ def names(*words: str) -> list[str]:
 
 def test_without_words_all_are_meant() -> None:
     assert names() == [anchor.name for anchor in ANCHORS]
-    assert len(set(names())) == len(ANCHORS) == 15
+    assert len(set(names())) == len(ANCHORS) == 16
 
 
 def test_words_are_names_or_families_in_any_order_and_an_anchor_comes_once() -> None:
     assert names("jpeg_input") == ["jpeg_input"]
     assert names("jpeg") == ["jpeg_original", "jpeg_input"]
-    assert names("features") == ["features_zstd", "features_hevc", "features_vvc"]
+    assert names("features") == ["features_zstd", "features_hevc", "features_vvc", "features_vvc_klt"]
     assert names("hevc") == ["hevc_original", "hevc_input", "features_hevc"]
     assert names("input") == ["jpeg_input", "webp_input", "avif_input", "jxl_input", "hevc_input", "vvc_input"]
     assert names("zstd", "jpeg_original", "jpeg") == ["jpeg_original", "jpeg_input", "features_zstd"]
@@ -34,8 +39,8 @@ def test_an_unknown_word_is_told_with_the_nearest_and_all_others() -> None:
     assert str(caught.value) == (
         "--only feature_zst: no such anchor; did you mean features_zstd? known are jpeg_original, jpeg_input, "
         "webp_original, webp_input, avif_original, avif_input, jxl_original, jxl_input, hevc_original, hevc_input, "
-        "vvc_original, vvc_input, features_zstd, "
-        "features_hevc, features_vvc, jpeg, original, images, input, webp, avif, jxl, hevc, vvc, zstd, features"
+        "vvc_original, vvc_input, features_zstd, features_hevc, features_vvc, features_vvc_klt, "
+        "jpeg, original, images, input, webp, avif, jxl, hevc, vvc, zstd, features"
     )
 
 
@@ -56,9 +61,9 @@ def test_a_quality_that_does_not_exist_is_refused(name: str, quality: int) -> No
 
 @pytest.mark.parametrize("anchor", with_skips(list(ANCHORS)))
 def test_a_coder_has_the_name_of_its_anchor_and_a_suffix_of_its_own(anchor: Anchor) -> None:
-    coder = anchor.build(anchor.qualities[0], SPEC)
+    coder = anchor.build(anchor.qualities[0], SPEC, fit)
     assert coder.name == anchor.name
-    suffixes = [other.build(other.qualities[0], SPEC).suffix for other in ANCHORS]
+    suffixes = [other.build(other.qualities[0], SPEC, fit).suffix for other in ANCHORS]
     assert suffixes.count(coder.suffix) == 1
 
 

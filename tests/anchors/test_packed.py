@@ -14,16 +14,19 @@ from hypothesis import strategies as st
 from fpnkit.anchors.catalogue import ANCHORS, Anchor
 from fpnkit.anchors.fields import with_length
 from fpnkit.anchors.packed import HevcFeatures, VvcFeatures, ZstdFeatures
+from fpnkit.anchors.reduced import ReducedFeatures
 from fpnkit.codecs.coder import Coder, CoderInput
 from fpnkit.errors import PyramidError, StreamError
 from fpnkit.pyramid import Pyramid, PyramidSpec
 from tests.support.anchor_inputs import (
     SPEC,
     as_features,
+    detector_fit,
     detector_source,
     needs_av,
     needs_vvc,
     random_source,
+    turned,
     with_skips,
 )
 
@@ -31,8 +34,15 @@ SIZES = {"p3": (5, 9), "p5": (2, 3), "p5b": (1, 1)}
 FEATURES = [anchor for anchor in ANCHORS if "features" in anchor.families]
 
 Kind = Callable[[PyramidSpec, int], Coder]
+
+
+def reduced(spec: PyramidSpec, quality: int) -> Coder:
+    return ReducedFeatures(spec, quality, turned(spec))
+
+
 VIDEO = [pytest.param(HevcFeatures, marks=needs_av), pytest.param(VvcFeatures, marks=needs_vvc)]
-every_kind = pytest.mark.parametrize("kind", [ZstdFeatures, *VIDEO])
+packed = pytest.mark.parametrize("kind", [ZstdFeatures, *VIDEO])
+every_kind = pytest.mark.parametrize("kind", [ZstdFeatures, *VIDEO, pytest.param(reduced, marks=needs_vvc)])
 video = pytest.mark.parametrize("kind", VIDEO)
 
 
@@ -75,9 +85,9 @@ def test_along_the_default_qualities_bytes_and_fidelity_rise(anchor: Anchor) -> 
     spec, source = detector_source()
     sizes, fidelity = [], []
     for quality in anchor.qualities:
-        data = anchor.build(quality, spec).encode(source).data
+        data = anchor.build(quality, spec, detector_fit).encode(source).data
         sizes.append(len(data))
-        fidelity.append(snr_db(source, as_features(anchor.build(quality, spec).decode(data)).pyramid))
+        fidelity.append(snr_db(source, as_features(anchor.build(quality, spec, detector_fit).decode(data)).pyramid))
     assert len(anchor.qualities) >= 6
     assert sizes == sorted(set(sizes))
     assert fidelity == sorted(set(fidelity))
@@ -90,7 +100,7 @@ def test_encoding_is_deterministic(kind: Kind) -> None:
     assert kind(SPEC, 6).encode(source) == kind(SPEC, 6).encode(source)
 
 
-@every_kind
+@packed
 def test_a_level_of_one_value_comes_back_exactly(kind: Kind) -> None:
     source = random_source(SIZES)
     levels = {**source.pyramid, "p5": torch.full_like(source.pyramid["p5"], 0.1)}

@@ -13,7 +13,16 @@ from fpnkit.anchors.pictures import AVIF, HEVC, JPEG, JXL, VVC, WEBP, ImageAncho
 from fpnkit.errors import StreamError, UserError
 from fpnkit.foundation.varints import varints
 from fpnkit.pyramid import PyramidSpec
-from tests.support.anchor_inputs import as_image, image_source, needs_av, needs_jxl, needs_vvc, shapes_image, with_skips
+from tests.support.anchor_inputs import (
+    as_image,
+    image_source,
+    needs_av,
+    needs_jxl,
+    needs_vvc,
+    shapes_image,
+    turned,
+    with_skips,
+)
 
 FINE = {"jpeg": 95, "webp": 95, "avif": 90, "hevc": 12, "vvc": 12, "jxl": 98}
 IMAGES = [anchor for anchor in ANCHORS if "images" in anchor.families]
@@ -87,7 +96,7 @@ def test_along_the_default_qualities_bytes_and_fidelity_rise(anchor: Anchor) -> 
     source = image_source(shapes_image(192, 192), (192, 192))
     sizes, fidelity = [], []
     for quality in anchor.qualities:
-        coder = anchor.build(quality, PyramidSpec(()))
+        coder = anchor.build(quality, PyramidSpec(()), lambda: turned(PyramidSpec(())))
         data = coder.encode(source).data
         sizes.append(len(data))
         fidelity.append(psnr_db(as_image(coder.decode(data)).image, source.image))

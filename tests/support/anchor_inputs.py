@@ -9,6 +9,7 @@ from torch import Tensor
 
 from fpnkit.anchors.catalogue import Anchor, missing_encoders, select
 from fpnkit.anchors.hevc import has_av
+from fpnkit.anchors.reduced import Reduction, Turn, fit_reduction
 from fpnkit.codecs.coder import CoderInput, ReceivedFeatures, ReceivedImage
 from fpnkit.config.schema import ShapesDetector
 from fpnkit.data.shapes import ShapesSet
@@ -30,6 +31,22 @@ def with_skips(anchors: list[Anchor]) -> list[object]:
     """Parameters of a test, by name."""
     marks = {anchor.name: [_NEEDS[name] for name in anchor.families if name in _NEEDS] for anchor in anchors}
     return [pytest.param(anchor, id=anchor.name, marks=marks[anchor.name]) for anchor in anchors]
+
+
+def turned(spec: PyramidSpec) -> Reduction:
+    """Orthogonal turns of channels that no image was looked at for."""
+    generator = torch.Generator().manual_seed(0)
+    turns = {}
+    for level in spec.levels:
+        axes, _ = torch.linalg.qr(torch.randn(level.channels, level.channels, generator=generator))
+        turns[level.name] = Turn(torch.zeros(level.channels), axes.T, axes)
+    return Reduction(turns, "turns of no images")
+
+
+@functools.cache
+def detector_fit() -> Reduction:
+    """Measured on the built-in detector's features."""
+    return fit_reduction(build_detector(ShapesDetector(kind="shapes_fcos")), ShapesSet(4, seed=7))
 
 
 def image_source(image: Tensor, content: tuple[int, int]) -> CoderInput:
