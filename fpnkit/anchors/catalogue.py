@@ -115,11 +115,11 @@ ANCHORS = (
     _image("jxl", "input", "quality", (0, 99), (4, 10, 18, 30, 45, 65, 85)),
     _image("hevc", "original", "quantizer", (1, 51), (51, 48, 44, 40, 36, 31, 25)),
     _image("hevc", "input", "quantizer", (1, 51), (49, 45, 41, 37, 33, 28, 22)),
-    _image("vvc", "original", "quantizer", (1, 63), (54, 50, 46, 42, 37, 32, 26)),
-    _image("vvc", "input", "quantizer", (1, 63), (50, 46, 42, 38, 33, 28, 22)),
+    _image("vvc", "original", "quantizer", (1, 63), (50, 46, 42, 38, 34, 29, 24)),
+    _image("vvc", "input", "quantizer", (1, 63), (45, 41, 37, 33, 29, 25, 20)),
     Anchor("features_zstd", _ZSTD, "number of bits", (1, 8), (2, 3, 4, 5, 6, 8), _zstd_features, _always),
     Anchor("features_hevc", _HEVC, "quantizer", (1, 51), (44, 41, 38, 35, 31, 26, 20), _hevc_features, _ten_bits),
-    Anchor("features_vvc", _VVC, "quantizer", (1, 63), (44, 41, 38, 35, 31, 26, 20), _vvc_features, _ten_bits_vvc),
+    Anchor("features_vvc", _VVC, "quantizer", (1, 63), (41, 39, 37, 34, 31, 27, 22), _vvc_features, _ten_bits_vvc),
     Anchor(
         "features_vvc_klt", _VVC, "quantizer", (1, 63), (35, 32, 28, 24, 20, 15, 8), _reduced_features, _ten_bits_vvc
     ),

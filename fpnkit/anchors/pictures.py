@@ -128,7 +128,7 @@ class VvcPicture:
     @property
     def encoder(self) -> str:
         """ffmpeg, VVenC and their settings. Raises `UserError` without them."""
-        return f"{vvc.encoder_of()}, {self._FORMAT}"
+        return f"{vvc.encoder_of()}, {self._FORMAT} BT.601"
 
     def encode(self, image: Tensor, quality: int) -> bytes:
         """Repeat edges up to a size that VVC can code. Raises `UserError` without ffmpeg."""

@@ -3,9 +3,9 @@
 Each level's channels are turned, by a Karhunen-Loève transform, to the directions in which errors cost the detector's
 heads most. The transform is measured on training images and belongs to sender and receiver, like a codec's weights.
 
-Measured on NanoDet-m, 10 images of COCO: .041 bpp instead of .099 for the same change in the heads' outputs as
-`features_vvc`. Of this, .050 to .060 bpp are reached by the transform that minimizes the squared error. Without a
-transform, weighting each channel by what the heads feel brings about a tenth, weighting whole levels nothing.
+Measured on NanoDet-m, 10 images of COCO, as bits per pixel for the change in the heads' outputs that `features_vvc` has
+at .097: .041; .059 with the transform of least squared error. Without a transform, fixed weights of channels by what
+the heads feel save 3 to 17 %, weights of levels nothing. Of 96 components 48 do as well at low rates, but not at high.
 """
 
 from __future__ import annotations
