@@ -128,12 +128,12 @@ class VvcPicture:
     @property
     def encoder(self) -> str:
         """ffmpeg, VVenC and their settings. Raises `UserError` without them."""
-        return f"{vvc.encoder_of()}, {self._FORMAT} BT.601"
+        return f"{vvc.encoder_of(vvc.FOR_PICTURES)}, {self._FORMAT} BT.601"
 
     def encode(self, image: Tensor, quality: int) -> bytes:
         """Repeat edges up to a size that VVC can code. Raises `UserError` without ffmpeg."""
         padded, side = _padded(image)
-        stream = vvc.encode_frame(to_frame(padded), side, self._FORMAT, quality)
+        stream = vvc.encode_frame(to_frame(padded), side, self._FORMAT, quality, vvc.FOR_PICTURES)
         return varints(*image.shape[1:]) + with_length(stream)
 
     def decode(self, data: bytes) -> Tensor:

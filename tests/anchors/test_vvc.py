@@ -35,11 +35,11 @@ def test_a_gray_frame_of_ten_bits_comes_back(size: tuple[int, int]) -> None:
 
 def test_any_number_of_threads_gives_the_same_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
     frame = smooth(96, 120)
-    one = vvc.encode_frame(frame, (64, 120), "yuv420p10le", 30)
+    one = vvc.encode_frame(frame, (64, 120), "yuv420p10le", 30, vvc.FOR_PICTURES)
     options = tuple("4" if each == "1" and before == "-threads" else each for before, each in pairs(vvc._OPTIONS))
     assert options != vvc._OPTIONS
     monkeypatch.setattr(vvc, "_OPTIONS", options)
-    assert vvc.encode_frame(frame, (64, 120), "yuv420p10le", 30) == one
+    assert vvc.encode_frame(frame, (64, 120), "yuv420p10le", 30, vvc.FOR_PICTURES) == one
 
 
 def pairs(options: tuple[str, ...]) -> list[tuple[str, str]]:
