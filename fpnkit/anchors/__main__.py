@@ -1,7 +1,7 @@
 """Measure the alternatives to a learned codec: python -m fpnkit.anchors --config FILE
 
-Codes the test images of a training config as JPEG, WebP, AVIF and HEVC, and their features with Zstandard and HEVC, at
-several qualities each, and measures them the same way as learned codecs. Results go to
+Codes the test images of a training config as JPEG, WebP, AVIF, JPEG XL, HEVC and VVC, and their features with
+Zstandard, HEVC and VVC, at several qualities each, and measures them the same way as learned codecs. Results go to
 checkpoints/anchors/<dataset>_<detector>/<key>/<codec>/<quality>/, where the key identifies data, detector and encoder;
 existing results are not measured again, and an interrupted measurement continues. Exit codes: 0 done, 1 failed, 2 the
 input is wrong, 130 interrupted.
@@ -15,6 +15,7 @@ Examples:
 from __future__ import annotations
 
 import argparse
+import functools
 import hashlib
 import json
 import logging
@@ -24,7 +25,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from fpnkit import cli
-from fpnkit.anchors.catalogue import ANCHORS, Anchor, missing_encoders, require_qualities, select
+from fpnkit.anchors.catalogue import ANCHORS, Anchor, Fit, missing_encoders, require_qualities, select
 from fpnkit.config.load import load_config
 from fpnkit.config.schema import CodecConfig
 from fpnkit.errors import ConfigError, UserError
@@ -33,6 +34,7 @@ from fpnkit.foundation.tables import print_rows
 from fpnkit.runs import layout
 
 if TYPE_CHECKING:
+    from fpnkit.anchors.reduced import Reduction
     from fpnkit.evaluation.run import Job
     from fpnkit.evaluation.task import Task
     from fpnkit.runs.results import Summary
@@ -100,7 +102,8 @@ def _measure(config: CodecConfig, points: Sequence[tuple[Anchor, int]], *, as_js
     from fpnkit.evaluation.task import build_task
 
     task = build_task(config)
-    summaries = evaluate([_job(anchor, quality, task) for anchor, quality in points], task)
+    fit = _fit(config, task)
+    summaries = evaluate([_job(anchor, quality, task, fit) for anchor, quality in points], task)
     if as_json:
         print(json.dumps([to_json(asdict(summary)) for summary in summaries], indent=1, allow_nan=False))
         return
@@ -111,10 +114,25 @@ def _measure(config: CodecConfig, points: Sequence[tuple[Anchor, int]], *, as_js
     )
 
 
-def _job(anchor: Anchor, quality: int, task: Task) -> Job:
+def _fit(config: CodecConfig, task: Task) -> Fit:
+    """Measures a reduction of the features' channels on the training images, once."""
+
+    @functools.cache
+    def fit() -> Reduction:
+        from fpnkit.anchors.reduced import fit_reduction
+        from fpnkit.data.build import build_image_sets
+
+        images, _ = build_image_sets(config.data, config.seed)
+        log.info("measuring the features' channels on training images")
+        return fit_reduction(task.detector, images)
+
+    return fit
+
+
+def _job(anchor: Anchor, quality: int, task: Task, fit: Fit) -> Job:
     from fpnkit.evaluation.run import Job, Origin
 
-    coder = anchor.build(quality, task.detector.spec)
+    coder = anchor.build(quality, task.detector.spec, fit)
     key = hashlib.sha256(f"{task.key} {coder.encoder}".encode()).hexdigest()[:8]
     folder = layout.home() / "checkpoints" / "anchors" / task.folder_name / key / anchor.name / str(quality)
     return Job(coder, folder, Origin(quality=quality, encoder=coder.encoder))

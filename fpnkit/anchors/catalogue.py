@@ -15,9 +15,11 @@ from fpnkit.errors import UserError
 if TYPE_CHECKING:
     from fpnkit.anchors.coder import AnchorCoder
     from fpnkit.anchors.pictures import Scale
+    from fpnkit.anchors.reduced import Reduction
     from fpnkit.pyramid import PyramidSpec
 
-Factory: TypeAlias = "Callable[[int, PyramidSpec], AnchorCoder]"  # of a quality and the detector's levels
+Fit: TypeAlias = "Callable[[], Reduction]"  # measured on training images, only if it is asked for
+Factory: TypeAlias = "Callable[[int, PyramidSpec, Fit], AnchorCoder]"  # of a quality and the detector's levels
 
 
 @dataclass(frozen=True)
@@ -36,30 +38,50 @@ class Anchor:
 def _image(codec: str, size: Scale, scale: str, allowed: tuple[int, int], qualities: tuple[int, ...]) -> Anchor:
     """An image codec of `pictures.FORMATS`, at the image's own size or at that of the detector's input."""
 
-    def build(quality: int, spec: PyramidSpec) -> AnchorCoder:
+    def build(quality: int, spec: PyramidSpec, fit: Fit) -> AnchorCoder:
         from fpnkit.anchors.pictures import FORMATS, ImageAnchor
 
         return ImageAnchor(FORMATS[codec], size, quality)
 
     def require_encoder() -> None:
-        from fpnkit.anchors.encoders import require_hevc, require_pillow
+        from fpnkit.anchors.encoders import require_hevc, require_jxl, require_pillow, require_vvc
 
-        require_hevc("yuv420p") if codec == "hevc" else require_pillow(codec)
+        match codec:
+            case "hevc":
+                require_hevc("yuv420p")
+            case "vvc":
+                require_vvc("yuv420p10le")
+            case "jxl":
+                require_jxl()
+            case _:
+                require_pillow(codec)
 
     families = (codec, size, "images")
     return Anchor(f"{codec}_{size}", families, scale, allowed, qualities, build, require_encoder)
 
 
-def _zstd_features(quality: int, spec: PyramidSpec) -> AnchorCoder:
+def _zstd_features(quality: int, spec: PyramidSpec, fit: Fit) -> AnchorCoder:
     from fpnkit.anchors.packed import ZstdFeatures
 
     return ZstdFeatures(spec, quality)
 
 
-def _hevc_features(quality: int, spec: PyramidSpec) -> AnchorCoder:
+def _hevc_features(quality: int, spec: PyramidSpec, fit: Fit) -> AnchorCoder:
     from fpnkit.anchors.packed import HevcFeatures
 
     return HevcFeatures(spec, quality)
+
+
+def _vvc_features(quality: int, spec: PyramidSpec, fit: Fit) -> AnchorCoder:
+    from fpnkit.anchors.packed import VvcFeatures
+
+    return VvcFeatures(spec, quality)
+
+
+def _reduced_features(quality: int, spec: PyramidSpec, fit: Fit) -> AnchorCoder:
+    from fpnkit.anchors.reduced import ReducedFeatures
+
+    return ReducedFeatures(spec, quality, fit())
 
 
 def _always() -> None:
@@ -72,7 +94,13 @@ def _ten_bits() -> None:
     require_hevc("gray10le")
 
 
-_ZSTD, _HEVC = ("zstd", "features"), ("hevc", "features")
+def _ten_bits_vvc() -> None:
+    from fpnkit.anchors.encoders import require_vvc
+
+    require_vvc("gray10le")
+
+
+_ZSTD, _HEVC, _VVC = ("zstd", "features"), ("hevc", "features"), ("vvc", "features")
 
 # From about a third of the ceiling to about all of it, on photographs; `input` needs better pictures than `original`
 # does for the same accuracy.
@@ -83,10 +111,18 @@ ANCHORS = (
     _image("webp", "input", "quality", (0, 100), (0, 8, 22, 45, 70, 86, 95)),
     _image("avif", "original", "quality", (0, 100), (0, 5, 12, 22, 35, 50, 66)),
     _image("avif", "input", "quality", (0, 100), (0, 8, 20, 36, 52, 68, 82)),
+    _image("jxl", "original", "quality", (0, 99), (0, 6, 14, 25, 40, 60, 80)),
+    _image("jxl", "input", "quality", (0, 99), (4, 10, 18, 30, 45, 65, 85)),
     _image("hevc", "original", "quantizer", (1, 51), (51, 48, 44, 40, 36, 31, 25)),
     _image("hevc", "input", "quantizer", (1, 51), (49, 45, 41, 37, 33, 28, 22)),
+    _image("vvc", "original", "quantizer", (1, 63), (53, 49, 45, 41, 37, 32, 27)),
+    _image("vvc", "input", "quantizer", (1, 63), (48, 44, 40, 36, 32, 28, 23)),
     Anchor("features_zstd", _ZSTD, "number of bits", (1, 8), (2, 3, 4, 5, 6, 8), _zstd_features, _always),
     Anchor("features_hevc", _HEVC, "quantizer", (1, 51), (44, 41, 38, 35, 31, 26, 20), _hevc_features, _ten_bits),
+    Anchor("features_vvc", _VVC, "quantizer", (1, 63), (41, 39, 37, 34, 31, 27, 22), _vvc_features, _ten_bits_vvc),
+    Anchor(
+        "features_vvc_klt", _VVC, "quantizer", (1, 63), (35, 32, 28, 24, 20, 15, 8), _reduced_features, _ten_bits_vvc
+    ),
 )
 
 

@@ -7,9 +7,10 @@ Before them stand varints: the image's original, content, canvas and offset (8 n
 from __future__ import annotations
 
 import struct
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -17,8 +18,8 @@ import zstandard
 from numpy.typing import NDArray
 from torch import Tensor
 
+from fpnkit.anchors import hevc, vvc
 from fpnkit.anchors.fields import geometry_bytes, read_geometry, read_size, read_to_end, with_length
-from fpnkit.anchors.hevc import LEAST_SQUARES, decode_frame, encode_frame, encoder_of
 from fpnkit.anchors.tiling import frame_size, tile, untile
 from fpnkit.codecs.coder import CodedImage, CoderInput, ReceivedFeatures
 from fpnkit.errors import PyramidError, StreamError
@@ -30,7 +31,8 @@ _RANGE = struct.Struct("<ff")
 _ZSTD_LEVEL = 19  # the strongest that a receiver decodes within zstd's usual 8 MiB of memory
 _WINDOW = 2**23  # bytes that it looks back at most
 _MOST_BITS = 8  # that a byte holds
-_HEVC_BITS = 10
+_VIDEO_BITS = 10
+_GRAY: Literal["gray10le"] = "gray10le"
 
 Array = NDArray[Any]
 
@@ -84,38 +86,77 @@ class ZstdFeatures:
         return _dequantized(header, levels, bits)
 
 
-class HevcFeatures:
-    """Implements `AnchorCoder`: 10 bits per value, channels tiled into one gray frame, coded as HEVC.
+class _VideoFeatures(ABC):
+    """Implements `AnchorCoder`: 10 bits per value, channels tiled into one gray frame, coded as one picture of a video.
 
     Quality is the quantizer. The frame holds all levels in one stream, so bits cannot be attributed to levels.
     """
 
-    name = "features_hevc"
-    suffix = ".features_hevc"
-    _FORMAT = "gray10le"
+    name: str
 
     def __init__(self, spec: PyramidSpec, quality: int) -> None:
         self._spec, self._qp = spec, quality
+        self.suffix = f".{self.name}"
+
+    @property
+    @abstractmethod
+    def encoder(self) -> str:
+        """The video coder and its settings. Raises `UserError` without it."""
+
+    @abstractmethod
+    def _stream(self, frame: Array, size: tuple[int, int]) -> bytes: ...
+
+    @abstractmethod
+    def _frame(self, stream: bytes, size: tuple[int, int]) -> Array: ...
+
+    def encode(self, source: CoderInput) -> CodedImage:
+        """Raises `PyramidError` as above, `UserError` without the video coder."""
+        header, levels = _quantized(self._spec, source, _VIDEO_BITS)
+        frame = tile([level.astype(np.uint16) for level in levels.values()], fill=2 ** (_VIDEO_BITS - 1))
+        stream = self._stream(frame, (frame.shape[0], frame.shape[1]))
+        return CodedImage(_packed(header) + with_length(stream))
+
+    def decode(self, data: bytes) -> ReceivedFeatures:
+        """Raises `StreamError`, and `UserError` without the video coder."""
+        reader = ByteReader(data)
+        header = _unpacked(self._spec, reader)
+        shapes = list(header.shapes.values())
+        frame = self._frame(read_to_end(reader), frame_size(shapes))
+        return _dequantized(header, dict(zip(header.shapes, untile(frame, shapes), strict=True)), _VIDEO_BITS)
+
+
+class HevcFeatures(_VideoFeatures):
+    """With x265, through PyAV."""
+
+    name = "features_hevc"
 
     @property
     def encoder(self) -> str:
         """x265 and its settings. Raises `UserError` without PyAV."""
-        return f"{encoder_of(LEAST_SQUARES)}, {self._FORMAT}"
+        return f"{hevc.encoder_of(hevc.LEAST_SQUARES)}, {_GRAY}"
 
-    def encode(self, source: CoderInput) -> CodedImage:
-        """Raises `PyramidError` as above, `UserError` without PyAV."""
-        header, levels = _quantized(self._spec, source, _HEVC_BITS)
-        frame = tile([level.astype(np.uint16) for level in levels.values()], fill=2 ** (_HEVC_BITS - 1))
-        stream = encode_frame(frame, (frame.shape[0], frame.shape[1]), self._FORMAT, self._qp, LEAST_SQUARES)
-        return CodedImage(_packed(header) + with_length(stream))
+    def _stream(self, frame: Array, size: tuple[int, int]) -> bytes:
+        return hevc.encode_frame(frame, size, _GRAY, self._qp, hevc.LEAST_SQUARES)
 
-    def decode(self, data: bytes) -> ReceivedFeatures:
-        """Raises `StreamError`, and `UserError` without PyAV."""
-        reader = ByteReader(data)
-        header = _unpacked(self._spec, reader)
-        shapes = list(header.shapes.values())
-        frame = decode_frame(read_to_end(reader), frame_size(shapes), self._FORMAT)
-        return _dequantized(header, dict(zip(header.shapes, untile(frame, shapes), strict=True)), _HEVC_BITS)
+    def _frame(self, stream: bytes, size: tuple[int, int]) -> Array:
+        return hevc.decode_frame(stream, size, _GRAY)
+
+
+class VvcFeatures(_VideoFeatures):
+    """With VVenC, through ffmpeg."""
+
+    name = "features_vvc"
+
+    @property
+    def encoder(self) -> str:
+        """VVenC and its settings. Raises `UserError` without ffmpeg."""
+        return f"{vvc.encoder_of(vvc.FOR_FEATURES)}, {_GRAY}"
+
+    def _stream(self, frame: Array, size: tuple[int, int]) -> bytes:
+        return vvc.encode_frame(frame, size, _GRAY, self._qp, vvc.FOR_FEATURES)
+
+    def _frame(self, stream: bytes, size: tuple[int, int]) -> Array:
+        return vvc.decode_frame(stream, size, _GRAY)
 
 
 def _quantized(spec: PyramidSpec, source: CoderInput, bits: int) -> tuple[_Header, dict[str, Array]]:

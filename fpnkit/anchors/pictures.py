@@ -19,8 +19,9 @@ import torch.nn.functional as F
 from PIL import Image, UnidentifiedImageError, features
 from torch import Tensor
 
+from fpnkit.anchors import hevc, jxl, vvc
+from fpnkit.anchors.colors import from_frame, to_frame
 from fpnkit.anchors.fields import read_size, read_to_end, with_length
-from fpnkit.anchors.hevc import decode_frame, encode_frame, encoder_of, padded_side
 from fpnkit.codecs.coder import CodedImage, CoderInput, ReceivedImage
 from fpnkit.errors import StreamError, UserError
 from fpnkit.foundation.varints import ByteReader, varints
@@ -28,6 +29,7 @@ from fpnkit.foundation.varints import ByteReader, varints
 Scale = Literal["original", "input"]
 
 _PILLOW = f"Pillow {PIL.__version__}"
+_JXL_OPTIONS: Mapping[str, object] = {"effort": 9, "num_threads": 1}
 
 
 class PictureFormat(Protocol):
@@ -92,29 +94,88 @@ class HevcPicture:
     @property
     def encoder(self) -> str:
         """x265 and its settings, and Pillow, which converts colors."""
-        return f"{encoder_of()}, {self._FORMAT}, {_PILLOW}"
+        return f"{hevc.encoder_of()}, {self._FORMAT}, {_PILLOW}"
 
     def encode(self, image: Tensor, quality: int) -> bytes:
         """Repeat edges up to a size that HEVC can code."""
         height, width = image.shape[1:]
-        side = padded_side(height), padded_side(width)
-        padded = F.pad(image.float(), (0, side[1] - width, 0, side[0] - height), mode="replicate")
-        luma, *chroma = _to_pillow(padded.to(torch.uint8)).convert("YCbCr").split()
+        padded, side = _padded(image)
+        luma, *chroma = _to_pillow(padded).convert("YCbCr").split()
         halves = [plane.resize((side[1] // 2, side[0] // 2), Image.Resampling.BOX) for plane in chroma]
         planes = [np.asarray(plane).reshape(-1, side[1]) for plane in (luma, *halves)]
-        stream = encode_frame(np.concatenate(planes), side, self._FORMAT, quality)
+        stream = hevc.encode_frame(np.concatenate(planes), side, self._FORMAT, quality)
         return varints(height, width) + with_length(stream)
 
     def decode(self, data: bytes) -> Tensor:
         """Raises `StreamError`."""
         reader = ByteReader(data)
         height, width = read_size(reader)
-        side = padded_side(height), padded_side(width)
-        frame = decode_frame(read_to_end(reader), side, self._FORMAT)
+        side = hevc.padded_side(height), hevc.padded_side(width)
+        frame = hevc.decode_frame(read_to_end(reader), side, self._FORMAT)
         chroma = frame[side[0] :].reshape(2, side[0] // 2, side[1] // 2)
         halves = [Image.fromarray(plane).resize((side[1], side[0]), Image.Resampling.BILINEAR) for plane in chroma]
         picture = Image.merge("YCbCr", [Image.fromarray(frame[: side[0]]), *halves]).convert("RGB")
         return _to_tensor(picture.crop((0, 0, width, height)))
+
+
+@dataclass(frozen=True)
+class VvcPicture:
+    """VVC intra, 10 bits, 4:2:0; quality is the quantizer. Framed as `HevcPicture`, with the colors of `colors`."""
+
+    name = "vvc"
+    _FORMAT: Literal["yuv420p10le"] = "yuv420p10le"
+
+    @property
+    def encoder(self) -> str:
+        """ffmpeg, VVenC and their settings. Raises `UserError` without them."""
+        return f"{vvc.encoder_of(vvc.FOR_PICTURES)}, {self._FORMAT} BT.601"
+
+    def encode(self, image: Tensor, quality: int) -> bytes:
+        """Repeat edges up to a size that VVC can code. Raises `UserError` without ffmpeg."""
+        padded, side = _padded(image)
+        stream = vvc.encode_frame(to_frame(padded), side, self._FORMAT, quality, vvc.FOR_PICTURES)
+        return varints(*image.shape[1:]) + with_length(stream)
+
+    def decode(self, data: bytes) -> Tensor:
+        """Raises `StreamError`, and `UserError` without ffmpeg."""
+        reader = ByteReader(data)
+        height, width = read_size(reader)
+        side = hevc.padded_side(height), hevc.padded_side(width)
+        frame = vvc.decode_frame(read_to_end(reader), side, self._FORMAT)
+        return from_frame(frame, side)[:, :height, :width].contiguous()
+
+
+@dataclass(frozen=True)
+class JxlPicture:
+    """JPEG XL as Pillow's plugin writes it; higher quality, better picture.
+
+    Quality 0 is a distance of 25, the largest that there is: at its original size a picture is still good then.
+    """
+
+    name = "jxl"
+
+    @property
+    def encoder(self) -> str:
+        """The plugin, which holds libjxl, and its settings. Raises `UserError` without it."""
+        options = [f"{key} {value}" for key, value in _JXL_OPTIONS.items()]
+        return ", ".join([_PILLOW, jxl.require_plugin(), *options])
+
+    def encode(self, image: Tensor, quality: int) -> bytes:
+        """Raises `UserError` without the plugin."""
+        jxl.require_plugin()
+        file = io.BytesIO()
+        _to_pillow(image).save(file, self.name, quality=quality, **_JXL_OPTIONS)
+        return file.getvalue()
+
+    def decode(self, data: bytes) -> Tensor:
+        """Raises `StreamError`, and `UserError` without the plugin."""
+        jxl.require_plugin()
+        jxl.require_plausible(data)
+        try:
+            with Image.open(io.BytesIO(data), formats=[self.name]) as picture:
+                return _to_tensor(picture.convert("RGB"))
+        except Exception as error:  # the plugin has no error of its own
+            raise StreamError("jxl stream: required a whole picture, found one that is broken") from error
 
 
 # Slow settings: a weak anchor would flatter what it is compared with. Only AVIF stops
@@ -122,8 +183,8 @@ class HevcPicture:
 JPEG = PillowFormat("jpeg", "libjpeg_turbo", {"optimize": True, "progressive": True})
 WEBP = PillowFormat("webp", "webp", {"method": 6})
 AVIF = PillowFormat("avif", "avif", {"speed": 6, "max_threads": 1})
-HEVC = HevcPicture()
-FORMATS: Mapping[str, PictureFormat] = {picture.name: picture for picture in (JPEG, WEBP, AVIF, HEVC)}
+HEVC, VVC, JXL = HevcPicture(), VvcPicture(), JxlPicture()
+FORMATS: Mapping[str, PictureFormat] = {picture.name: picture for picture in (JPEG, WEBP, AVIF, JXL, HEVC, VVC)}
 
 
 class ImageAnchor:
@@ -155,6 +216,14 @@ class ImageAnchor:
         reader = ByteReader(data)
         original = read_size(reader)
         return ReceivedImage(self._picture.decode(reader.rest()), original)
+
+
+def _padded(image: Tensor) -> tuple[Tensor, tuple[int, int]]:
+    """With edges repeated, and the size (height, width) that it has then."""
+    height, width = image.shape[1:]
+    side = hevc.padded_side(height), hevc.padded_side(width)
+    padded = F.pad(image.float(), (0, side[1] - width, 0, side[0] - height), mode="replicate")
+    return padded.to(torch.uint8), side
 
 
 def _resized(image: Tensor, size: tuple[int, int]) -> Tensor:

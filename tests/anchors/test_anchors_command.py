@@ -10,6 +10,7 @@ import pytest
 
 from fpnkit.runs.results import read_images, read_summary
 from tests.support import warm
+from tests.support.anchor_inputs import needs_vvc
 
 CONFIG = """\
 task: fpn_compression
@@ -119,11 +120,26 @@ def _wait_for_a_row(home: Path) -> Path:
 def test_without_pyav_the_others_work_and_the_message_says_what_brings_it(tmp_path: Path, config: Path) -> None:
     start = ("-c", WITHOUT_AV)
     done = anchors(
-        tmp_path, "--config", config, "--only", "features", "--qualities", 4, "--set", "data.test.images=1", start=start
+        tmp_path,
+        *("--config", config, "--only", "features_hevc", "zstd", "--qualities", 4, "--set", "data.test.images=1"),
+        start=start,
     )
     assert done.returncode == 0, done.stderr
     assert done.stderr.splitlines()[0] == f"left out: features_hevc ({INSTALL})"
     assert list(points(tmp_path)) == ["features_zstd/4"]
+
+
+@needs_vvc
+def test_a_reduction_of_channels_is_measured_on_the_training_images(tmp_path: Path, config: Path) -> None:
+    arguments = ("--config", config, "--only", "features_vvc_klt", "--qualities", 20, "--set", "data.test.images=1")
+    done = anchors(tmp_path, *arguments)
+    assert done.returncode == 0, done.stderr
+    (first,) = points(tmp_path).values()
+    held_out = "of 3 images of shapes_4_seed_0_train "
+    assert held_out in (read_summary(first).encoder or "")
+    assert anchors(tmp_path, *arguments).stdout == done.stdout
+    assert anchors(tmp_path, *arguments, "--set", "data.train.seed=9").returncode == 0
+    assert len(list((tmp_path / "checkpoints" / "anchors").glob("*/*"))) == 2
 
 
 def test_hevc_alone_without_pyav_is_refused(tmp_path: Path, config: Path) -> None:
@@ -155,16 +171,21 @@ DETECTION = CONFIG.replace("fpn_compression", "detection").replace("loss: {lambd
             ("--only", "avif_inptu"),
             CONFIG,
             "--only avif_inptu: no such anchor; did you mean avif_input? known are jpeg_original, jpeg_input, "
-            "webp_original, webp_input, avif_original, avif_input, hevc_original, hevc_input, features_zstd, "
-            "features_hevc, jpeg, original, images, input, webp, avif, hevc, zstd, features",
+            "webp_original, webp_input, avif_original, avif_input, jxl_original, jxl_input, hevc_original, hevc_input, "
+            "vvc_original, vvc_input, features_zstd, features_hevc, features_vvc, features_vvc_klt, "
+            "jpeg, original, images, input, webp, avif, jxl, hevc, vvc, zstd, features",
         ),
         (
             ("--only", "zstd", "--qualities", "9"),
             CONFIG,
             "--qualities 9: required for features_zstd a number of bits from 1 to 8, such as its own 2 3 4 5 6 8",
         ),
-        ((), DETECTION, "FILE: task: required fpn_compression, found detection"),
-        (("--set", "data.tset=1"), CONFIG, "--set data.tset=1: data.tset: unknown key; did you mean test?"),
+        (("--only", "jpeg"), DETECTION, "FILE: task: required fpn_compression, found detection"),
+        (
+            ("--only", "jpeg", "--set", "data.tset=1"),
+            CONFIG,
+            "--set data.tset=1: data.tset: unknown key; did you mean test?",
+        ),
     ],
 )
 def test_wrong_input_is_one_message_and_leaves_nothing(

@@ -5,8 +5,13 @@ import pytest
 
 from fpnkit.anchors import hevc
 from fpnkit.anchors.catalogue import ANCHORS, Anchor, missing_encoders, require_qualities, select
+from fpnkit.anchors.reduced import Reduction
 from fpnkit.errors import UserError
-from tests.support.anchor_inputs import SPEC, needs_av, with_skips
+from tests.support.anchor_inputs import SPEC, needs_av, turned, with_skips
+
+
+def fit() -> Reduction:
+    return turned(SPEC)
 
 
 def names(*words: str) -> list[str]:
@@ -15,15 +20,15 @@ def names(*words: str) -> list[str]:
 
 def test_without_words_all_are_meant() -> None:
     assert names() == [anchor.name for anchor in ANCHORS]
-    assert len(set(names())) == len(ANCHORS) == 10
+    assert len(set(names())) == len(ANCHORS) == 16
 
 
 def test_words_are_names_or_families_in_any_order_and_an_anchor_comes_once() -> None:
     assert names("jpeg_input") == ["jpeg_input"]
     assert names("jpeg") == ["jpeg_original", "jpeg_input"]
-    assert names("features") == ["features_zstd", "features_hevc"]
+    assert names("features") == ["features_zstd", "features_hevc", "features_vvc", "features_vvc_klt"]
     assert names("hevc") == ["hevc_original", "hevc_input", "features_hevc"]
-    assert names("input") == ["jpeg_input", "webp_input", "avif_input", "hevc_input"]
+    assert names("input") == ["jpeg_input", "webp_input", "avif_input", "jxl_input", "hevc_input", "vvc_input"]
     assert names("zstd", "jpeg_original", "jpeg") == ["jpeg_original", "jpeg_input", "features_zstd"]
     assert set(names("images")) == set(names()) - set(names("features"))
 
@@ -33,8 +38,9 @@ def test_an_unknown_word_is_told_with_the_nearest_and_all_others() -> None:
         select(["jpeg", "feature_zst"])
     assert str(caught.value) == (
         "--only feature_zst: no such anchor; did you mean features_zstd? known are jpeg_original, jpeg_input, "
-        "webp_original, webp_input, avif_original, avif_input, hevc_original, hevc_input, features_zstd, "
-        "features_hevc, jpeg, original, images, input, webp, avif, hevc, zstd, features"
+        "webp_original, webp_input, avif_original, avif_input, jxl_original, jxl_input, hevc_original, hevc_input, "
+        "vvc_original, vvc_input, features_zstd, features_hevc, features_vvc, features_vvc_klt, "
+        "jpeg, original, images, input, webp, avif, jxl, hevc, vvc, zstd, features"
     )
 
 
@@ -55,9 +61,9 @@ def test_a_quality_that_does_not_exist_is_refused(name: str, quality: int) -> No
 
 @pytest.mark.parametrize("anchor", with_skips(list(ANCHORS)))
 def test_a_coder_has_the_name_of_its_anchor_and_a_suffix_of_its_own(anchor: Anchor) -> None:
-    coder = anchor.build(anchor.qualities[0], SPEC)
+    coder = anchor.build(anchor.qualities[0], SPEC, fit)
     assert coder.name == anchor.name
-    suffixes = [other.build(other.qualities[0], SPEC).suffix for other in ANCHORS]
+    suffixes = [other.build(other.qualities[0], SPEC, fit).suffix for other in ANCHORS]
     assert suffixes.count(coder.suffix) == 1
 
 
@@ -76,6 +82,6 @@ def test_a_pyav_that_was_built_without_x265_is_told_of(monkeypatch: pytest.Monke
 
 
 def test_the_list_needs_no_torch_and_no_pyav() -> None:
-    code = "import sys, fpnkit.anchors.catalogue; print({'torch', 'av', 'PIL'} & set(sys.modules))"
+    code = "import sys, fpnkit.anchors.catalogue; print({'torch', 'av', 'PIL', 'imageio_ffmpeg'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "set()\n"

@@ -13,17 +13,37 @@ from hypothesis import strategies as st
 
 from fpnkit.anchors.catalogue import ANCHORS, Anchor
 from fpnkit.anchors.fields import with_length
-from fpnkit.anchors.packed import HevcFeatures, ZstdFeatures
+from fpnkit.anchors.packed import HevcFeatures, VvcFeatures, ZstdFeatures
+from fpnkit.anchors.reduced import ReducedFeatures
 from fpnkit.codecs.coder import Coder, CoderInput
 from fpnkit.errors import PyramidError, StreamError
 from fpnkit.pyramid import Pyramid, PyramidSpec
-from tests.support.anchor_inputs import SPEC, as_features, detector_source, needs_av, random_source, with_skips
+from tests.support.anchor_inputs import (
+    SPEC,
+    as_features,
+    detector_fit,
+    detector_source,
+    needs_av,
+    needs_vvc,
+    random_source,
+    turned,
+    with_skips,
+)
 
 SIZES = {"p3": (5, 9), "p5": (2, 3), "p5b": (1, 1)}
 FEATURES = [anchor for anchor in ANCHORS if "features" in anchor.families]
 
 Kind = Callable[[PyramidSpec, int], Coder]
-both = pytest.mark.parametrize("kind", [ZstdFeatures, pytest.param(HevcFeatures, marks=needs_av)])
+
+
+def reduced(spec: PyramidSpec, quality: int) -> Coder:
+    return ReducedFeatures(spec, quality, turned(spec))
+
+
+VIDEO = [pytest.param(HevcFeatures, marks=needs_av), pytest.param(VvcFeatures, marks=needs_vvc)]
+packed = pytest.mark.parametrize("kind", [ZstdFeatures, *VIDEO])
+every_kind = pytest.mark.parametrize("kind", [ZstdFeatures, *VIDEO, pytest.param(reduced, marks=needs_vvc)])
+video = pytest.mark.parametrize("kind", VIDEO)
 
 
 def snr_db(source: CoderInput, decoded: Pyramid) -> float:
@@ -32,7 +52,7 @@ def snr_db(source: CoderInput, decoded: Pyramid) -> float:
     return sum(10 * math.log10(ratio) for ratio in ratios) / len(ratios)
 
 
-@both
+@every_kind
 def test_shapes_and_geometry_come_back_from_the_bytes_and_the_levels_names(kind: Kind) -> None:
     source = random_source(SIZES)
     received = as_features(kind(SPEC, 5).decode(kind(SPEC, 6).encode(source).data))
@@ -53,10 +73,10 @@ def test_quantized_values_are_within_half_a_step(bits: int) -> None:
         assert error > step / 4  # of so many values some lie in the middle
 
 
-@needs_av
-def test_as_video_a_fine_quantizer_keeps_nearly_all() -> None:
+@video
+def test_as_video_a_fine_quantizer_keeps_nearly_all(kind: Kind) -> None:
     spec, source = detector_source()
-    received = as_features(HevcFeatures(spec, 4).decode(HevcFeatures(spec, 4).encode(source).data))
+    received = as_features(kind(spec, 4).decode(kind(spec, 4).encode(source).data))
     assert snr_db(source, received.pyramid) > 35
 
 
@@ -65,22 +85,22 @@ def test_along_the_default_qualities_bytes_and_fidelity_rise(anchor: Anchor) -> 
     spec, source = detector_source()
     sizes, fidelity = [], []
     for quality in anchor.qualities:
-        data = anchor.build(quality, spec).encode(source).data
+        data = anchor.build(quality, spec, detector_fit).encode(source).data
         sizes.append(len(data))
-        fidelity.append(snr_db(source, as_features(anchor.build(quality, spec).decode(data)).pyramid))
+        fidelity.append(snr_db(source, as_features(anchor.build(quality, spec, detector_fit).decode(data)).pyramid))
     assert len(anchor.qualities) >= 6
     assert sizes == sorted(set(sizes))
     assert fidelity == sorted(set(fidelity))
     assert sizes[-1] > 5 * sizes[0]
 
 
-@both
+@every_kind
 def test_encoding_is_deterministic(kind: Kind) -> None:
     source = random_source(SIZES)
     assert kind(SPEC, 6).encode(source) == kind(SPEC, 6).encode(source)
 
 
-@both
+@packed
 def test_a_level_of_one_value_comes_back_exactly(kind: Kind) -> None:
     source = random_source(SIZES)
     levels = {**source.pyramid, "p5": torch.full_like(source.pyramid["p5"], 0.1)}
@@ -98,12 +118,12 @@ def test_zstandard_tells_the_bits_of_each_level_and_the_rest_is_a_short_header()
     assert 1 + 9 + 6 + 24 + 3 <= header <= 1 + 9 + 6 + 24 + 6
 
 
-@needs_av
-def test_as_video_no_bits_are_told_apart_by_level() -> None:
-    assert HevcFeatures(SPEC, 20).encode(random_source(SIZES)).bits_level == {}
+@video
+def test_as_video_no_bits_are_told_apart_by_level(kind: Kind) -> None:
+    assert kind(SPEC, 20).encode(random_source(SIZES)).bits_level == {}
 
 
-@both
+@every_kind
 def test_a_pyramid_of_another_detector_is_refused(kind: Kind) -> None:
     spec, source = detector_source()
     with pytest.raises(PyramidError) as caught:
@@ -112,7 +132,7 @@ def test_a_pyramid_of_another_detector_is_refused(kind: Kind) -> None:
     assert str(caught.value) == f"pyramid: required {SPEC}; found {found}"
 
 
-@both
+@every_kind
 @pytest.mark.parametrize("value", [math.nan, math.inf])
 def test_values_that_are_not_finite_are_refused(kind: Kind, value: float) -> None:
     source = random_source(SIZES)
@@ -188,7 +208,7 @@ def coded(kind: Kind) -> bytes:
     return kind(SPEC, 6).encode(random_source(SIZES)).data
 
 
-@both
+@every_kind
 @limits(max_examples=30)
 @given(st.data())
 def test_a_broken_file_decodes_to_a_pyramid_or_is_a_stream_error(kind: Kind, data: st.DataObject) -> None:
@@ -199,7 +219,7 @@ def test_a_broken_file_decodes_to_a_pyramid_or_is_a_stream_error(kind: Kind, dat
         SPEC.check(as_features(kind(SPEC, 6).decode(bytes(broken))).pyramid)
 
 
-@both
+@every_kind
 def test_every_cut_is_noticed(kind: Kind) -> None:
     whole = coded(kind)
     for length in range(0, len(whole), 3):
@@ -207,7 +227,7 @@ def test_every_cut_is_noticed(kind: Kind) -> None:
             kind(SPEC, 6).decode(whole[:length])
 
 
-@both
+@every_kind
 def test_what_follows_the_end_is_noticed(kind: Kind) -> None:
     with pytest.raises(StreamError) as caught:
         kind(SPEC, 6).decode(coded(kind) + b"ab")

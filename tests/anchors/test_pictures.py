@@ -9,16 +9,27 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from fpnkit.anchors.catalogue import ANCHORS, Anchor
-from fpnkit.anchors.pictures import AVIF, HEVC, JPEG, WEBP, ImageAnchor, PictureFormat
+from fpnkit.anchors.pictures import AVIF, HEVC, JPEG, JXL, VVC, WEBP, ImageAnchor, PictureFormat
 from fpnkit.errors import StreamError, UserError
 from fpnkit.foundation.varints import varints
 from fpnkit.pyramid import PyramidSpec
-from tests.support.anchor_inputs import as_image, image_source, needs_av, shapes_image, with_skips
+from tests.support.anchor_inputs import (
+    as_image,
+    image_source,
+    needs_av,
+    needs_jxl,
+    needs_vvc,
+    shapes_image,
+    turned,
+    with_skips,
+)
 
-FINE = {"jpeg": 95, "webp": 95, "avif": 90, "hevc": 12}
+FINE = {"jpeg": 95, "webp": 95, "avif": 90, "hevc": 12, "vvc": 12, "jxl": 98}
 IMAGES = [anchor for anchor in ANCHORS if "images" in anchor.families]
 
-PICTURES = [JPEG, WEBP, AVIF, pytest.param(HEVC, marks=needs_av)]
+VIDEO = [pytest.param(HEVC, marks=needs_av), pytest.param(VVC, marks=needs_vvc)]
+PICTURES = [JPEG, WEBP, AVIF, pytest.param(JXL, marks=needs_jxl), *VIDEO]
+FORMATS = {"hevc": "yuv420p", "vvc": "420p10"}  # as their messages call them
 every_picture = pytest.mark.parametrize("picture", PICTURES, ids=lambda picture: picture.name)
 
 
@@ -39,7 +50,7 @@ def test_a_picture_of_any_size_comes_back_in_that_size(picture: PictureFormat, s
 
 @every_picture
 def test_a_gray_picture_at_a_fine_quality_is_nearly_what_it_was(picture: PictureFormat) -> None:
-    """Gray, because all four code color at half the resolution."""
+    """Gray, because most of them code color at half the resolution."""
     gray = shapes_image(97, 131)[:1].expand(3, -1, -1)
     coder = ImageAnchor(picture, "original", FINE[picture.name])
     received = as_image(coder.decode(coder.encode(image_source(gray, (97, 131))).data))
@@ -85,7 +96,7 @@ def test_along_the_default_qualities_bytes_and_fidelity_rise(anchor: Anchor) -> 
     source = image_source(shapes_image(192, 192), (192, 192))
     sizes, fidelity = [], []
     for quality in anchor.qualities:
-        coder = anchor.build(quality, PyramidSpec(()))
+        coder = anchor.build(quality, PyramidSpec(()), lambda: turned(PyramidSpec(())))
         data = coder.encode(source).data
         sizes.append(len(data))
         fidelity.append(psnr_db(as_image(coder.decode(data)).image, source.image))
@@ -113,7 +124,9 @@ def test_a_picture_larger_than_the_format_has_is_refused() -> None:
     assert reason.startswith("encoding error 5")  # of libwebp: bad dimension
 
 
-@pytest.mark.parametrize("picture", [JPEG, WEBP, AVIF], ids=lambda picture: picture.name)
+@pytest.mark.parametrize(
+    "picture", [JPEG, WEBP, AVIF, pytest.param(JXL, marks=needs_jxl)], ids=lambda picture: picture.name
+)
 @pytest.mark.parametrize("data", [b"", b"no picture at all" * 9])
 def test_what_is_no_picture_is_one_clear_error(picture: PictureFormat, data: bytes) -> None:
     with pytest.raises(StreamError) as caught:
@@ -121,7 +134,7 @@ def test_what_is_no_picture_is_one_clear_error(picture: PictureFormat, data: byt
     assert str(caught.value) == f"{picture.name} stream: required a whole picture, found something else"
 
 
-@needs_av
+@pytest.mark.parametrize("picture", VIDEO, ids=lambda picture: picture.name)
 @pytest.mark.parametrize(
     ("data", "message"),
     [
@@ -129,21 +142,23 @@ def test_what_is_no_picture_is_one_clear_error(picture: PictureFormat, data: byt
         (b"\x00\x01\x00", "stream: required sides from 1 to 65535, found 0 x 1"),
         (b"\x01\x01\x09abc", "stream: required 9 more bytes, found 3; the file is cut off"),
         (b"\x01\x01\x02abc", "stream: required its end, found 1 more bytes"),
-        (b"\x01\x01\x03abc", "HEVC stream: required one frame 16 x 16 yuv420p, found none"),
+        (b"\x01\x01\x03abc", "NAME stream: required one frame 16 x 16 FORMAT, found none"),
     ],
 )
-def test_what_is_no_hevc_picture_is_one_clear_error(data: bytes, message: str) -> None:
+def test_what_is_no_video_picture_is_one_clear_error(picture: PictureFormat, data: bytes, message: str) -> None:
     with pytest.raises(StreamError) as caught:
-        ImageAnchor(HEVC, "original", 30).decode(data)
-    assert str(caught.value) == message
+        ImageAnchor(picture, "original", 30).decode(data)
+    assert str(caught.value) == message.replace("NAME", picture.name.upper()).replace("FORMAT", FORMATS[picture.name])
 
 
-@needs_av
-def test_a_hevc_stream_of_another_picture_is_refused() -> None:
-    stream = ImageAnchor(HEVC, "original", 30).encode(image_source(shapes_image(40, 24), (40, 24))).data[2:]
+@pytest.mark.parametrize("picture", VIDEO, ids=lambda picture: picture.name)
+def test_a_video_stream_of_another_picture_is_refused(picture: PictureFormat) -> None:
+    coder = ImageAnchor(picture, "original", 30)
+    stream = coder.encode(image_source(shapes_image(40, 24), (40, 24))).data[2:]
     with pytest.raises(StreamError) as caught:
-        ImageAnchor(HEVC, "original", 30).decode(varints(16, 16) + stream)
-    assert str(caught.value) == "HEVC stream: required one frame 16 x 16 yuv420p, found 40 x 24 yuv420p"
+        coder.decode(varints(48, 24) + stream)
+    name, form = picture.name.upper(), FORMATS[picture.name]
+    assert str(caught.value) == f"{name} stream: required one frame 48 x 24 {form}, found 40 x 24 {form}"
 
 
 @every_picture

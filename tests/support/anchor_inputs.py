@@ -7,8 +7,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from fpnkit.anchors.catalogue import Anchor
+from fpnkit.anchors.catalogue import Anchor, missing_encoders, select
 from fpnkit.anchors.hevc import has_av
+from fpnkit.anchors.reduced import Reduction, Turn, fit_reduction
 from fpnkit.codecs.coder import CoderInput, ReceivedFeatures, ReceivedImage
 from fpnkit.config.schema import ShapesDetector
 from fpnkit.data.shapes import ShapesSet
@@ -21,11 +22,31 @@ SPEC = PyramidSpec((LevelSpec("p3", 5, 8), LevelSpec("p5", 7, 32), LevelSpec("p5
 needs_av = pytest.mark.skipif(not has_av(), reason='needs PyAV: pip install "fpnkit[hevc]"')
 
 
+needs_vvc = pytest.mark.skipif(bool(missing_encoders(select(["vvc_input"]))), reason='pip install "fpnkit[vvc]"')
+needs_jxl = pytest.mark.skipif(bool(missing_encoders(select(["jxl_input"]))), reason='pip install "fpnkit[jxl]"')
+_NEEDS = {"hevc": needs_av, "vvc": needs_vvc, "jxl": needs_jxl}
+
+
 def with_skips(anchors: list[Anchor]) -> list[object]:
     """Parameters of a test, by name."""
-    return [
-        pytest.param(anchor, id=anchor.name, marks=needs_av if "hevc" in anchor.families else ()) for anchor in anchors
-    ]
+    marks = {anchor.name: [_NEEDS[name] for name in anchor.families if name in _NEEDS] for anchor in anchors}
+    return [pytest.param(anchor, id=anchor.name, marks=marks[anchor.name]) for anchor in anchors]
+
+
+def turned(spec: PyramidSpec) -> Reduction:
+    """Orthogonal turns of channels that no image was looked at for."""
+    generator = torch.Generator().manual_seed(0)
+    turns = {}
+    for level in spec.levels:
+        axes, _ = torch.linalg.qr(torch.randn(level.channels, level.channels, generator=generator))
+        turns[level.name] = Turn(torch.zeros(level.channels), axes.T, axes)
+    return Reduction(turns, "turns of no images")
+
+
+@functools.cache
+def detector_fit() -> Reduction:
+    """Measured on the built-in detector's features."""
+    return fit_reduction(build_detector(ShapesDetector(kind="shapes_fcos")), ShapesSet(4, seed=7))
 
 
 def image_source(image: Tensor, content: tuple[int, int]) -> CoderInput:
