@@ -16,7 +16,7 @@ COMMANDS = {
     "train": "train a codec on a detector's feature pyramids, or a detector",
     "sweep": "train one run per lambda and seed; typed again, go on",
     "evaluate": "measure trained codecs with real bitstreams",
-    "anchors": "measure JPEG, WebP, AVIF, HEVC and features without a learned codec",
+    "anchors": "measure JPEG, WebP, AVIF, JPEG XL, HEVC, VVC and features without a learned codec",
     "rd": "rate and accuracy of runs and anchors: table, figure, BD-rates",
     "analyze": "see where the bits go and what is lost",
     "probe": "see what a codec leaves for other tasks",
