@@ -14,9 +14,11 @@ from tests.support.launch_processes import PATIENCE
 from tests.support.panel_tools import Clock
 from tests.support.run_processes import until
 
+Open = Callable[..., TrainingPanel]
+
 
 @contextlib.contextmanager
-def training_panels(configs: Path, base: Path) -> Iterator[Callable[..., TrainingPanel]]:
+def training_panels(configs: Path, base: Path) -> Iterator[Open]:
     """Makes panels without a poll thread; what they started is killed in the end."""
     panels: list[TrainingPanel] = []
 

@@ -1,4 +1,4 @@
-"""Runs whose AP is known, and panels that show them."""
+"""Runs whose AP is known, trainings to start, and panels that show them."""
 
 import shutil
 from collections.abc import Callable, Iterator
@@ -13,6 +13,8 @@ from fpnkit.widgets.rd.explorer import RDExplorer
 from tests.support.panel_tools import Clock, Held
 from tests.support.rd_panels import BPP, FOUND, LAMBDAS
 from tests.support.rd_store import write_anchor, write_ceiling, write_run
+from tests.support.train_process import write_config
+from tests.support.training_panels import Open, training_panels
 
 
 @pytest.fixture(autouse=True)
@@ -66,6 +68,23 @@ def held(monkeypatch: pytest.MonkeyPatch) -> Iterator[Held]:
     made = Held()
     yield made
     made.go()
+
+
+@pytest.fixture
+def base(tmp_path: Path) -> Path:
+    return tmp_path / "runs"
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    (tmp_path / "configs").mkdir()
+    return write_config(tmp_path / "configs", tmp_path / "features")
+
+
+@pytest.fixture
+def open_panel(config: Path, base: Path) -> Iterator[Open]:
+    with training_panels(config.parent, base) as make:
+        yield make
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 import contextlib
 import os
 import shutil
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -11,33 +10,12 @@ import pytest
 from fpnkit.launch.launchers import find
 from fpnkit.runs.store import run_info
 from fpnkit.runs.trash import trash
-from fpnkit.widgets.training.panel import TrainingPanel
 from tests.support.disks import mounted
 from tests.support.panel_tools import click
 from tests.support.sweep_runs import make_run, plan
-from tests.support.train_process import write_config
-from tests.support.training_panels import training_panels, update_until
+from tests.support.training_panels import Open, update_until
 
 pytestmark = pytest.mark.usefixtures("warm_processes")
-
-Open = Callable[..., TrainingPanel]
-
-
-@pytest.fixture
-def base(tmp_path: Path) -> Path:
-    return tmp_path / "runs"
-
-
-@pytest.fixture
-def config(tmp_path: Path) -> Path:
-    (tmp_path / "configs").mkdir()
-    return write_config(tmp_path / "configs", tmp_path / "features")
-
-
-@pytest.fixture
-def open_panel(config: Path, base: Path) -> Iterator[Open]:
-    with training_panels(config.parent, base) as make:
-        yield make
 
 
 @pytest.mark.parametrize("how", ["deleted", "moved"])

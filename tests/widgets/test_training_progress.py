@@ -1,7 +1,6 @@
 """What a training panel says while something takes long, and that nothing waits for it."""
 
 import subprocess
-from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -15,33 +14,12 @@ from fpnkit.launch.launchers import find
 from fpnkit.launch.watch import TrainingState
 from fpnkit.widgets.training import live
 from fpnkit.widgets.training import panel as under_test
-from fpnkit.widgets.training.panel import TrainingPanel
 from tests.support.panel_tools import Held, before, click
 from tests.support.run_processes import until
 from tests.support.sweep_runs import make_run, plan
-from tests.support.train_process import write_config
-from tests.support.training_panels import training_panels
+from tests.support.training_panels import Open
 
 pytestmark = pytest.mark.usefixtures("warm_processes")
-
-Open = Callable[..., TrainingPanel]
-
-
-@pytest.fixture
-def base(tmp_path: Path) -> Path:
-    return tmp_path / "runs"
-
-
-@pytest.fixture
-def config(tmp_path: Path) -> Path:
-    (tmp_path / "configs").mkdir()
-    return write_config(tmp_path / "configs", tmp_path / "features")
-
-
-@pytest.fixture
-def open_panel(config: Path, base: Path) -> Iterator[Open]:
-    with training_panels(config.parent, base) as make:
-        yield make
 
 
 @pytest.fixture
