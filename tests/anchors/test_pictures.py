@@ -181,3 +181,14 @@ def test_a_file_that_lacks_its_last_quarter_is_refused(picture: PictureFormat) -
     whole = coder.encode(image_source(shapes_image(100, 100), (100, 100))).data
     with pytest.raises(StreamError):
         coder.decode(whole[: len(whole) * 3 // 4])
+
+
+@needs_jxl
+@pytest.mark.parametrize("side", [2**30, 12_000])
+def test_a_jxl_stream_that_claims_a_huge_picture_is_refused_before_it_is_decoded(side: int) -> None:
+    """The codestream begins with its size (ISO/IEC 18181-1, SizeHeader): here not small, 30 bits, as wide as high."""
+    header = 0 | 3 << 1 | (side - 1) << 3 | 1 << 33
+    claims = b"\xff\x0a" + header.to_bytes(5, "little") + bytes(40)
+    with pytest.raises(StreamError) as error:
+        JXL.decode(claims)
+    assert str(error.value) == f"jxl stream: required at most 134217728 pixels, found {side} x {side}"

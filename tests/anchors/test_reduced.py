@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -48,6 +50,40 @@ def test_at_fewer_bytes_than_without_it_the_heads_notice_less() -> None:
     ]
     assert len(sent[0]) < len(sent[1])
     assert noticed[0] < noticed[1]
+
+
+class Headless:
+    """The built-in detector for those that know nothing of its heads."""
+
+    def __init__(self) -> None:
+        detector = build_detector(ShapesDetector(kind="shapes_fcos"))
+        self.spec, self.prepare, self.pyramid = detector.spec, detector.prepare, detector.pyramid
+
+
+@needs_vvc
+def test_knowing_the_heads_saves_bytes() -> None:
+    spec, source = detector_source()
+    detector = build_detector(ShapesDetector(kind="shapes_fcos"))
+    unknowing = fit_reduction(Headless(), ShapesSet(4, seed=7))  # type: ignore[arg-type]
+    coders = ReducedFeatures(spec, 22, detector_fit()), ReducedFeatures(spec, 30, unknowing)
+    sent = [coder.encode(source).data for coder in coders]
+    decoded = [as_features(coder.decode(data)).pyramid for coder, data in zip(coders, sent, strict=True)]
+    assert len(sent[0]) < len(sent[1])
+    assert _noticed(detector, source, decoded[0]) < _noticed(detector, source, decoded[1])
+
+
+@needs_vvc
+def test_values_that_the_frame_has_no_room_for_become_its_largest() -> None:
+    spec, source = detector_source()
+    large = Pyramid({name: 1000 * level for name, level in source.pyramid.items()})
+    coder = ReducedFeatures(spec, 4, detector_fit())
+    decoded = as_features(coder.decode(coder.encode(replace(source, pyramid=large)).data)).pyramid
+    for name, level in decoded.items():
+        turn = detector_fit().turns[name]
+        before, after = (turn.analysis @ (each[0].flatten(1) - turn.mean[:, None]) for each in (large[name], level))
+        wide = before.abs() > 2000
+        assert wide.sum() > 100
+        assert (before.sign() == after.sign())[wide].float().mean() > 0.95, "and none comes back on the other side"
 
 
 def _noticed(detector: DetectorWithHeads, source: CoderInput, decoded: Pyramid) -> float:
