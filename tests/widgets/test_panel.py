@@ -1,3 +1,5 @@
+import subprocess
+import sys
 import threading
 import time
 
@@ -239,3 +241,18 @@ def test_where_a_panel_cannot_be_shown_stands_what_is_missing() -> None:
     """A notebook without ipywidgets' front end shows `text/plain` of what a cell returns."""
     text = Panel("Title")._repr_mimebundle_()["text/plain"]
     assert text == "<Panel: run this cell to see it; if this stays: pip install 'fpnkit[notebooks]', reload the page>"
+
+
+def test_polls_have_ended_when_the_kernel_closes_its_sockets() -> None:
+    """Which it does in a handler of its own, registered before any panel is there."""
+    code = """
+import atexit, threading
+atexit.register(lambda: print([each.name for each in threading.enumerate() if each.name.startswith("fpnkit")]))
+from fpnkit.widgets.common.panel import Panel
+polled = threading.Event()
+Panel("t").poll("update", polled.set, 0.001)
+assert polled.wait(60)
+print([each.name for each in threading.enumerate() if each.name.startswith("fpnkit")])
+"""
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stdout) == (0, "['fpnkit update']\n[]\n"), done.stderr

@@ -6,6 +6,7 @@ Called directly, from a cell or a test, it raises like any function. It must not
 than 0.2 s is a job for `Panel.work`.
 """
 
+import atexit
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
@@ -29,6 +30,20 @@ WIDE = {
 }  # as wide as the panel; with 100 % the margins would stand out of it
 AS_WIDE_AS_NEEDED = {"width": "auto", "flex": "0 0 auto"}  # a row that is too long does not cut it
 WRAPPED = {"flex_flow": "row wrap"}
+_PATIENCE_SECONDS = 5.0  # with the last poll, when the process ends
+
+
+_polls: dict[threading.Thread, threading.Event] = {}  # with what ends them
+
+
+@atexit.register
+def _end_polls() -> None:
+    """A kernel that ends sends each message from the thread that made it, and of two at a time neither can be read."""
+    ending = dict(_polls)
+    for closing in ending.values():
+        closing.set()
+    for thread in ending:
+        thread.join(_PATIENCE_SECONDS)
 
 
 class Panel(widgets.VBox):
@@ -121,8 +136,11 @@ class Panel(widgets.VBox):
         def run() -> None:
             while not self._closing.wait(seconds):
                 self.attempt(action, handler)
+            _polls.pop(thread, None)
 
-        threading.Thread(target=run, name=f"fpnkit {action}", daemon=True).start()
+        thread = threading.Thread(target=run, name=f"fpnkit {action}", daemon=True)
+        _polls[thread] = self._closing
+        thread.start()
 
     def close(self) -> None:
         """Remove the panel from the page and end its polling, and work that nobody asked to be done to its end."""
