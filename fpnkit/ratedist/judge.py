@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from fpnkit.foundation import text
+from fpnkit.foundation.files import file_stamp
 from fpnkit.metrics.bd import MIN_POINTS
 from fpnkit.ratedist.points import MEAN_SNR, Curve, Point, RdPoints, mean_of, shown
 from fpnkit.runs import layout
@@ -137,7 +140,14 @@ def falling(point: Point) -> float | None:
     """Share by which the validation loss fell per epoch over the last three; None if unknown."""
     if point.path is None:
         return None
-    by_epoch = {line.epoch: line.loss for line in read_metrics(point.path / layout.METRICS) if line.split == "val"}
+    path = point.path / layout.METRICS
+    return _falling(path, file_stamp(path))
+
+
+@functools.lru_cache(maxsize=10_000)
+def _falling(path: Path, stamp: tuple[int, int, int] | None) -> float | None:
+    """Cached, because it is asked for twice, and by a panel for all runs whenever one changed."""
+    by_epoch = {line.epoch: line.loss for line in read_metrics(path) if line.split == "val"}
     losses = [by_epoch[epoch] for epoch in sorted(by_epoch)][-_EPOCHS - 1 :]
     if len(losses) <= _EPOCHS or not all(math.isfinite(loss) and loss > 0 for loss in losses):
         return None
