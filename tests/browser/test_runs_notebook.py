@@ -47,6 +47,7 @@ def test_the_table_is_sorted_and_picked_from_with_the_keyboard(lab: "Page") -> N
 
     lab.get_by_label("Search", exact=True).fill("")
     table = lab.get_by_role("table", name="runs")
+    expect(table.locator("tbody tr")).to_have_count(13)  # else these rows come while those in order are awaited
     heading = table.get_by_role("columnheader", name=re.compile("^mAP"))
     heading.get_by_role("button").focus()
     lab.keyboard.press("Enter")
