@@ -51,7 +51,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture(scope="module")
 def lab(browser: "Browser", project: Path, home: Path, base_dir: Path) -> Iterator["Page"]:
-    with jupyter_lab(project, home) as address, page(browser, height=2000) as made:
+    with jupyter_lab(project, home) as address, page(browser, height=2000, restarts=True) as made:
         open_notebook(made, address, "notebooks/01_train.ipynb")
         show_panel(made)
         yield made
