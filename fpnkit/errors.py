@@ -13,15 +13,23 @@ FpnkitError                   exit code 1: not the user's fault
         └── AmbiguousRunError several runs have the name
 """
 
+import os
+
 
 class FpnkitError(Exception):
     """Base class. The message names the thing, what was required and what was found."""
 
     exit_code = 1
+    _printed = False
 
     def _render_traceback_(self) -> list[str]:
         """What a notebook shows: the message says it all."""
-        return [f"{type(self).__name__}: {self}"]
+        message = f"{type(self).__name__}: {self}"
+        in_voila = os.environ.get("SERVER_SOFTWARE", "").startswith("voila/")
+        if in_voila and not self._printed:  # it hides errors from visitors; IPython asks for them twice
+            self._printed = True
+            print(message)
+        return [message]
 
 
 class DivergedError(FpnkitError):

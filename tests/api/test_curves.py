@@ -149,6 +149,16 @@ def test_an_error_is_its_message_in_a_notebook() -> None:
     ]
 
 
+def test_voila_which_hides_errors_prints_the_message(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("SERVER_SOFTWARE", "voila/0.5.11")
+    error = UserError("BASE: there are no runs yet")
+    (shown,) = error._render_traceback_()
+    error._render_traceback_()
+    assert capsys.readouterr().out == f"{shown}\n" == "UserError: BASE: there are no runs yet\n"
+
+
 def test_who_has_no_run_is_told_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FPNKIT_HOME", str(tmp_path))
     few_runs.empty(tmp_path)
