@@ -10,6 +10,8 @@ Examples:
   python -m fpnkit.sweep --config configs/example_sweep.yaml --lambdas 3e-6 2e-5 1e-4 5e-4 2.5e-3 --evaluate
   # is everything there for two seeds of each lambda, and for the anchors after them?
   python -m fpnkit.sweep --config configs/example_sweep.yaml --lambdas 1e-4 5e-4 --seeds 0 1 --anchors jpeg --dry-run
+  # two trainings at a time
+  python -m fpnkit.sweep --config configs/example_sweep.yaml --lambdas 3e-6 2e-5 1e-4 5e-4 2.5e-3 --jobs 2
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from contextlib import redirect_stdout
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TextIO, cast
 
@@ -36,11 +38,10 @@ from fpnkit.foundation.lock import DirectoryLock
 from fpnkit.foundation.logs import DetachableStream
 from fpnkit.foundation.process_record import ProcessRecord, Reporter
 from fpnkit.foundation.tables import print_rows
-from fpnkit.launch.foreground import Foreground
 from fpnkit.launch.here import foreground
 from fpnkit.launch.local import command
 from fpnkit.launch.needs import Needs, needs
-from fpnkit.launch.protocol import TRAIN
+from fpnkit.launch.places import AUTO, Places, choose_places
 from fpnkit.launch.request import read_points
 from fpnkit.launch.sweep import (
     Sweep,
@@ -53,7 +54,8 @@ from fpnkit.launch.sweep import (
     sweep_state,
     write_sweep,
 )
-from fpnkit.launch.sweep_report import Action, SweepReport, action_for, sweep_report
+from fpnkit.launch.sweep_report import SweepReport, action_for, sweep_report
+from fpnkit.launch.sweep_training import Work, exact, name_of, train_all
 from fpnkit.runs.create import require_base_directory
 from fpnkit.runs.store import RunInfo, list_runs
 from fpnkit.runs.trained import find_candidates
@@ -78,6 +80,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     cli.add_settings(parser, SHARED_FLAGS)
     cli.add_base_dir(parser)
+    parser.add_argument(
+        "--jobs",
+        metavar="N",
+        help="trainings at a time, each with its share of the cores; auto: as many as there are cores, or CUDA devices",
+    )
+    parser.add_argument("--devices", metavar="A,B", default="", help="CUDA devices; one training a device at a time")
     parser.add_argument("--evaluate", action="store_true", help="evaluate the finished runs at the end")
     parser.add_argument(
         "--anchors", metavar="NAME", nargs="+", default=[], help="then measure these anchors on the same images"
@@ -109,7 +117,10 @@ def _sweep(options: argparse.Namespace, session: cli.Session) -> tuple[int, Swee
     state = [find_point(sweep, runs, *point) for point in points]
     todo = [point for point in state if action_for(point) in ("train", "resume")]
     _require_measurable(options, sweep, state if todo else [])
+    places = _places(options, sweep, todo)
     _say_plan(sweep, base_dir, state)
+    if places.why:
+        print(places.why, flush=True)
     if guest.current() is not None:
         _require_detector(sweep, state)
     if todo:
@@ -117,7 +128,7 @@ def _sweep(options: argparse.Namespace, session: cli.Session) -> tuple[int, Swee
         demand = _needs(options, sweep, todo, runs, base_dir, session.report)
         if isinstance(demand, int):
             return demand, None
-        print(*demand.describe(), sep="\n", flush=True)
+        print(*replace(demand, at_once=len(places)).describe(), sep="\n", flush=True)
         demand.require_disk(base_dir)
     if options.dry_run:
         if code := _try_following(options, sweep, state, session.report):
@@ -130,24 +141,12 @@ def _sweep(options: argparse.Namespace, session: cli.Session) -> tuple[int, Swee
     lock = DirectoryLock(config_path(base_dir, sweep.id).parent, "another process is working on this sweep")
     try:
         with foreground(quiet_stdout=options.json, report=session.report) as front:
-            work = _Work(sweep, base_dir, points, front, session.report)
-            code = _conclude(work, _train_all(work), options)
+            work = Work(sweep, base_dir, points, places, front, session.report)
+            code = _conclude(work, train_all(work), options)
             runs = list_runs(base_dir)
             return code, sweep_report(sweep, base_dir, [find_point(sweep, runs, *each) for each in points], work.taken)
     finally:
         lock.release()
-
-
-@dataclass(frozen=True)
-class _Work:
-    """A sweep in progress."""
-
-    sweep: Sweep
-    base_dir: Path
-    points: Sequence[tuple[float, int]]  # (lambda, seed) that this command asks for
-    front: Foreground
-    report: Reporter
-    taken: dict[tuple[float, int], Action] = field(default_factory=dict)  # of the points that it has come to
 
 
 def _read(options: argparse.Namespace) -> tuple[Sweep, list[tuple[float, int]]]:
@@ -171,6 +170,15 @@ def _require_detector(sweep: Sweep, state: Sequence[SweepPoint]) -> None:
                 f"sweep {sweep.id}: required the detector of {run.name} (fingerprint {known[:8]}), found another one "
                 f"({detector.name}, {found[:8]}); under another name it gets a sweep of its own"
             )
+
+
+def _places(options: argparse.Namespace, sweep: Sweep, todo: Sequence[SweepPoint]) -> Places:
+    devices = [name.strip() for name in options.devices.split(",") if name.strip()]
+    jobs = options.jobs or (AUTO if devices else "1")
+    places = choose_places(jobs, devices, sweep.config(*sweep.points()[0]).training, len(todo))
+    if len(places) > 1 and guest.current() is not None:
+        raise UserError(f"--jobs {jobs}: required 1 with a detector that is an object, found {len(places)}")
+    return places
 
 
 def _say_plan(sweep: Sweep, base_dir: Path, state: Sequence[SweepPoint]) -> None:
@@ -257,56 +265,7 @@ def _needs(
     return code or needs(sweep, todo, runs, base_dir, found.parameters, found.cache_bytes or 0)
 
 
-def _train_all(work: _Work) -> int:
-    """0, or the exit code that prevents further runs."""
-    sweep, base_dir, points = work.sweep, work.base_dir, work.points
-    for number, (lmbda, seed) in enumerate(points, start=1):
-        if work.front.asked:
-            return cli.STOPPED
-        runs = list_runs(base_dir)  # read again: others may have trained meanwhile
-        left = [find_point(sweep, runs, *each) for each in points[number - 1 :]]
-        point, action = left[0], action_for(left[0])
-        work.taken[lmbda, seed] = action
-        print(f"[{number}/{len(points)}] {_label(point)}: {_told(point, action)}", flush=True)
-        if action in ("resume", "train"):
-            todo = [each for each in left if action_for(each) in ("resume", "train")]
-            print(needs(sweep, todo, runs, base_dir, None).time_left(), flush=True)
-        if action == "resume" and point.run is not None:
-            work.front.run(command(["--resume", str(point.run.path)]))
-        elif action == "train":
-            config = str(config_path(base_dir, sweep.id))
-            varied = ["--lambda", repr(lmbda), "--seed", str(seed)]
-            code, found = work.front.run(
-                command(["--config", config, *varied, "--base-dir", str(base_dir), "--sweep", sweep.id])
-            )
-            if code == UserError.exit_code:  # data, weights or device: the same for every lambda
-                print(f"fpnkit.sweep: {TRAIN} refused its input, which all runs share", file=sys.stderr)
-                work.report.tell(reason=found.reason)
-                return code
-    return cli.STOPPED if work.front.asked else 0
-
-
-def _label(point: SweepPoint) -> str:
-    return f"lambda {_exact(point.lmbda)}, seed {point.seed}"
-
-
-def _exact(lmbda: float) -> str:
-    """Short if that is exact."""
-    return short if float(short := text.rate(lmbda)) == lmbda else repr(lmbda)
-
-
-def _told(point: SweepPoint, action: str) -> str:
-    if point.run is None or action == "train":
-        return "training"
-    name = point.run.name
-    if point.status == "running":
-        return f"{name} is running on {point.run.host}; it is left alone"
-    if action == "give_up":
-        return f"{name} diverged and would again; to train it anew: python -m fpnkit.runs trash {name}"
-    return f"{name} is finished" if point.status == "finished" else f"{name} was {point.status}; resuming"
-
-
-def _conclude(work: _Work, code: int, options: argparse.Namespace) -> int:
+def _conclude(work: Work, code: int, options: argparse.Namespace) -> int:
     """Print the table of the sweep and what is left to do, run what follows training, and return the exit code."""
     front, report = work.front, work.report
     state = sweep_state(work.base_dir, work.sweep.id)
@@ -320,7 +279,7 @@ def _conclude(work: _Work, code: int, options: argparse.Namespace) -> int:
         return cli.STOPPED
     left = None
     if unfinished:
-        told = "; ".join(f"{_label(point)} {_why(point)}" for point in unfinished)
+        told = "; ".join(f"{name_of(point)} {_why(point)}" for point in unfinished)
         left = f"{len(unfinished)} of {len(asked_for)} not finished: {told}"
         print(left, flush=True)
     for each in _following(options, config_path(work.base_dir, work.sweep.id), _finished(asked_for)):
@@ -344,7 +303,7 @@ def _row(point: SweepPoint) -> list[str]:
     run = point.run
     name, loss, bpp = (run.name, run.best_loss, run.bpp_estimated) if run else (text.NOTHING, None, None)
     return [
-        _exact(point.lmbda),
+        exact(point.lmbda),
         str(point.seed),
         text.printable(name),
         text.printable(_why(point)),

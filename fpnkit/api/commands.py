@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from fpnkit.api.rate_distortion import points
 from fpnkit.api.runs import Run, table
@@ -78,6 +78,8 @@ def sweep(
     lambdas: Sequence[float],
     *,
     seeds: Sequence[int] = (),
+    jobs: int | Literal["auto"] = 1,
+    devices: Sequence[int | str] = (),
     evaluate: bool = False,
     anchors: Sequence[str] = (),
     detector: Any = None,
@@ -86,11 +88,14 @@ def sweep(
 ) -> pd.DataFrame:
     """One run per lambda and seed; called again it skips what is finished and goes on with the rest.
 
-    Returns the sweep's runs as `fpnkit.runs` does. `detector` and errors are as for `train`.
+    `jobs` trainings at a time, each with its share of the cores, or one on each of the CUDA `devices`. Returns the
+    sweep's runs as `fpnkit.runs` does. `detector` and errors are as for `train`.
     """
     with _file(config) as file:
         arguments = ["--config", file, *_set(settings), *_base_dir(base_dir), "--lambdas", *map(repr, lambdas)]
         arguments += ["--seeds", *map(str, seeds)] if seeds else []
+        arguments += ["--jobs", str(jobs)] if jobs != 1 else []
+        arguments += ["--devices", ",".join(map(str, devices))] if devices else []
         arguments += ["--evaluate"] if evaluate else []
         arguments += ["--anchors", *anchors] if anchors else []
         record = _run("fpnkit.sweep", [*arguments, *_given(detector, config)], detector)

@@ -7,7 +7,7 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, redirect_stderr
 from dataclasses import dataclass
 from importlib import import_module
@@ -15,8 +15,8 @@ from types import FrameType
 
 from fpnkit.errors import FpnkitError, UserError
 from fpnkit.foundation.guest import Guest, as_guest, current, heard
-from fpnkit.foundation.process_record import ProcessRecord, Reporter
-from fpnkit.launch.foreground import Foreground
+from fpnkit.foundation.process_record import Reporter
+from fpnkit.launch.foreground import EndedProcess, Foreground
 
 _one_at_a_time = threading.RLock()  # a command prints, logs and draws random numbers where others do too
 
@@ -93,9 +93,17 @@ class ForegroundHere(Foreground):
     """A `Foreground` whose commands run in this process."""
 
     _running = False
+    _over: EndedProcess | None = None
 
-    def run(self, argv: Sequence[str]) -> tuple[int, ProcessRecord]:
-        """`argv` is that of `local.command`."""
+    def start(
+        self,
+        key: object,
+        argv: Sequence[str],
+        *,
+        label: str | None = None,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        """Run it to its end; `argv` is that of `local.command`."""
         _, _, _, module, *arguments = argv
         self._running = True
         try:
@@ -106,7 +114,18 @@ class ForegroundHere(Foreground):
             traceback.print_exception(ended.error)
         if ended.guest.asked is not None:
             self._note(ended.guest.asked)
-        return ended.code, ended.guest.record
+        self._over = EndedProcess(key, ended.code, ended.guest.record)
+
+    @property
+    def running(self) -> int:
+        """Whether one was run that was not waited for."""
+        return int(self._over is not None)
+
+    def wait(self) -> EndedProcess:
+        """What was run."""
+        over, self._over = self._over, None
+        assert over is not None
+        return over
 
     def receive(self, number: int, frame: FrameType | None) -> None:
         """Reached only where the command itself does not handle the signal."""

@@ -30,6 +30,7 @@ class Needs:
     free_bytes: int
     source: str  # where the numbers come from
     cache_bytes: int = 0  # that the feature cache will take from the same disk
+    at_once: int = 1  # runs that are trained side by side
 
     def describe(self) -> list[str]:
         """Lines for the terminal."""
@@ -40,7 +41,9 @@ class Needs:
         """One line."""
         if self.seconds is None:
             return f"time: {_runs(self.runs)} to go; the duration is known once a run with these settings has finished"
-        return f"time: about {text.duration(self.seconds)} for {_runs(self.runs)}"
+        at_once = max(1, min(self.at_once, self.runs))
+        beside = "" if at_once == 1 else f", {at_once} at a time"
+        return f"time: about {text.duration(self.seconds / at_once)} for {_runs(self.runs)}{beside}"
 
     def require_disk(self, base_dir: Path) -> None:
         """Raise RunError if they cannot all fit."""
@@ -70,6 +73,8 @@ def needs(
     base_dir: Path,
     parameters: int | None,
     cache_bytes: int = 0,
+    *,
+    at_once: int = 1,
 ) -> Needs:
     """The needs of the points `todo`, from finished runs with the same settings, else from the number of parameters."""
     done = similar(sweep, runs)
@@ -89,6 +94,7 @@ def needs(
         free_bytes(base_dir),
         source,
         cache_bytes,
+        at_once,
     )
 
 

@@ -285,6 +285,15 @@ def test_a_sweep_goes_on_and_keeps_to_its_detector(base: Path, capsys: pytest.Ca
     )
 
 
+def test_an_object_trains_one_run_at_a_time(base: Path) -> None:
+    assert refused(lambda: fk.sweep(config(base), [1e-5, 1e-4], detector=Mean(), jobs=2, **FEW)) == (
+        "--jobs 2: required 1 with a detector that is an object, found 2"
+    )
+    assert refused(lambda: fk.sweep(config(base), [1e-5], detector=Mean(), devices=["GPU-0"], **FEW)).startswith(
+        "--devices GPU-0: required "
+    )
+
+
 def test_an_interrupted_sweep_trains_no_further_run(base: Path, capsys: pytest.CaptureFixture[str]) -> None:
     mean = Mean()
     before = state(mean)

@@ -20,6 +20,16 @@ with Foreground() as front:
     code, _ = front.run([sys.executable, "-uc", sys.argv[1]])
     print("ended", code, front.asked, flush=True)
 """
+BESIDE = """
+import sys
+from fpnkit.launch.foreground import Foreground
+with Foreground() as front:
+    for name in "ab":
+        front.start(name, [sys.executable, "-uc", sys.argv[1]], label=f"[{name}] ", environment={"NAME": name})
+    while front.running:
+        ended = front.wait()
+        print("ended", ended.key, ended.code, front.asked, flush=True)
+"""
 CHILD = """
 import os, signal, time
 def first(number, frame):
@@ -34,8 +44,8 @@ while True:
 
 
 @pytest.fixture
-def waiting() -> Iterator["subprocess.Popen[str]"]:
-    command = [sys.executable, "-c", WAITING, CHILD]
+def waiting(request: pytest.FixtureRequest) -> Iterator["subprocess.Popen[str]"]:
+    command = [sys.executable, "-c", getattr(request, "param", WAITING), CHILD]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True)
     yield process
     process.kill()
@@ -57,6 +67,46 @@ def test_each_signal_is_passed_on_once_and_the_second_ends_the_process(
     os.killpg(waiting.pid, number)
     assert waiting.stdout.readline() == f"ended {-number} {number.name}\n"
     assert waiting.wait(timeout=30) == 0
+
+
+@pytest.mark.parametrize("waiting", [BESIDE], indirect=True)
+def test_of_processes_side_by_side_each_gets_each_signal_once(waiting: "subprocess.Popen[str]") -> None:
+    assert waiting.stdout is not None
+
+    def next_two() -> list[str]:
+        assert waiting.stdout is not None
+        return sorted(waiting.stdout.readline() for _ in "ab")
+
+    assert next_two() == [f"[{name}] session of its own True\n" for name in "ab"]
+    os.killpg(waiting.pid, signal.SIGINT)
+    assert next_two() == [f"[{name}] asked by SIGINT\n" for name in "ab"]
+    os.killpg(waiting.pid, signal.SIGINT)
+    assert next_two() == [f"ended {name} -2 SIGINT\n" for name in "ab"]
+    assert waiting.wait(timeout=30) == 0
+
+
+def test_lines_of_processes_side_by_side_come_whole_and_labeled(capfd: pytest.CaptureFixture[str]) -> None:
+    child = "import os, sys\nfor n in range(200): print(os.environ['NAME'] * 500, file=sys.stderr if n % 2 else None)"
+    with Foreground() as front:
+        for name in "ab":
+            argv = [sys.executable, "-c", child]
+            front.start(name, argv, label=f"[{name}] ", environment={"NAME": name})
+        codes = {ended.key: ended.code for ended in (front.wait(), front.wait())}
+    assert (codes, front.running) == ({"a": 0, "b": 0}, 0)
+    lines = capfd.readouterr().out.splitlines()
+    assert sorted(lines) == [f"[{name}] {name * 500}" for name in "ab" for _ in range(200)]
+
+
+def test_all_can_be_asked_to_stop() -> None:
+    with Foreground() as front:
+        for name in "ab":
+            front.start(name, [sys.executable, "-c", "import time; time.sleep(60)"])
+        front.stop()
+        assert sorted((str(ended.key), ended.code) for ended in (front.wait(), front.wait())) == [
+            ("a", -signal.SIGTERM),
+            ("b", -signal.SIGTERM),
+        ]
+    assert front.asked is None
 
 
 def test_whoever_looks_finds_the_record_of_what_runs() -> None:
