@@ -62,7 +62,7 @@ def choose_places(jobs: str, devices: Sequence[str], training: TrainingBase, run
         count = max(1, min(cores, room, runs))
         because = f"{_counted(cores, 'core')}, {text.size(_MEMORY_BYTES)} of memory each, {_counted(runs, 'run')} to go"
     else:
-        count, because = _number(jobs), f"--jobs {jobs}"
+        count, because = number_of(jobs), f"--jobs {jobs}"
     if count == 1:
         return Places((Place(),), "")
     threads = max(1, cores // count)
@@ -80,7 +80,7 @@ def _on_devices(jobs: str, devices: Sequence[str], training: TrainingBase) -> Pl
     beyond = [name for name in devices if name.isdigit() and int(name) >= found]
     if beyond or not found:
         raise UserError(f"{flag}: required CUDA devices of this machine, found {found or 'none'}")
-    count = len(devices) if jobs == AUTO else _number(jobs)
+    count = len(devices) if jobs == AUTO else number_of(jobs)
     if count > len(devices):
         raise UserError(f"--jobs {jobs}: required at most one training a device, {len(devices)}, found {count}")
     threads = max(1, _cores() // count)
@@ -88,7 +88,8 @@ def _on_devices(jobs: str, devices: Sequence[str], training: TrainingBase) -> Pl
     return Places(each, f"{_counted(count, 'training')} at a time, one a CUDA device: {', '.join(devices[:count])}")
 
 
-def _number(jobs: str) -> int:
+def number_of(jobs: str) -> int:
+    """Of trainings at a time. Raises `UserError` for anything but a number from 1 on."""
     if not jobs.isdigit() or int(jobs) < 1:
         raise UserError(f"--jobs {jobs}: required a number from 1 on, or {AUTO}")
     return int(jobs)

@@ -11,6 +11,7 @@ from fpnkit.config.flags import FLAGS, flag_overrides, override
 from fpnkit.config.load import Override, load_config, parse_override
 from fpnkit.config.schema import Config
 from fpnkit.errors import ConfigError
+from fpnkit.launch.places import AUTO, number_of
 from fpnkit.launch.protocol import SWEEP, TRAIN
 from fpnkit.runs import layout
 
@@ -67,13 +68,19 @@ def read_points(file: Path, overrides: Sequence[Override], lambdas: Sequence[str
 
 
 def make_request(
-    file: Path, lambdas: Sequence[str], flags: Mapping[str, str | None], settings: Sequence[str], base_dir: Path | None
+    file: Path,
+    lambdas: Sequence[str],
+    flags: Mapping[str, str | None],
+    settings: Sequence[str],
+    base_dir: Path | None,
+    jobs: str | None = None,
 ) -> Request:
     """A request for one run, or for a sweep if there are several lambdas; without lambdas, the config's.
 
-    Raises ConfigError.
+    Raises UserError, and ConfigError for all problems of the config at once.
 
-    `settings` are `key.path=value` texts; `base_dir` None is the default of the config's task.
+    `settings` are `key.path=value` texts; `base_dir` None is the default of the config's task; `jobs` of a sweep are
+    trainings at a time.
     """
     overrides = [*map(parse_override, settings), *flag_overrides(flags)]
     given = [part for flag, text in flags.items() if text is not None for part in (flag, text)]
@@ -81,6 +88,8 @@ def make_request(
     given += [] if base_dir is None else ["--base-dir", str(base_dir)]
     if len(lambdas) > 1:
         points = read_points(file, overrides, lambdas, [])
+        if jobs is not None:
+            given += ["--jobs", jobs if jobs == AUTO else str(number_of(jobs))]
         arguments = ("--config", str(file), "--lambdas", *lambdas, *given)
         place = base_dir or layout.default_base_dir("fpn_compression")
         return Request(SWEEP, arguments, points.config, points.lambdas, place)

@@ -84,8 +84,16 @@ def test_settings_are_checked_as_they_are_typed_and_become_the_command(
     setup.lambdas.value = "1e-3;2e-3 ; 4e-3,"
     swept = f"python -m fpnkit.sweep {place} --lambdas 1e-3 2e-3 4e-3 --epochs 7 --base-dir {base}"
     assert (setup.command.value, setup.problems.value, panel.start_button.disabled) == (swept, "", False)
+    assert not setup.jobs.disabled
+    setup.jobs.value = "two"
+    assert "✖ --jobs two: required a number from 1 on, or auto" in setup.problems.value
+    setup.jobs.value = " 2 "
+    assert setup.command.value == f"{swept} --jobs 2"
+    setup.jobs.value = ""
     setup.command.value = "rm -rf /"
     assert setup.command.value == swept
+    setup.lambdas.value = "1e-3"
+    assert setup.jobs.disabled
     panel.raise_failures()
 
 

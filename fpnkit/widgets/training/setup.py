@@ -45,7 +45,7 @@ class SetupView(widgets.VBox):
         self._make_controls()
         check = panel.button("Check first", "check", self.start_check, tip="python -m fpnkit.train --dry-run")
         self.check_button, self.checked = check, widgets.HTML()
-        fields = widgets.HBox([self.lambdas, *self.flags.values()], layout={"flex_flow": "row wrap"})
+        fields = widgets.HBox([self.lambdas, *self.flags.values(), self.jobs], layout={"flex_flow": "row wrap"})
         choice = widgets.HBox([self.config, self.reload_button])
         super().__init__([choice, fields, self.more, self.problems, self.command])
 
@@ -64,10 +64,12 @@ class SetupView(widgets.VBox):
         self._read_stamp = _stamp(self.config.value)
         lambdas = re.findall(r"[^,;\s]+", self.lambdas.value)
         flags = {flag: field.value.strip() or None for flag, field in self.flags.items()}
+        self.jobs.disabled = len(lambdas) < 2
+        jobs = self.jobs.value.strip() or None
         settings = [line.strip() for line in self.more.value.splitlines() if line.strip()]
         if self.config.value is not None:
             try:
-                self.request = make_request(self.config.value, lambdas, flags, settings, self._base_dir)
+                self.request = make_request(self.config.value, lambdas, flags, settings, self._base_dir, jobs)
             except FpnkitError as error:
                 told = html.problem(str(error))
         if self.request is not None:
@@ -111,9 +113,11 @@ class SetupView(widgets.VBox):
         self.reload_button = self._panel.button("Refresh", "list configs", self.list_configs, tip="Look for configs")
         self.lambdas = self._field("Lambda, or several")
         self.flags = {flag: self._field(label) for flag, label in _LABELS.items()}
+        self.jobs = self._field("At a time")
+        self.jobs.placeholder, self.jobs.tooltip = "1", "Trainings of a sweep side by side: a number, or auto"
         self.more = widgets.Textarea(description="Other settings", style=LABEL, layout=WIDE, rows=2)
         self.more.placeholder = "key.path=value, one per line, such as training.crop=128"
-        for control in (self.lambdas, *self.flags.values(), self.more):
+        for control in (self.lambdas, *self.flags.values(), self.jobs, self.more):
             self._panel.on(control, "read the settings", self.read)
         self.problems = widgets.HTML()
         self.command = widgets.Textarea(description="Command", style=LABEL, layout=WIDE, rows=2)
