@@ -68,9 +68,12 @@ def load_checkpoint(path: Path, kind: str) -> dict[str, Any]:
     found = content.get("kind")
     if found != kind:
         raise WeightsError(f"{path}: required a checkpoint of kind {kind}, found {found or 'something else'}")
-    if content["schema_version"] > SCHEMA_VERSION:
+    version = content.get("schema_version")
+    if type(version) is not int:
+        raise WeightsError(f"{path}: required a schema version, found {version!r}")
+    if version > SCHEMA_VERSION:
         raise WeightsError(
-            f"{path}: required schema version {SCHEMA_VERSION} or older, found {content['schema_version']}; "
+            f"{path}: required schema version {SCHEMA_VERSION} or older, found {version}; "
             "it was written by a newer fpnkit"
         )
     return content

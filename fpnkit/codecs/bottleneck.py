@@ -21,7 +21,7 @@ __all__ = ["GDN", "Bottleneck", "LowerBound", "pmf_to_quantized_cdf"]
 _LIKELIHOOD_BOUND = 1e-9  # compressai's
 
 
-class Bottleneck(EntropyBottleneck):  # type: ignore[misc]
+class Bottleneck(EntropyBottleneck, rans.CodingTables):  # type: ignore[misc]
     """One level's factorized prior: learned densities, and coding tables that are stored with the weights."""
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any, **kwargs: Any) -> None:
@@ -42,13 +42,13 @@ class Bottleneck(EntropyBottleneck):  # type: ignore[misc]
     def encode(self, symbols: Tensor) -> bytes:
         """int32 (channel, height, width), none beyond `LARGEST_SYMBOL`; raises `UserError` without coding tables."""
         channels = self._channel_of_each(symbols.shape[1] * symbols.shape[2])
-        return rans.encode(symbols.flatten().tolist(), channels.tolist(), self._tables())
+        return rans.encode(symbols.flatten().tolist(), channels.tolist(), self.tables())
 
     def decode(self, payload: bytes, size: tuple[int, int]) -> Tensor:
         """Symbols int32 (channel, height, width) from arbitrary bytes; raises `StreamError` if their number cannot be
         right.
         """
-        tables, cells = self._tables(), size[0] * size[1]
+        tables, cells = self.tables(), size[0] * size[1]
         self._check_length(len(payload), cells)
         reader = rans.Reader(payload, self.channels * cells, tables)
         return reader.take(self._channel_of_each(cells)).int().reshape(self.channels, *size)
@@ -78,7 +78,14 @@ class Bottleneck(EntropyBottleneck):  # type: ignore[misc]
     def _channel_of_each(self, cells: int) -> Tensor:
         return torch.arange(self.channels).repeat_interleave(cells)
 
-    def _tables(self) -> rans.Tables:
+    @property
+    def table_count(self) -> int:
+        """One a channel."""
+        count: int = self.channels
+        return count
+
+    def tables(self) -> rans.Tables:
+        """For the coder. Raises `UserError` before they are made."""
         if not self._quantized_cdf.numel():  # the coder itself would read on where there is nothing
             raise UserError("codec: required coding tables, found none; call update_tables() before encode or decode")
         return rans.Tables(self._quantized_cdf.tolist(), self._cdf_length.tolist(), self._offset.tolist())

@@ -23,7 +23,7 @@ _BOUND = 1e-9  # of a likelihood
 _PRECISION_BITS = 16
 
 
-class GaussianTables(nn.Module):
+class GaussianTables(nn.Module, rans.CodingTables):
     """Coding tables for deviations in geometric progression, stored with the weights.
 
     Stored, because `exp` and `erf` may differ in the last digit between machines.
@@ -72,6 +72,11 @@ class GaussianTables(nn.Module):
     def log2_deviation(self, index: Tensor) -> Tensor:
         """Of a table."""
         return _FIRST + index * _LOG2_STEP
+
+    @property
+    def table_count(self) -> int:
+        """One a deviation."""
+        return SCALES
 
     def tables(self) -> rans.Tables:
         """For the coder. Raises `UserError` before `make`."""

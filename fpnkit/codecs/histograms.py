@@ -23,7 +23,7 @@ _TOO_LARGE = 2.0**24  # for a symbol, but not for the arithmetic with it
 _ESCAPE_NIBBLES = 2.0  # that tell the number of nibbles of an escaped symbol, about
 
 
-class HistogramTables(nn.Module):
+class HistogramTables(nn.Module, rans.CodingTables):
     """Stored with the weights: frequencies are whole numbers, and so the same on every machine."""
 
     cdf: Tensor
@@ -77,6 +77,11 @@ class HistogramTables(nn.Module):
             costs.append(error_bits * (distance - symbols).square() + self.bits(symbols, table))
         nearest[some] = torch.where(costs[1] < costs[0], candidate - candidate.sign(), candidate)
         return nearest
+
+    @property
+    def table_count(self) -> int:
+        """One a class."""
+        return CLASSES
 
     def tables(self) -> rans.Tables:
         """For the coder. Raises `UserError` before `make`."""

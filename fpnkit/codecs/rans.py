@@ -9,13 +9,15 @@ nibbles.
 from __future__ import annotations
 
 import warnings
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from fpnkit.errors import StreamError
+from fpnkit.errors import StreamError, WeightsError
 
 with warnings.catch_warnings():  # of torch_geometric, which compressai imports and fpnkit cannot fix
     warnings.filterwarnings("ignore", "`torch.jit.script` is deprecated", FutureWarning)
@@ -26,6 +28,8 @@ LARGEST_SYMBOL = 2**24
 WORD_BYTES = 4
 FLUSH_BYTES = 8  # the encoder's last state
 
+_WHOLE = 2**16  # of which the frequencies are parts
+_SHORTEST = 3  # of a table: one symbol and the sentinel
 _SYMBOL_BYTES = 6  # at most: 16 bits of the sentinel, 4 of the number of nibbles, 7 nibbles
 _FEWEST_SYMBOLS = 3  # the encoder's buffer has one word a symbol: with fewer, the last state is written before it
 
@@ -37,6 +41,43 @@ class Tables:
     cdf: list[list[int]]
     length: list[int]
     offset: list[int]  # first symbol
+
+
+class CodingTables(ABC):
+    """A module whose coding tables are stored with the weights, so that they may come from anywhere."""
+
+    @property
+    @abstractmethod
+    def table_count(self) -> int:
+        """How many tables the coder may be asked to use."""
+
+    @abstractmethod
+    def tables(self) -> Tables:
+        """For the coder. Raises `UserError` before they are made."""
+
+
+def require_sound(tables: Tables, count: int) -> None:
+    """Raise `WeightsError` for tables with which the coder, which checks nothing, would read beyond their ends."""
+    found = {len(tables.cdf), len(tables.length), len(tables.offset)}
+    if found != {count}:
+        raise WeightsError(f"required {count} coding tables, found {', '.join(map(str, sorted(found)))}")
+    for number, (row, length, first) in enumerate(zip(tables.cdf, tables.length, tables.offset, strict=True)):
+        if not _rises(row, length) or any(row[length:]):
+            raise WeightsError(
+                f"coding table {number}: required whole numbers that rise from 0 to {_WHOLE}, "
+                f"at least {_SHORTEST} of them, found {length} that do not"
+            )
+        if type(first) is not int or abs(first) > LARGEST_SYMBOL:
+            raise WeightsError(f"coding table {number}: required a first symbol within {LARGEST_SYMBOL}, found {first}")
+
+
+def _rises(row: object, length: object) -> bool:
+    """Whether the first `length` numbers of a row are cumulative frequencies."""
+    if type(length) is not int or not isinstance(row, list) or not _SHORTEST <= length <= len(row):
+        return False
+    used = row[:length]
+    whole = all(type(value) is int for value in row)
+    return whole and used[0] == 0 and used[-1] == _WHOLE and all(a < b for a, b in pairwise(used))
 
 
 def encode(symbols: list[int], indexes: list[int], tables: Tables) -> bytes:

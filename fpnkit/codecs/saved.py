@@ -8,17 +8,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
 from torch import Tensor
 
 from fpnkit.codecs.base import Codec
 from fpnkit.codecs.build import build_codec
+from fpnkit.codecs.rans import CodingTables, require_sound
 from fpnkit.config.load import shown_settings, validate
 from fpnkit.config.schema import CodecConfig
-from fpnkit.errors import WeightsError
+from fpnkit.errors import UserError, WeightsError
 from fpnkit.pyramid import LevelSpec, PyramidSpec
 from fpnkit.torch_files import load_checkpoint
 
 _HASH_BYTES = 4
+_CONTENT = ("config", "spec", "detector_fingerprint", "epoch", "state_dict")
 
 
 def model_hash(weights: Mapping[str, Tensor]) -> str:
@@ -66,11 +69,76 @@ def codec_content(codec: Codec, config: CodecConfig, detector_fingerprint: str) 
 
 
 def load_codec(path: Path) -> TrainedCodec:
-    """The codec of a `best_model*.pth`; raises `WeightsError`."""
+    """The codec of a `best_model*.pth`; raises `WeightsError` for anything that none could have."""
     content = load_checkpoint(path, "fpn_compression")
-    config = validate(content["config"])
-    assert isinstance(config, CodecConfig)
-    codec = build_codec(config.codec, PyramidSpec(tuple(LevelSpec(*level) for level in content["spec"])))
-    codec.load_state_dict(content["state_dict"])
-    fingerprint, digest = content["detector_fingerprint"], model_hash(codec.state_dict())
-    return TrainedCodec(codec.eval(), config, fingerprint, content["epoch"], digest)
+    try:
+        return _trained(content)
+    except WeightsError as error:
+        raise WeightsError(f"{path}: {error}") from None
+
+
+def _trained(content: Mapping[str, Any]) -> TrainedCodec:
+    if missing := [name for name in _CONTENT if name not in content]:
+        raise WeightsError(f"required a codec with {', '.join(_CONTENT)}, found no {', '.join(missing)}")
+    weights, fingerprint, epoch = (content[name] for name in ("state_dict", "detector_fingerprint", "epoch"))
+    if type(epoch) is not int or not isinstance(fingerprint, str):
+        raise WeightsError(f"required an epoch and a detector_fingerprint, found {epoch!r} and {fingerprint!r}")
+    config = _config(content["config"])
+    codec = _codec(config, content["spec"])
+    _require_finite(weights)
+    try:
+        codec.load_state_dict(weights)
+    except (RuntimeError, AttributeError, TypeError) as error:  # torch's list has a line for each
+        told = str(error).splitlines()[1:2] or [str(error)]
+        raise WeightsError(
+            f"state_dict: required the weights of its config's codec, found others: {told[0].strip()}"
+        ) from None
+    for name, module in codec.named_modules():
+        if isinstance(module, CodingTables):
+            _require_sound(name, module)
+    return TrainedCodec(codec.eval(), config, fingerprint, epoch, model_hash(codec.state_dict()))
+
+
+def _config(settings: Any) -> CodecConfig:
+    try:
+        config = validate(settings)
+    except (ValidationError, TypeError) as error:
+        raise WeightsError(
+            f"config: required that of a codec's training, found something else ({_first(error)})"
+        ) from None
+    if not isinstance(config, CodecConfig):
+        raise WeightsError(f"config: required task fpn_compression, found {config.task}")
+    return config
+
+
+def _codec(config: CodecConfig, spec: Any) -> Codec:
+    try:
+        levels = tuple(LevelSpec(str(name), int(channels), int(stride)) for name, channels, stride in spec)
+        if not levels or any(level.channels < 1 or level.stride < 1 for level in levels):
+            raise ValueError(f"{spec}"[:100])
+    except (TypeError, ValueError) as error:
+        raise WeightsError(
+            f"spec: required a name, channels and a stride for each level, found {_first(error)}"
+        ) from None
+    return build_codec(config.codec, PyramidSpec(levels))
+
+
+def _require_finite(weights: Any) -> None:
+    if not isinstance(weights, Mapping) or not all(isinstance(each, Tensor) for each in weights.values()):
+        raise WeightsError("state_dict: required tensors by name, found something else")
+    for name, tensor in weights.items():
+        if tensor.is_floating_point() and not tensor.isfinite().all():
+            raise WeightsError(f"{name}: required finite numbers, found NaN or infinity")
+
+
+def _require_sound(name: str, module: CodingTables) -> None:
+    try:
+        require_sound(module.tables(), module.table_count)
+    except WeightsError as error:
+        raise WeightsError(f"{name}: {error}") from None
+    except (UserError, TypeError, ValueError):  # none, of another number of dimensions, or not whole
+        raise WeightsError(f"{name}: required {module.table_count} coding tables, found something else") from None
+
+
+def _first(error: Exception) -> str:
+    return str(error).splitlines()[0]
