@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from fpnkit.codecs.base import Codec
 from fpnkit.codecs.build import build_codec
 from fpnkit.config.load import shown_settings, validate
 from fpnkit.config.schema import CodecConfig
-from fpnkit.errors import WeightsError
+from fpnkit.errors import UserError, WeightsError
 from fpnkit.pyramid import LevelSpec, PyramidSpec
 from fpnkit.torch_files import load_checkpoint
 
@@ -74,3 +75,12 @@ def load_codec(path: Path) -> TrainedCodec:
     codec.load_state_dict(content["state_dict"])
     fingerprint, digest = content["detector_fingerprint"], model_hash(codec.state_dict())
     return TrainedCodec(codec.eval(), config, fingerprint, content["epoch"], digest)
+
+
+def on_device(trained: TrainedCodec, owner: str, device: torch.device) -> TrainedCodec:
+    """The codec itself, moved. Raises `UserError`, about its `owner`, if the device lacks the numbers that it needs."""
+    needs_float64 = any(each.dtype == torch.float64 for each in trained.codec.state_dict().values())
+    if device.type == "mps" and needs_float64:
+        raise UserError(f"{owner}: required a device that has float64, as {trained.config.codec.kind} needs, found mps")
+    trained.codec.to(device)
+    return trained

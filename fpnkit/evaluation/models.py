@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from fpnkit.codecs.learned import LearnedCoder
-from fpnkit.codecs.saved import TrainedCodec, load_codec
+from fpnkit.codecs.saved import TrainedCodec, load_codec, on_device
 from fpnkit.codecs.sender import SenderSearch, require_searchable
 from fpnkit.config.schema import CodecConfig
 from fpnkit.detectors.base import Detector
@@ -77,15 +77,6 @@ class ModelRecipe:
 def _loaded(run: Path, device: torch.device) -> TrainedCodec:
     """Once for all qualities."""
     return on_device(load_codec(run / layout.BEST_MODEL), f"run {run}", device)
-
-
-def on_device(trained: TrainedCodec, owner: str, device: torch.device) -> TrainedCodec:
-    """The codec itself, moved. Raises `UserError`, about its `owner`, if the device lacks the numbers that it needs."""
-    needs_float64 = any(each.dtype == torch.float64 for each in trained.codec.state_dict().values())
-    if device.type == "mps" and needs_float64:
-        raise UserError(f"{owner}: required a device that has float64, as {trained.config.codec.kind} needs, found mps")
-    trained.codec.to(device)
-    return trained
 
 
 def load_model(run: TrainedRun, search_steps: int | None, device: torch.device = CPU) -> Model:
