@@ -52,6 +52,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--dark", action="store_true", help="figures and page for a dark background")
     parser.add_argument("--output", metavar="DIR", type=Path, help="output directory instead of the usual one")
+    cli.add_device(parser)
     cli.add_base_dir(parser)
     cli.add_settings(parser, text="other data, such as data.test.limit=20")
     return parser
@@ -73,7 +74,8 @@ def _analyze(options: argparse.Namespace) -> Path:
     from fpnkit.analysis.report import INDEX, analyze, default_directory
     from fpnkit.analysis.subject import load_subjects
 
-    subjects = load_subjects(candidates, options.split, options.images, options.quality)
+    device = cli.measuring_device(options)
+    subjects = load_subjects(candidates, options.split, options.images, options.quality, device)
     alone = len(subjects) == 1
     analyzed: list[AnalysisResult] = []
     for subject in subjects:

@@ -25,6 +25,8 @@ from fpnkit.foundation.steps import counted_by
 from fpnkit.runs import layout
 
 if TYPE_CHECKING:
+    import torch
+
     from fpnkit.config.load import Override
 
 called_as: str | None = None  # `fpnkit train`, where that is what was typed
@@ -57,6 +59,28 @@ def add_dry_run(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dry-run", action="store_true", help="check everything, measure nothing")
 
 
+def add_device(parser: argparse.ArgumentParser) -> None:
+    """Add `--device`, see `measuring_device`."""
+    text = "where networks run (default: cuda if there is one, else cpu)"
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"), default="auto", help=text)
+
+
+def measuring_device(options: argparse.Namespace) -> torch.device:
+    """`auto` is not MPS, which lacks the float64 that most codecs need. Raises `UserError` for a missing one."""
+    from fpnkit.detectors.device import device_of  # torch only after the arguments have been checked
+
+    device = device_of(options.device, "--device")
+    return device_of("cpu", "--device") if options.device == "auto" and device.type == "mps" else device
+
+
+def add_spreading(parser: argparse.ArgumentParser) -> None:
+    """Add `--workers` and `--keep-streams`, of commands that measure many images."""
+    workers = "processes that measure side by side (default: one per core, fewer for few images)"
+    parser.add_argument("--workers", metavar="N", type=_count, help=workers)
+    streams = "coded files that stay: all, those of the first 20 images, none (default: all)"
+    parser.add_argument("--keep-streams", choices=("none", "some", "all"), default="all", help=streams)
+
+
 def add_settings(parser: argparse.ArgumentParser, flags: Iterable[str] = (), text: str = "sets any other key") -> None:
     """Add `--set`, and flags that each set one config key."""
     from fpnkit.config.flags import FLAGS
@@ -79,12 +103,12 @@ def add_search(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--search",
         metavar="N",
-        type=_steps,
+        type=_count,
         help="move the latents of each image N times before they are coded: fewer bits, slower (such as 24)",
     )
 
 
-def _steps(text: str) -> int:
+def _count(text: str) -> int:
     value = int(text)
     if value < 1:
         raise ValueError(text)

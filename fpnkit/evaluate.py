@@ -2,8 +2,8 @@
 
 Codes the test images of each run's config into files, reads them back, decodes, runs the detector's heads, and writes
 RUN/evaluation/<dataset>/<checkpoint>/, with a directory for each quality of a codec of several rates. Existing results
-are not measured again; an interrupted evaluation continues. Everything runs on the CPU, whatever device the run was
-trained on. Exit codes: 0 done, 1 failed, 2 the input is wrong, 130 interrupted.
+are not measured again; an interrupted evaluation continues. Many images are measured by as many processes as there are
+cores, whose number changes no result. Exit codes: 0 done, 1 failed, 2 the input is wrong, 130 interrupted.
 
 Examples:
   # a run, found by the time in its name; all whole qualities if it has several
@@ -11,6 +11,8 @@ Examples:
   python -m fpnkit.evaluate 20261216_143022 --qualities 0 2.5 5 --search 24
   # a first look at two runs, on 50 images of COCO
   python -m fpnkit.evaluate 143022 090000 --set data.test.limit=50
+  # all of COCO on a GPU, without its coded files
+  python -m fpnkit.evaluate 143022 --device cuda --workers 4 --keep-streams none
 """
 
 from __future__ import annotations
@@ -60,6 +62,8 @@ def _parser() -> argparse.ArgumentParser:
         help="the highest quality at which the set has this rate or less",
     )
     cli.add_search(parser)
+    cli.add_device(parser)
+    cli.add_spreading(parser)
     cli.add_json(parser)
     cli.add_dry_run(parser)
     cli.add_base_dir(parser)
@@ -77,11 +81,12 @@ def _evaluate_all(options: argparse.Namespace, session: cli.Session) -> None:
     from fpnkit.evaluation.run import evaluate
     from fpnkit.evaluation.task import build_task, open_task
 
+    device = cli.measuring_device(options)
     groups: dict[str, list[tuple[Model, list[float | None]]]] = {}
     for candidate, qualities in wanted:
         config = plain(candidate.config)
         key = str((config["detector"], config["data"]["test"]))
-        groups.setdefault(key, []).append((load_model(candidate, options.search), qualities))
+        groups.setdefault(key, []).append((load_model(candidate, options.search, device), qualities))
     session.report.tell(phase="evaluating")
     measured: list[dict[str, Any]] = []
     if options.dry_run:
@@ -92,12 +97,13 @@ def _evaluate_all(options: argparse.Namespace, session: cli.Session) -> None:
         log.info("%s", cli.NOTHING_MEASURED)
         groups.clear()
     for group in groups.values():
-        task = build_task(group[0][0].config)
+        task = build_task(group[0][0].config, device=device, workers=options.workers)
         jobs = []
         for model, qualities in group:
             chosen = qualities if options.target_bpp is None else [_at_target(model, task, options)]
             jobs += [model.job(task, quality) for quality in chosen]
-        for job, summary in zip(jobs, evaluate(jobs, task), strict=True):
+        found = evaluate(jobs, task, workers=options.workers, keep_streams=options.keep_streams)
+        for job, summary in zip(jobs, found, strict=True):
             measured.append({"directory": str(job.directory), **to_json(asdict(summary))})
             if not options.json:
                 print(_describe(job.directory, summary), flush=True)

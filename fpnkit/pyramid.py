@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -86,6 +87,10 @@ class Pyramid(Mapping[str, Tensor]):
     def sizes(self) -> dict[str, tuple[int, int]]:
         """(height, width) of each level."""
         return {name: (level.shape[-2], level.shape[-1]) for name, level in self.items()}
+
+    def to(self, device: torch.device) -> Pyramid:
+        """The levels on a device."""
+        return Pyramid({name: level.to(device) for name, level in self.items()})
 
     def padded(self, multiples: Mapping[str, int]) -> Pyramid:
         """Each level extended at the bottom and right to a multiple, edge values repeated.

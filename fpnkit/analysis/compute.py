@@ -128,7 +128,8 @@ def sensitivity_tables(subject: Subject, level: str, uncompressed: Uncompressed)
         for _, each in bench.each(f"noise on {level}"):
             yield each
 
-    table = level_sensitivity(bench.detector, features(), level, deviation, kinds, seed=subject.trained.config.seed)
+    seed = subject.trained.config.seed
+    table = level_sensitivity(bench.detector, features(), level, deviation, kinds, seed=seed, device=bench.device)
     without = pd.DataFrame([{"level": level, "snr_db": float("inf")} | metrics(kinds, clean)])
     return {f"sensitivity_{level}": pd.concat([without, table], ignore_index=True)}
 

@@ -5,16 +5,17 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from fpnkit.codecs.base import CodedLatents, InspectableCodec
 from fpnkit.codecs.coder import CoderInput
 from fpnkit.codecs.learned import LearnedCoder
-from fpnkit.codecs.saved import TrainedCodec, load_codec
+from fpnkit.codecs.saved import TrainedCodec, load_codec, on_device
 from fpnkit.config.curve import middle
 from fpnkit.config.load import plain
 from fpnkit.config.schema import CocoData, CodecConfig, HoldoutData
@@ -26,6 +27,7 @@ from fpnkit.data.test_set import in_terms_of
 from fpnkit.data.windows import Features
 from fpnkit.detectors.build import build_detector
 from fpnkit.detectors.cached import feature_cache
+from fpnkit.detectors.device import CPU
 from fpnkit.errors import ConfigError, RunError
 from fpnkit.evaluation.bench import Bench, Transmission
 from fpnkit.foundation.progress import progress
@@ -75,12 +77,14 @@ class Subject:
         codec = self.trained.codec
         if not isinstance(codec, InspectableCodec):
             return None
-        return codec.coded_latents(features.pyramid, features.geometry, self.quality)
+        coded = codec.coded_latents(features.pyramid.to(self.bench.device), features.geometry, self.quality)
+        return {name: each.to(CPU) for name, each in coded.items()}
 
     def send(self, image: Tensor, features: Features, tell: Tell = nobody) -> Transmission:
-        """Encode one image to a file and decode it."""
-        source = CoderInput(image, features.pyramid, features.geometry)
-        return self.bench.send(LearnedCoder(self.trained, self.quality), source, tell=tell)
+        """Encode one image to a file and decode it; features on the CPU, whatever device codes them."""
+        source = CoderInput(image, features.pyramid.to(self.bench.device), features.geometry)
+        sent = self.bench.send(LearnedCoder(self.trained, self.quality), source, tell=tell)
+        return replace(sent, features=replace(sent.features, pyramid=sent.features.pyramid.to(CPU)))
 
     @property
     def facts(self) -> Mapping[str, Any]:
@@ -94,7 +98,7 @@ def feature_facts(bench: CachedBench) -> Mapping[str, Any]:
     return {"detector": bench.fingerprint[:16], "images": bench.images_id, "count": len(bench.indices)}
 
 
-def build_bench(config: CodecConfig, split: str, count: int) -> CachedBench:
+def build_bench(config: CodecConfig, split: str, count: int, device: torch.device = CPU) -> CachedBench:
     """Raises `ConfigError` without a test set, `DataError` for images that are missing or broken."""
     images = _images(config, split)
     count = min(count, len(images))
@@ -102,9 +106,10 @@ def build_bench(config: CodecConfig, split: str, count: int) -> CachedBench:
     images.check(indices)
     detector = build_detector(config.detector)
     images, labels = in_terms_of(detector.class_names, images, config.data)
+    detector.to(device)
     cache = feature_cache(config.cache, detector, images)
     identity = _identity(config, split, images, indices, labels)
-    return CachedBench(detector, images, detector.fingerprint(), indices, cache, split, identity)
+    return CachedBench(detector, images, detector.fingerprint(), indices, cache, split, identity, device=device)
 
 
 def _images(config: CodecConfig, split: str) -> ImageSet:
@@ -131,7 +136,7 @@ def load_subject(run: Path, bench: CachedBench, quality: float | None = None) ->
 
     Raises `WeightsError` if it was trained for another detector.
     """
-    trained = load_codec(run / layout.BEST_MODEL)
+    trained = on_device(load_codec(run / layout.BEST_MODEL), f"run {run}", bench.device)
     trained.require_detector(f"run {run}", bench.detector.name, bench.fingerprint)
     log.info("run %s: best model of epoch %d, hash %s", run.name, trained.epoch, trained.hash)
     return Subject(run, trained, bench, middle(trained.config.qualities) if quality is None else quality)
@@ -144,7 +149,11 @@ def bench_key(config: CodecConfig, split: str) -> str:
 
 
 def load_subjects(
-    candidates: Sequence[TrainedRun], split: str, count: int, quality: float | None = None
+    candidates: Sequence[TrainedRun],
+    split: str,
+    count: int,
+    quality: float | None = None,
+    device: torch.device = CPU,
 ) -> list[Subject]:
     """The best codec of each run on the same images.
 
@@ -157,7 +166,7 @@ def load_subjects(
     for candidate, chosen in zip(candidates, qualities, strict=True):
         key = bench_key(candidate.config, split)
         if key not in benches:
-            benches[key] = build_bench(candidate.config, split, count)
+            benches[key] = build_bench(candidate.config, split, count, device)
         subjects.append(load_subject(candidate.path, benches[key], chosen))
     first = subjects[0]
     for other in subjects[1:]:

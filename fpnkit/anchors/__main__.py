@@ -3,8 +3,9 @@
 Codes the test images of a training config as JPEG, WebP, AVIF, JPEG XL, HEVC and VVC, and their features with
 Zstandard, HEVC and VVC, at several qualities each, and measures them the same way as learned codecs. Results go to
 checkpoints/anchors/<dataset>_<detector>/<key>/<codec>/<quality>/, where the key identifies data, detector and encoder;
-existing results are not measured again, and an interrupted measurement continues. Exit codes: 0 done, 1 failed, 2 the
-input is wrong, 130 interrupted.
+existing results are not measured again, and an interrupted measurement continues. Many images are measured by as many
+processes as there are cores, whose number changes no result. Exit codes: 0 done, 1 failed, 2 the input is wrong, 130
+interrupted.
 
 Examples:
   # all of them, on the images that the codec of this config is measured on
@@ -15,7 +16,6 @@ Examples:
 from __future__ import annotations
 
 import argparse
-import functools
 import hashlib
 import json
 import logging
@@ -25,7 +25,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from fpnkit import cli
-from fpnkit.anchors.catalogue import ANCHORS, Anchor, Fit, missing_encoders, require_qualities, select
+from fpnkit.anchors.catalogue import ANCHORS, Anchor, AnchorRecipe, missing_encoders, require_qualities, select
 from fpnkit.config.load import load_config
 from fpnkit.config.schema import CodecConfig
 from fpnkit.errors import ConfigError, UserError
@@ -34,6 +34,8 @@ from fpnkit.foundation.tables import print_rows
 from fpnkit.runs import layout
 
 if TYPE_CHECKING:
+    import torch
+
     from fpnkit.anchors.reduced import Reduction
     from fpnkit.evaluation.run import Job
     from fpnkit.evaluation.task import Task
@@ -56,6 +58,7 @@ def _run(options: argparse.Namespace, session: cli.Session) -> None:
     if not isinstance(config, CodecConfig):
         raise ConfigError([f"{options.config}: task: required fpn_compression, found {config.task}"])
     session.report.tell(phase="evaluating")
+    device = cli.measuring_device(options)
     if options.dry_run:
         from fpnkit.evaluation.task import open_task
 
@@ -64,7 +67,7 @@ def _run(options: argparse.Namespace, session: cli.Session) -> None:
         if options.json:
             print("[]")
         return
-    _measure(config, points, as_json=options.json)
+    _measure(config, points, device, options)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -77,6 +80,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--qualities", metavar="Q", nargs="+", type=int, default=[], help="instead of each anchor's own list"
     )
+    cli.add_device(parser)
+    cli.add_spreading(parser)
     cli.add_json(parser)
     cli.add_dry_run(parser)
     cli.add_settings(parser, text="sets a key, such as data.test.limit=20")
@@ -97,14 +102,17 @@ def _points(anchors: Sequence[Anchor], qualities: Sequence[int]) -> list[tuple[A
     return [(anchor, quality) for anchor in possible for quality in dict.fromkeys(qualities or anchor.qualities)]
 
 
-def _measure(config: CodecConfig, points: Sequence[tuple[Anchor, int]], *, as_json: bool) -> None:
+def _measure(
+    config: CodecConfig, points: Sequence[tuple[Anchor, int]], device: torch.device, options: argparse.Namespace
+) -> None:
     from fpnkit.evaluation.run import evaluate  # torch only after the arguments have been checked
     from fpnkit.evaluation.task import build_task
 
-    task = build_task(config)
-    fit = _fit(config, task)
-    summaries = evaluate([_job(anchor, quality, task, fit) for anchor, quality in points], task)
-    if as_json:
+    task = build_task(config, device=device, workers=options.workers)
+    fit = _Fit(config, task)
+    jobs = [_job(anchor, quality, task, fit) for anchor, quality in points]
+    summaries = evaluate(jobs, task, workers=options.workers, keep_streams=options.keep_streams)
+    if options.json:
         print(json.dumps([to_json(asdict(summary)) for summary in summaries], indent=1, allow_nan=False))
         return
     print_rows(_HEADER, [_row(summary) for summary in summaries])
@@ -114,28 +122,35 @@ def _measure(config: CodecConfig, points: Sequence[tuple[Anchor, int]], *, as_js
     )
 
 
-def _fit(config: CodecConfig, task: Task) -> Fit:
-    """Measures a reduction of the features' channels on the training images, once."""
+class _Fit:
+    """A reduction of the features' channels, measured on the training images if it is asked for, once."""
 
-    @functools.cache
-    def fit() -> Reduction:
-        from fpnkit.anchors.reduced import fit_reduction
-        from fpnkit.data.build import build_image_sets
+    found: Reduction | None = None
 
-        images, _ = build_image_sets(config.data, config.seed)
-        log.info("measuring the features' channels on training images")
-        return fit_reduction(task.detector, images)
+    def __init__(self, config: CodecConfig, task: Task) -> None:
+        self._config, self._task = config, task
 
-    return fit
+    def __call__(self) -> Reduction:
+        if self.found is None:
+            from fpnkit.anchors.reduced import fit_reduction
+            from fpnkit.data.build import build_image_sets
+            from fpnkit.evaluation.recipes import reproducible
+
+            images, _ = build_image_sets(self._config.data, self._config.seed)
+            log.info("measuring the features' channels on training images")
+            with reproducible():
+                self.found = fit_reduction(self._task.detector, images)
+        return self.found
 
 
-def _job(anchor: Anchor, quality: int, task: Task, fit: Fit) -> Job:
+def _job(anchor: Anchor, quality: int, task: Task, fit: _Fit) -> Job:
     from fpnkit.evaluation.run import Job, Origin
 
     coder = anchor.build(quality, task.detector.spec, fit)
     key = hashlib.sha256(f"{task.key} {coder.encoder}".encode()).hexdigest()[:8]
     folder = layout.home() / "checkpoints" / "anchors" / task.folder_name / key / anchor.name / str(quality)
-    return Job(coder, folder, Origin(quality=quality, encoder=coder.encoder))
+    recipe = AnchorRecipe(anchor.name, quality, fit.found)
+    return Job(coder, folder, Origin(quality=quality, encoder=coder.encoder), recipe=recipe)
 
 
 def _row(summary: Summary) -> list[str]:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from fpnkit.anchors.coder import AnchorCoder
     from fpnkit.anchors.pictures import Scale
     from fpnkit.anchors.reduced import Reduction
+    from fpnkit.detectors.base import Detector
     from fpnkit.pyramid import PyramidSpec
 
 Fit: TypeAlias = "Callable[[], Reduction]"  # measured on training images, only if it is asked for
@@ -124,6 +125,25 @@ ANCHORS = (
         "features_vvc_klt", _VVC, "quantizer", (1, 63), (35, 32, 28, 24, 20, 15, 8), _reduced_features, _ten_bits_vvc
     ),
 )
+
+
+@dataclass(frozen=True)
+class AnchorRecipe:
+    """Builds an anchor's coder in another process, with what was measured for it in this one."""
+
+    name: str
+    quality: int
+    reduction: Reduction | None
+
+    def build(self, detector: Detector) -> AnchorCoder:
+        """The reduction has to be there if the anchor asks for it."""
+        anchor = next(each for each in ANCHORS if each.name == self.name)
+
+        def fit() -> Reduction:
+            assert self.reduction is not None
+            return self.reduction
+
+        return anchor.build(self.quality, detector.spec, fit)
 
 
 def select(words: Sequence[str], flag: str = "--only") -> list[Anchor]:

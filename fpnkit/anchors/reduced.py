@@ -171,6 +171,8 @@ def _metrics(detector: Detector, features: Features, covariances: Mapping[str, T
         return {name: torch.eye(len(covariances[name])).double() / deviation**2 for name, deviation in plain}
     standardiser = Standardizer(detector.spec)
     standardiser.deviation.copy_(torch.stack(deviations))
+    first, _ = next(features())
+    standardiser.to(next(iter(first.values())).device)
     curvature = measure_curvature(HeadDistortion(detector), features(), standardiser)
     return {
         name: curvature[name].double().cpu() / deviation**2

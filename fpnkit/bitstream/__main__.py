@@ -45,10 +45,11 @@ def _run(options: argparse.Namespace, session: cli.Session) -> None:
             container.read_file(path)
     from fpnkit.bitstream import transcode  # torch only after the arguments have been checked
 
+    device = cli.measuring_device(options)
     if encoding:
-        work = transcode.encoder(checkpoint, list(targets), _wanted(options))
+        work = transcode.encoder(checkpoint, list(targets), _wanted(options), device)
     else:
-        work = transcode.decoder(checkpoint, list(targets))
+        work = transcode.decoder(checkpoint, list(targets), device)
     make_folder(options.output)
     one_by_one(targets, work)
 
@@ -74,6 +75,7 @@ def _parser() -> argparse.ArgumentParser:
         if name != "inspect":
             action.add_argument("run", metavar="RUN", help=cli.RUN)
             action.add_argument("-o", "--output", metavar="DIR", type=Path, required=True, help="created if missing")
+            cli.add_device(action)
         if name == "encode":
             _add_rate(action)
         action.add_argument("inputs", metavar=inputs, nargs="+", type=Path)

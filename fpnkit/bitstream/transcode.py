@@ -16,12 +16,13 @@ from fpnkit.bitstream.wanted import Wanted
 from fpnkit.codecs.at_rate import highest_within
 from fpnkit.codecs.coder import CoderInput
 from fpnkit.codecs.learned import LearnedCoder
-from fpnkit.codecs.saved import TrainedCodec, load_codec
+from fpnkit.codecs.saved import TrainedCodec, load_codec, on_device
 from fpnkit.codecs.sender import SenderSearch, require_searchable
 from fpnkit.container import StreamFile
 from fpnkit.data.files import problems_of_files, read_rgb
 from fpnkit.detectors.base import Detector
 from fpnkit.detectors.build import build_detector
+from fpnkit.detectors.device import CPU
 from fpnkit.detectors.one_image import features_of
 from fpnkit.errors import DataError, UserError
 from fpnkit.foundation.files import write_bytes
@@ -30,19 +31,19 @@ from fpnkit.metrics.rate import bpp
 Work = Callable[[Path, Path], str]  # makes the second file of the first, and says what it made
 
 
-def encoder(checkpoint: Path, images: Sequence[Path], wanted: Wanted) -> Work:
+def encoder(checkpoint: Path, images: Sequence[Path], wanted: Wanted, device: torch.device = CPU) -> Work:
     """From image files to `.fpn` files. Checks everything first that does not need the detector."""
     problems = problems_of_files(images, [str(path) for path in images])
     if problems:
         raise DataError("\n".join(problems))
-    trained = load_codec(checkpoint)
+    trained = on_device(load_codec(checkpoint), f"run {checkpoint.parent}", device)
     try:
         wanted.require_fit(trained.config)
         if wanted.search_steps is not None:
             require_searchable(trained)
     except UserError as error:
         raise UserError(f"run {checkpoint.parent}: {error}") from None
-    sender = _Sender(trained, _detector(trained, checkpoint), wanted)
+    sender = _Sender(trained, _detector(trained, checkpoint, device), wanted, device)
 
     def work(source: Path, target: Path) -> str:
         image = read_rgb(source, upright=True)
@@ -67,12 +68,13 @@ class _Sender:
     trained: TrainedCodec
     detector: Detector
     wanted: Wanted
+    device: torch.device
 
     @torch.no_grad()
     def encode(self, image: Tensor, path: Path) -> _Made:
         """Raises `StreamError`, or `UserError` for a target that is out of reach, with the name of the file."""
         features = features_of(self.detector, image)
-        source = CoderInput(image, features.pyramid, features.geometry)
+        source = CoderInput(image, features.pyramid.to(self.device), features.geometry)
         try:
             quality = self._quality(source)
             return _Made(self._data(source, quality), quality)
@@ -97,9 +99,9 @@ class _Sender:
         return LearnedCoder(self.trained, quality, search).encode(source).data
 
 
-def decoder(checkpoint: Path, files: Sequence[Path]) -> Work:
+def decoder(checkpoint: Path, files: Sequence[Path], device: torch.device = CPU) -> Work:
     """From `.fpn` files to `.safetensors` files. Checks everything first except the payloads."""
-    coder = LearnedCoder(load_codec(checkpoint))
+    coder = LearnedCoder(on_device(load_codec(checkpoint), f"run {checkpoint.parent}", device))
     for path in files:
         stream = container.read_file(path)
         with container.naming(path):
@@ -115,9 +117,10 @@ def decoder(checkpoint: Path, files: Sequence[Path]) -> Work:
     return work
 
 
-def _detector(trained: TrainedCodec, checkpoint: Path) -> Detector:
+def _detector(trained: TrainedCodec, checkpoint: Path, device: torch.device) -> Detector:
     detector = build_detector(trained.config.detector)
     trained.require_detector(str(checkpoint), detector.name, detector.fingerprint())
+    detector.to(device)
     return detector
 
 
@@ -125,6 +128,6 @@ def _features(coder: LearnedCoder, stream: StreamFile) -> bytes:
     """safetensors with a single metadata entry, because several would be in random order."""
     received = coder.decode_stream(stream)
     about = {"codec": stream.codec, "model_hash": stream.model_hash, "geometry": asdict(received.geometry)}
-    levels = {name: level.contiguous() for name, level in received.pyramid.items()}
+    levels = {name: level.cpu().contiguous() for name, level in received.pyramid.items()}
     data: bytes = save(levels, {"fpnkit": json.dumps(about)})
     return data

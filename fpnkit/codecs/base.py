@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
 import numpy as np
+import torch
 from torch import Tensor, nn
 
 from fpnkit.codecs.calibration import Standardizer
@@ -69,6 +70,10 @@ class CodedLatents:
 
     symbols: Tensor  # int64 (latent channel, height, width), 0 where a latent is its channel's most likely one
     bits: Tensor  # float32, same shape: by the learned density
+
+    def to(self, device: torch.device) -> CodedLatents:
+        """The same on a device."""
+        return CodedLatents(self.symbols.to(device), self.bits.to(device))
 
 
 @dataclass(frozen=True)

@@ -62,7 +62,7 @@ class Bottleneck(EntropyBottleneck, rans.CodingTables):  # type: ignore[misc]
         low, high = int(symbols.min()), int(symbols.max())
         if high - low >= symbols[0].numel():
             return float(self._bits(symbols.flatten(1)).sum())
-        bits = self._bits(torch.arange(low, high + 1).expand(self.channels, -1))
+        bits = self._bits(torch.arange(low, high + 1, device=symbols.device).expand(self.channels, -1))
         return float(bits.gather(1, (symbols.flatten(1) - low).long()).sum())
 
     def _bits(self, symbols: Tensor) -> Tensor:

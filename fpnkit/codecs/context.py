@@ -136,7 +136,8 @@ class ContextModel(nn.Module):
         def take(mean: Tensor, index: Tensor, part: slice, cells: Tensor) -> Tensor:
             mask = cells.bool().expand_as(index)
             symbols = torch.zeros_like(index)
-            symbols[mask] = reader.take(index[mask]).clamp(-LARGEST_SYMBOL, LARGEST_SYMBOL)
+            found = reader.take(index[mask].cpu()).clamp(-LARGEST_SYMBOL, LARGEST_SYMBOL)
+            symbols[mask] = found.to(symbols.device)
             return symbols
 
         return self.coded(side, steps, size, take)

@@ -151,7 +151,9 @@ class FactorizedPyramidCodec(Codec):
         codec = self.levels[level]
         assert isinstance(codec, LevelCodec)
         bottleneck = codec.bottleneck
-        probability, _, _ = bottleneck._likelihood(bottleneck.quantiles[:, :, 1:2] + symbols)
+        probability, _, _ = bottleneck._likelihood(
+            bottleneck.quantiles[:, :, 1:2] + symbols.to(bottleneck.quantiles.device)
+        )
         first = bottleneck._offset.long()  # a table's last entry stands for all escaped symbols
         return LatentDensity(probability[:, 0], torch.stack([first, first + bottleneck._cdf_length.long() - 3], dim=1))
 

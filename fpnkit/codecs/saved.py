@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from pydantic import ValidationError
 from torch import Tensor
 
@@ -75,6 +76,15 @@ def load_codec(path: Path) -> TrainedCodec:
         return _trained(content)
     except WeightsError as error:
         raise WeightsError(f"{path}: {error}") from None
+
+
+def on_device(trained: TrainedCodec, owner: str, device: torch.device) -> TrainedCodec:
+    """The codec itself, moved. Raises `UserError`, about its `owner`, if the device lacks the numbers that it needs."""
+    needs_float64 = any(each.dtype == torch.float64 for each in trained.codec.state_dict().values())
+    if device.type == "mps" and needs_float64:
+        raise UserError(f"{owner}: required a device that has float64, as {trained.config.codec.kind} needs, found mps")
+    trained.codec.to(device)
+    return trained
 
 
 def _trained(content: Mapping[str, Any]) -> TrainedCodec:

@@ -32,6 +32,11 @@ class Detections:
     keypoints: Tensor | None = None  # (n, points, 3): x, y, visibility
     keypoint_scores: Tensor | None = None  # (n, points)
 
+    def to(self, device: torch.device) -> Detections:
+        """The same on a device."""
+        moved = {name: value.to(device) for name, value in vars(self).items() if value is not None}
+        return Detections(**moved)
+
 
 class Detector(Protocol):
     """A detector cut at its feature pyramid.

@@ -112,6 +112,11 @@ def given(plugin: Any) -> Iterator[None]:
             part.training = training
 
 
+def is_given(settings: object) -> bool:
+    """Whether settings of a detector mean an object of `given`."""
+    return isinstance(settings, PluginDetector) and settings.code is None and settings.title in _given
+
+
 def _module_of(plugin: object) -> nn.Module | None:
     module = getattr(plugin, "module", getattr(plugin, "trainable", None))
     return module if isinstance(module, nn.Module) else None
@@ -119,13 +124,13 @@ def _module_of(plugin: object) -> nn.Module | None:
 
 def _source(settings: PluginDetector, group: str) -> str:
     """Where its code comes from."""
-    if settings.code is None and settings.title in _given:
+    if is_given(settings):
         return "that was given"
     return settings.code or _entry_point(settings.title, group).value
 
 
 def _build(settings: PluginDetector, group: str, *more: object) -> Detector:
-    if settings.code is None and settings.title in _given:
+    if is_given(settings):
         detector = _given[settings.title]
         detector.to(_CPU)  # it may come from another command, and from another device
         return detector

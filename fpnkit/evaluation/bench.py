@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -13,6 +13,7 @@ from fpnkit.codecs.coder import CodedImage, Coder, CoderInput, ReceivedFeatures,
 from fpnkit.data.images import ImageSet, Sample
 from fpnkit.data.windows import Features
 from fpnkit.detectors.base import Detections, Detector
+from fpnkit.detectors.device import CPU
 from fpnkit.detectors.one_image import detections_in, features_of
 from fpnkit.foundation.files import write_bytes
 from fpnkit.foundation.steps import Step, Tell, nobody
@@ -31,11 +32,12 @@ class Transmission:
 
 @dataclass(frozen=True)
 class Bench:
-    """A detector and the images that coders are measured on."""
+    """A detector and the images that coders are measured on. Detections are always on the CPU."""
 
     detector: Detector
     images: ImageSet
     fingerprint: str  # of the detector
+    device: torch.device = field(default=CPU, kw_only=True)  # where detector and learned coders are
 
     @property
     def categories(self) -> Mapping[int, str]:
@@ -43,17 +45,22 @@ class Bench:
         return {**self.detector.class_names, **{category.id: category.name for category in self.images.categories}}
 
     def features(self, sample: Sample) -> Features:
-        """Uncompressed features of one image."""
-        return features_of(self.detector, sample.image)
+        """Uncompressed features of one image, on the device."""
+        features = features_of(self.detector, sample.image)
+        return replace(features, pyramid=features.pyramid.to(self.device))
 
     def detect(self, features: Features) -> Detections:
         """Detections on uncompressed features."""
-        return detections_in(self.detector, features.pyramid, features.geometry)
+        return detections_in(self.detector, features.pyramid.to(self.device), features.geometry).to(CPU)
 
     @torch.no_grad()
     def send(self, coder: Coder, source: CoderInput, path: Path | None = None, tell: Tell = nobody) -> Transmission:
-        """Encode to bytes, through the file `path` if given, decode, and run the heads."""
+        """Encode to bytes, through the file `path` if given, decode, and run the heads.
+
+        Each half is timed until its result is there, on a device as well.
+        """
         tell(Step("encoding"))
+        self._wait()
         start = time.perf_counter()
         coded = coder.encode(source)
         encode_seconds = time.perf_counter() - start
@@ -61,18 +68,27 @@ class Bench:
         tell(Step("decoding"))
         start = time.perf_counter()
         received = coder.decode(data)
+        self._wait()
         decode_seconds = time.perf_counter() - start
         tell(Step("detecting"))
         features = self._features_of(received)
-        found = detections_in(self.detector, features.pyramid, features.geometry)
+        found = detections_in(self.detector, features.pyramid, features.geometry).to(CPU)
         return Transmission(coded, features, found, encode_seconds, decode_seconds)
 
     def _features_of(self, received: ReceivedFeatures | ReceivedImage) -> ReceivedFeatures:
         """A decoded image goes through the whole detector; its boxes are reported in the original's pixels."""
         if isinstance(received, ReceivedFeatures):
-            return received
+            return ReceivedFeatures(received.pyramid.to(self.device), received.geometry)
         features = features_of(self.detector, received.image)
-        return ReceivedFeatures(features.pyramid, replace(features.geometry, original=received.original))
+        geometry = replace(features.geometry, original=received.original)
+        return ReceivedFeatures(features.pyramid.to(self.device), geometry)
+
+    def _wait(self) -> None:
+        """Until the device has done what it was told to do."""
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+        elif self.device.type == "mps":
+            torch.mps.synchronize()
 
 
 def _through_file(path: Path, data: bytes) -> bytes:

@@ -14,63 +14,76 @@ from typing import Any
 
 from fpnkit.detectors.base import Detections
 from fpnkit.errors import UserError
-from fpnkit.foundation.files import append_text, from_json, to_json, write_bytes, write_json, write_text
+from fpnkit.foundation.files import append_text, from_json, to_json, write_bytes, write_json
 from fpnkit.foundation.lock import DirectoryLock
-from fpnkit.metrics.coco_format import detections_from_coco, detections_to_coco
+from fpnkit.metrics.coco_format import detections_from_coco
 from fpnkit.runs import layout
 from fpnkit.runs.results import DETECTIONS, IMAGES
 
 _BOXES = "detections.jsonl"  # until `finish` makes a results file of it
 _IDENTITY = "identity.json"
 
+CPU = "cpu"
+
 
 class Journal:
-    """The files of one evaluation."""
+    """The files of one evaluation. What they hold is read when asked for: a whole set of many coders is large."""
 
-    rows: list[dict[str, Any]]  # of images.jsonl
-    detections: list[Detections]  # of the same images
-
-    def __init__(self, directory: Path, identity: Mapping[str, str]) -> None:
+    def __init__(self, directory: Path, identity: Mapping[str, str], device: str = CPU) -> None:
         """Start, or continue an earlier evaluation with the same identity.
 
-        Raises `UserError` if the identity differs.
+        Raises `UserError` if the identity differs, or the device of what is not finished, whose last digits differ.
         """
         self.directory = directory
         self._lock: DirectoryLock | None = None
         directory.mkdir(parents=True, exist_ok=True)
-        _require_same(directory / _IDENTITY, identity)
+        _require_same(directory, identity, device)
         if not self.finished:
             # Two writers would corrupt the files; held until the journal is closed.
             self._lock = DirectoryLock(directory, "another process is evaluating into this directory; wait for it")
         rows = _complete_lines(directory / IMAGES)
+        self._count = len(rows)
         if self.finished:  # checked again: another process may have finished it just before releasing the lock
-            self.rows = [from_json(json.loads(line)) for line in rows]
-            self.detections = _results(directory / DETECTIONS, [row["image"] for row in self.rows])
             return
         boxes = _complete_lines(directory / _BOXES)
-        count = min(len(rows), len(boxes))
-        self.rows = [from_json(json.loads(line)) for line in rows[:count]]
-        self.detections = [detections_from_coco(json.loads(line)) for line in boxes[:count]]
-        write_bytes(directory / IMAGES, b"".join(rows[:count]))
-        write_bytes(directory / _BOXES, b"".join(boxes[:count]))
+        self._count = min(len(rows), len(boxes))
+        write_bytes(directory / IMAGES, b"".join(rows[: self._count]))
+        write_bytes(directory / _BOXES, b"".join(boxes[: self._count]))
+
+    def __len__(self) -> int:
+        """Images that are done."""
+        return self._count
 
     @property
     def finished(self) -> bool:
         """Whether the summary, which is written last, exists."""
         return (self.directory / layout.SUMMARY).is_file()
 
-    def add(self, image_id: int, row: Mapping[str, Any], found: Detections) -> None:
-        """Append one image."""
-        append_text(self.directory / _BOXES, json.dumps(detections_to_coco(image_id, found)) + "\n")
+    @property
+    def bytes_written(self) -> int:
+        """Of an evaluation that goes on."""
+        return sum((self.directory / name).stat().st_size for name in (IMAGES, _BOXES))
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Of images.jsonl."""
+        return [from_json(json.loads(line)) for line in _complete_lines(self.directory / IMAGES)]
+
+    def detections(self) -> list[Detections]:
+        """In the same images."""
+        if self.finished:
+            return _results(self.directory / DETECTIONS, [row["image"] for row in self.rows()])
+        return [detections_from_coco(json.loads(line)) for line in _complete_lines(self.directory / _BOXES)]
+
+    def add(self, row: Mapping[str, Any], boxes: Sequence[Mapping[str, Any]]) -> None:
+        """Append one image; `boxes` as in a results file."""
+        append_text(self.directory / _BOXES, json.dumps(boxes) + "\n")
         append_text(self.directory / IMAGES, json.dumps(to_json(row), allow_nan=False) + "\n")
-        self.rows.append(dict(row))
-        self.detections.append(found)
+        self._count += 1
 
     def finish(self, summary: Mapping[str, Any]) -> None:
         """Write the results file, then the summary."""
-        ids = [row["image"] for row in self.rows]
-        entries = [entry for pair in zip(ids, self.detections, strict=True) for entry in detections_to_coco(*pair)]
-        write_text(self.directory / DETECTIONS, json.dumps(entries) + "\n")
+        lists = [line.rstrip()[1:-1] for line in _complete_lines(self.directory / _BOXES)]
+        write_bytes(self.directory / DETECTIONS, b"[" + b", ".join(filter(None, lists)) + b"]\n")
         write_json(self.directory / layout.SUMMARY, dict(summary))
         (self.directory / _BOXES).unlink(missing_ok=True)
         self.close()
@@ -81,19 +94,26 @@ class Journal:
             self._lock.release()
 
 
-def _require_same(path: Path, identity: Mapping[str, str]) -> None:
+def _require_same(directory: Path, identity: Mapping[str, str], device: str) -> None:
+    path = directory / _IDENTITY
     try:
         before = json.loads(path.read_text())
     except FileNotFoundError:
-        write_json(path, dict(identity))
+        write_json(path, {**identity, "device": device})
         return
     wrong = [key for key in identity if before.get(key) != identity[key]]
     if wrong:
         required = ", ".join(f"{key} {identity[key]}" for key in wrong)
         found = ", ".join(f"{key} {before.get(key)}" for key in wrong)
         raise UserError(
-            f"{path.parent}: holds an evaluation of something else: required {required}; found {found}; "
+            f"{directory}: holds an evaluation of something else: required {required}; found {found}; "
             "move the directory away to evaluate anew"
+        )
+    begun = before.get("device", CPU)  # which it was before it was noted
+    if begun != device and not (directory / layout.SUMMARY).is_file():
+        raise UserError(
+            f"{directory}: required the device that the evaluation was begun on, {begun}, found {device}; "
+            f"--device {begun} goes on with it"
         )
 
 

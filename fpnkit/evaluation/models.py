@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
+
 from fpnkit.codecs.learned import LearnedCoder
-from fpnkit.codecs.saved import TrainedCodec, load_codec
+from fpnkit.codecs.saved import TrainedCodec, load_codec, on_device
 from fpnkit.codecs.sender import SenderSearch, require_searchable
 from fpnkit.config.schema import CodecConfig
 from fpnkit.detectors.base import Detector
-from fpnkit.errors import UserError
+from fpnkit.detectors.device import CPU
+from fpnkit.errors import RunError, UserError
 from fpnkit.evaluation.run import Job, Origin
 from fpnkit.evaluation.task import Task
 from fpnkit.runs import layout
@@ -47,12 +51,37 @@ class Model:
         lmbda = trained.config.lmbda_at(quality)
         origin = Origin(self.path.name, trained.hash, trained.epoch, lmbda, quality, steps)
         coder = self.coder(task.detector, quality)
-        return Job(coder, directory, origin, trained.codec.standardiser.variance())
+        recipe = ModelRecipe(self.path, trained.hash, quality, steps, task.device)
+        return Job(coder, directory, origin, trained.codec.standardiser.variance(), recipe)
 
 
-def load_model(run: TrainedRun, search_steps: int | None) -> Model:
-    """Raises `UserError`, which names the run, if the encoder cannot search."""
-    trained = load_codec(run.path / layout.BEST_MODEL)
+@dataclass(frozen=True)
+class ModelRecipe:
+    """Builds a model's coder in another process. Implements `CoderRecipe`."""
+
+    run: Path
+    hash: str
+    quality: float | None
+    search_steps: int | None
+    device: torch.device
+
+    def build(self, detector: Detector) -> LearnedCoder:
+        """Raises `RunError` if the run has another best model by now."""
+        trained = _loaded(self.run, self.device)
+        if trained.hash != self.hash:
+            raise RunError(f"run {self.run}: required its best model {self.hash}, found {trained.hash}; it is training")
+        return Model(self.run, trained.config, trained, self.search_steps).coder(detector, self.quality)
+
+
+@functools.cache
+def _loaded(run: Path, device: torch.device) -> TrainedCodec:
+    """Once for all qualities."""
+    return on_device(load_codec(run / layout.BEST_MODEL), f"run {run}", device)
+
+
+def load_model(run: TrainedRun, search_steps: int | None, device: torch.device = CPU) -> Model:
+    """Raises `UserError`, which names the run, if the encoder cannot search or the codec cannot run on the device."""
+    trained = on_device(load_codec(run.path / layout.BEST_MODEL), f"run {run.path}", device)
     log.info("run %s: best model of epoch %d, hash %s", run.path.name, trained.epoch, trained.hash)
     if search_steps is None:
         return Model(run.path, run.config, trained)

@@ -2,33 +2,43 @@
 
 from __future__ import annotations
 
-import resource
+import logging
 import statistics
-import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from fpnkit.codecs.coder import CodedImage, Coder, CoderInput
-from fpnkit.data.images import Sample
-from fpnkit.evaluation.bench import Transmission
+from fpnkit.codecs.coder import Coder
+from fpnkit.errors import FpnkitError
+from fpnkit.evaluation.crew import count_of_workers
+from fpnkit.evaluation.image import (
+    Errand,
+    Fault,
+    ImageWork,
+    ImageWorkRecipe,
+    KeepStreams,
+    Measured,
+    Station,
+    peak_memory_mb,
+)
 from fpnkit.evaluation.journal import Journal
+from fpnkit.evaluation.recipes import CoderRecipe, StationRecipe, spread
+from fpnkit.evaluation.room import SAMPLED_IMAGES, require_room
 from fpnkit.evaluation.task import Task
 from fpnkit.foundation import clock
-from fpnkit.foundation.progress import progress
+from fpnkit.foundation.files import remove_temporaries
+from fpnkit.foundation.progress import Progress
 from fpnkit.metrics import rate
 from fpnkit.metrics.bootstrap import map_interval
 from fpnkit.metrics.distortion import snr_db
 from fpnkit.metrics.matches import average_precision_of
 from fpnkit.metrics.matching import match
-from fpnkit.pyramid import Pyramid
 from fpnkit.runs.provenance import describe_commit
 from fpnkit.runs.results import MATCHES, SELF_MATCHES, STREAMS, ImageRow, Summary, image_row, read_summary
 
-# A payload further from the estimate than this is flagged.
-_GAP_SHARE, _GAP_BYTES = 0.01, 8
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -52,29 +62,85 @@ class Job:
     directory: Path
     origin: Origin
     variance: Mapping[str, float] | None = None  # the model's reference for SNR; None: that of the images
+    recipe: CoderRecipe | None = None  # of the coder; without it only this process can measure it
 
     def reference_variance(self, task: Task) -> Mapping[str, float]:
         """The reference variance for SNR."""
         return task.reference.variance if self.variance is None else self.variance
 
+    @property
+    def title(self) -> str:
+        """Of the curve and the point on it."""
+        return self.coder.name if self.origin.quality is None else f"{self.coder.name} at {self.origin.quality:g}"
 
-def evaluate(jobs: Sequence[Job], task: Task) -> list[Summary]:
+
+def evaluate(
+    jobs: Sequence[Job], task: Task, *, workers: int | None = 1, keep_streams: KeepStreams = "all"
+) -> list[Summary]:
     """Fill the directory of each job; the detector's backbone runs once per image for all of them.
 
-    Continues an interrupted evaluation, and returns a finished one unchanged. Raises `UserError` if a directory holds
-    an evaluation of other images, another detector or another coder.
+    Continues an interrupted evaluation, with any number of workers, and returns a finished one unchanged. `workers`:
+    processes side by side; 1: this one; None: as many as help. Their number changes no result. Raises `UserError` if a
+    directory holds an evaluation of other images, another detector or another coder, or where results do not fit on
+    the disk; `FpnkitError` in the end if coders failed, once the others are finished.
     """
     with ExitStack() as stack:
-        journals = [stack.enter_context(closing(Journal(job.directory, _identity(job, task)))) for job in jobs]
+        journals = [
+            stack.enter_context(closing(Journal(job.directory, _identity(job, task), task.device.type))) for job in jobs
+        ]
         open_ones = [pair for pair in zip(jobs, journals, strict=True) if not pair[1].finished]
-        for job, _ in open_ones:
-            (job.directory / STREAMS).mkdir(exist_ok=True)
-        first = min((len(journal.rows) for _, journal in open_ones), default=len(task.images))
-        for index in progress(range(first, len(task.images)), "images"):
-            _one_image(task, task.images[index], [pair for pair in open_ones if len(pair[1].rows) == index])
-        for job, journal in open_ones:
-            journal.finish(asdict(_summarize(job, task, journal)))
+        failed, peak = _measure(open_ones, task, workers, keep_streams) if open_ones else ({}, 0.0)
+        for number, (job, journal) in enumerate(open_ones):
+            if number not in failed:
+                assert len(journal) == len(task.images)
+                journal.finish(asdict(_summarize(job, task, journal, peak)))
+    if failed:
+        raise _failure([open_ones[number][0] for number in failed], list(failed.values()), task)
     return [read_summary(job.directory) for job in jobs]
+
+
+def _measure(
+    pairs: Sequence[tuple[Job, Journal]], task: Task, workers: int | None, keep: KeepStreams
+) -> tuple[dict[int, tuple[int, Fault]], float]:
+    """All images that are left → number of a job: the image that its coder failed on; peak memory of a process."""
+    journals = [journal for _, journal in pairs]
+    begun, total = [len(journal) for journal in journals], len(task.images)
+    first, pieces = min(begun), sum(total - done for done in begun)
+    portable = task.recipe is not None and all(job.recipe is not None for job, _ in pairs)
+    count = count_of_workers(workers, pieces, task.device, portable=portable)
+    for job, _ in pairs:
+        (job.directory / STREAMS).mkdir(exist_ok=True)
+        remove_temporaries(job.directory / STREAMS)
+    failed: dict[int, tuple[int, Fault]] = {}
+
+    def errands() -> Iterator[Errand]:
+        for index in range(first, total):
+            waiting = tuple(n for n, done in enumerate(begun) if done <= index and n not in failed)
+            if waiting:
+                yield Errand(index, waiting)
+
+    images, coders = _counted(total - first, "image"), _counted(len(pairs), "coder")
+    log.info("measuring %s with %s: %s on %s", images, coders, _counted(count, "process", "es"), task.device.type)
+    if first >= SAMPLED_IMAGES:
+        require_room(journals, total, keep)
+    peak = 0.0
+    make = _work_here(pairs, task, keep) if count == 1 else _work_elsewhere(pairs, task, keep)
+    with closing(spread(make, errands(), count)) as results, Progress("images", total - first) as counted:
+        for found in results:
+            peak = max(peak, found.peak_memory_mb)
+            for number, one in found.of.items():
+                if isinstance(one, Measured) and number not in failed:
+                    journals[number].add(one.row, one.boxes)
+                elif isinstance(one, Fault):
+                    failed.setdefault(number, (found.index, one))
+            counted.reach(found.index - first + 1)
+            if found.index + 1 == SAMPLED_IMAGES < total:
+                require_room(journals, total, keep)
+    return failed, peak or peak_memory_mb()
+
+
+def _counted(count: int, what: str, plural: str = "s") -> str:
+    return f"{count} {what}{'' if count == 1 else plural}"
 
 
 def _identity(job: Job, task: Task) -> dict[str, str]:
@@ -89,56 +155,37 @@ def _identity(job: Job, task: Task) -> dict[str, str]:
     }
 
 
-def _one_image(task: Task, sample: Sample, waiting: Sequence[tuple[Job, Journal]]) -> None:
-    features = task.features(sample)
-    source = CoderInput(sample.image, features.pyramid, features.geometry)
-    for job, journal in waiting:
-        path = job.directory / STREAMS / f"{sample.image_id}{job.coder.suffix}"
-        sent = task.send(job.coder, source, path)
-        row = _row(sample.image_id, source, sent, job.reference_variance(task))
-        journal.add(sample.image_id, asdict(row), sent.detections)
+def _work_here(pairs: Sequence[tuple[Job, Journal]], task: Task, keep: KeepStreams) -> Callable[[], ImageWork]:
+    stations = [Station(job.coder, job.directory / STREAMS, job.reference_variance(task)) for job, _ in pairs]
+    return lambda: ImageWork(task, stations, keep)
 
 
-def _row(image_id: int, source: CoderInput, sent: Transmission, variance: Mapping[str, float]) -> ImageRow:
-    mse = _mse(source.pyramid, sent.features.pyramid)
-    return ImageRow(
-        image=image_id,
-        width=source.image.shape[2],
-        height=source.image.shape[1],
-        bytes=len(sent.coded.data),
-        bits_level=sent.coded.bits_level,
-        bits_estimated=sent.coded.bits_estimated,
-        flagged=_flagged(sent.coded),
-        mse=mse,
-        snr_db={name: snr_db(value / variance[name]) for name, value in mse.items()},
-        encode_seconds=sent.encode_seconds,
-        decode_seconds=sent.decode_seconds,
-    )
+def _work_elsewhere(pairs: Sequence[tuple[Job, Journal]], task: Task, keep: KeepStreams) -> ImageWorkRecipe:
+    stations = []
+    for job, _ in pairs:
+        assert job.recipe is not None
+        stations.append(StationRecipe(job.recipe, job.directory / STREAMS, dict(job.reference_variance(task))))
+    assert task.recipe is not None
+    return ImageWorkRecipe(task.recipe, tuple(stations), keep)
 
 
-def _mse(original: Pyramid, decoded: Pyramid) -> dict[str, float]:
-    """Only for levels of the same size: a detector that resizes an already scaled image may round differently."""
-    return {
-        name: (decoded[name] - level).double().square().mean().item()
-        for name, level in original.items()
-        if decoded[name].shape == level.shape
-    }
+def _failure(jobs: Sequence[Job], faults: Sequence[tuple[int, Fault]], task: Task) -> FpnkitError:
+    """One line for each coder, which of its images is at fault and why."""
+    lines = [
+        f"{job.title}, image {task.images.title(index)}: {fault.text}; its {index} images before it are kept"
+        for job, (index, fault) in zip(jobs, faults, strict=True)
+    ]
+    error = FpnkitError("\n".join([*lines, "all other coders are finished; the same command goes on with the rest"]))
+    for origin in dict.fromkeys(fault.origin for _, fault in faults if fault.origin):
+        error.add_note(origin)
+    return error
 
 
-def _flagged(coded: CodedImage) -> tuple[str, ...]:
-    """Levels whose payload is far from the entropy model's estimate, in either direction."""
-    return tuple(
-        name
-        for name, bits in coded.bits_estimated.items()
-        if abs(coded.bits_level[name] - bits) > _GAP_SHARE * bits + 8 * _GAP_BYTES
-    )
-
-
-def _summarize(job: Job, task: Task, journal: Journal) -> Summary:
-    rows = [image_row(values) for values in journal.rows]
+def _summarize(job: Job, task: Task, journal: Journal, peak_mb: float) -> Summary:
+    rows, detections = [image_row(values) for values in journal.rows()], journal.detections()
     reference = task.reference
-    matches = match(reference.truth, journal.detections)
-    self_matches = match(reference.self_truth, journal.detections)
+    matches = match(reference.truth, detections)
+    self_matches = match(reference.self_truth, detections)
     matches.save(job.directory / MATCHES)
     self_matches.save(job.directory / SELF_MATCHES)
     scores, self_scores = average_precision_of(matches), average_precision_of(self_matches)
@@ -163,7 +210,8 @@ def _summarize(job: Job, task: Task, journal: Journal) -> Summary:
         flagged_images=sum(bool(row.flagged) for row in rows),
         encode_seconds=statistics.fmean(row.encode_seconds for row in rows),
         decode_seconds=statistics.fmean(row.decode_seconds for row in rows),
-        peak_memory_mb=peak_memory_mb(),
+        peak_memory_mb=peak_mb,
+        device=task.device.type,
         labels=task.labels,
         **vars(job.origin),
         created=clock.to_text(clock.now()),
@@ -192,9 +240,3 @@ def _means(rows: Sequence[ImageRow], field: str) -> dict[str, float]:
     columns = [getattr(row, field) for row in rows]
     names = dict.fromkeys(name for column in columns for name in column)
     return {name: statistics.fmean(column[name] for column in columns if name in column) for name in names}
-
-
-def peak_memory_mb() -> float:
-    """Peak resident memory of this process."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / (1e6 if sys.platform == "darwin" else 1e3)  # bytes there, KiB elsewhere

@@ -10,6 +10,7 @@ from fpnkit.codecs.at_rate import AtRate, highest_within
 from fpnkit.codecs.coder import CoderInput
 from fpnkit.errors import UserError
 from fpnkit.evaluation.models import Model
+from fpnkit.evaluation.recipes import reproducible
 from fpnkit.evaluation.task import Task
 from fpnkit.foundation.progress import progress
 from fpnkit.metrics.rate import bpp
@@ -28,6 +29,11 @@ def quality_of_set(task: Task, model: Model, target: float) -> AtRate:
 @torch.no_grad()
 def _rates(task: Task, model: Model, qualities: Sequence[float]) -> list[float]:
     """The bpp of the set at each quality; the detector's backbone runs once an image."""
+    with reproducible():
+        return _encoded(task, model, qualities)
+
+
+def _encoded(task: Task, model: Model, qualities: Sequence[float]) -> list[float]:
     coders = [model.coder(task.detector, quality) for quality in qualities]
     sizes, pixels = [0] * len(coders), 0
     what = f"rate at quality {qualities[0]:g}" if len(qualities) == 1 else "rates"

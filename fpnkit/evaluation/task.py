@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import logging
 import math
 from collections.abc import Mapping
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from fpnkit.config.schema import CocoData, CodecConfig, DetectorSettings, ImageSource
 from fpnkit.data.files import file_identity
@@ -18,13 +21,18 @@ from fpnkit.data.images import ImageSet, Sample
 from fpnkit.data.test_set import TestSet, build_test_set
 from fpnkit.detectors.base import Detections, Detector
 from fpnkit.detectors.build import build_detector
+from fpnkit.detectors.device import CPU
+from fpnkit.detectors.plugin import is_given
 from fpnkit.errors import UserError
 from fpnkit.evaluation.bench import Bench
+from fpnkit.evaluation.crew import count_of_workers
+from fpnkit.evaluation.image import float64
 from fpnkit.evaluation.journal import Journal
+from fpnkit.evaluation.recipes import BenchRecipe, spread
 from fpnkit.foundation import clock
 from fpnkit.foundation.files import write_text
-from fpnkit.foundation.progress import progress
-from fpnkit.metrics.coco_format import GroundTruth, truth_from_coco, truth_to_coco
+from fpnkit.foundation.progress import Progress
+from fpnkit.metrics.coco_format import GroundTruth, detections_to_coco, truth_from_coco, truth_to_coco
 from fpnkit.metrics.detection import average_precision, self_truth
 from fpnkit.metrics.matching import match
 from fpnkit.runs import layout
@@ -61,6 +69,7 @@ class Task(Bench):
     reference: Reference
     key: str  # of detector and files, for directories
     labels: Matching | None  # of the data set and the detector; None: nothing is labeled
+    recipe: BenchRecipe | None = field(default=None, kw_only=True)  # of the bench; None: it cannot leave this process
 
     @property
     def detector_id(self) -> str:
@@ -82,22 +91,26 @@ def open_task(config: CodecConfig) -> tuple[Detector, TestSet]:
     return detector, measured
 
 
-def build_task(config: CodecConfig) -> Task:
+def build_task(config: CodecConfig, *, device: torch.device = CPU, workers: int | None = 1) -> Task:
     """Detector and test images of a config; measures the ceiling unless it was measured before.
 
-    Raises `ConfigError` without a test set, `DataError` for broken images and labels, `UserError` for a ceiling that
-    cannot be.
+    `workers` as in `run.evaluate`. Raises `ConfigError` without a test set, `DataError` for broken images and labels,
+    `UserError` for a ceiling that cannot be.
     """
     detector, measured = open_task(config)
-    images = measured.images
-    labels = measured.matching
-    key = _key(config.data.require_test(), images, detector.fingerprint() + _receiver(config.detector), labels)
-    bench = Bench(detector, images, detector.fingerprint())
+    images, labels, fingerprint = measured.images, measured.matching, detector.fingerprint()
+    source = config.data.require_test()
+    key = _key(source, images, fingerprint + _receiver(config.detector), labels)
+    detector.to(device)
+    bench = Bench(detector, images, fingerprint, device=device)
+    recipe = BenchRecipe(config.detector, source, labels, fingerprint, device)
+    portable = None if is_given(config.detector) else recipe
     folder = layout.home() / "checkpoints" / "ceilings" / f"{images.name}_{detector.name}" / key
-    reference = _reference(folder, bench)
+    reference = _reference(folder, bench, portable, workers)
     if measured.strict:
         _require_plausible(images, detector, reference.ceiling)
-    return Task(bench.detector, images, bench.fingerprint, reference, key, labels if labels.categories else None)
+    matching = labels if labels.categories else None
+    return Task(detector, images, fingerprint, reference, key, matching, device=device, recipe=portable)
 
 
 def _require_plausible(images: ImageSet, detector: Detector, ceiling: Ceiling) -> None:
@@ -129,28 +142,32 @@ def _key(source: ImageSource, images: ImageSet, fingerprint: str, matching: Matc
     return digest.hexdigest()[:8]
 
 
-def _reference(folder: Path, bench: Bench) -> Reference:
-    with closing(Journal(folder, {})) as journal:
-        return _measured(journal, folder, bench)
+def _reference(folder: Path, bench: Bench, recipe: BenchRecipe | None, workers: int | None) -> Reference:
+    with closing(Journal(folder, {}, bench.device.type)) as journal:
+        return _measured(journal, bench, recipe, workers)
 
 
-def _measured(journal: Journal, folder: Path, bench: Bench) -> Reference:
-    images = bench.images
+def _measured(journal: Journal, bench: Bench, recipe: BenchRecipe | None, workers: int | None) -> Reference:
+    images, folder = bench.images, journal.directory
     if not journal.finished:
         log.info("measuring the ceiling: %d images without a codec", len(images))
-        truth = [GroundTruth.of(images[index]) for index in range(len(journal.rows))]
+        truth = [GroundTruth.of(images[index]) for index in range(len(journal))]
         todo = range(len(truth), len(images))
-        for index in progress(todo, "ceiling"):
-            sample = images[index]
-            truth.append(GroundTruth.of(sample))
-            journal.add(sample.image_id, *_without_codec(bench, sample))
+        count = count_of_workers(workers, len(todo), bench.device, portable=recipe is not None)
+        make = functools.partial(_Plain, bench) if count == 1 or recipe is None else _PlainRecipe(recipe)
+        with closing(spread(make, todo, count)) as results, Progress("ceiling", len(todo)) as counted:
+            for own, row, boxes in results:
+                truth.append(own)
+                journal.add(row, boxes)
+                counted.step()
+        assert len(truth) == len(journal) == len(images)
         write_text(folder / _TRUTH, json.dumps(truth_to_coco(truth)) + "\n")
         journal.finish(_summary(journal, truth, bench))
     summary = read_ceiling(folder)
     reference = Reference(
         data_id=summary.data_id,
         truth=truth_from_coco(json.loads((folder / _TRUTH).read_text())),
-        detections=journal.detections,
+        detections=journal.detections(),
         ceiling=Ceiling(summary.map, summary.map50),
         variance=summary.variance,
     )
@@ -159,10 +176,30 @@ def _measured(journal: Journal, folder: Path, bench: Bench) -> Reference:
     return reference
 
 
-def _without_codec(bench: Bench, sample: Sample) -> tuple[dict[str, Any], Detections]:
-    """A row about one image, and its detections."""
+@dataclass(frozen=True)
+class _Plain:
+    """An image without a codec, in whichever process."""
+
+    bench: Bench
+
+    def __call__(self, index: int) -> tuple[GroundTruth, dict[str, Any], list[dict[str, Any]]]:
+        """Labels, a row about the image, and its boxes."""
+        sample = self.bench.images[index]
+        return GroundTruth.of(sample), *_without_codec(self.bench, sample)
+
+
+@dataclass(frozen=True)
+class _PlainRecipe:
+    bench: BenchRecipe
+
+    def __call__(self) -> _Plain:
+        return _Plain(self.bench.build())
+
+
+def _without_codec(bench: Bench, sample: Sample) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """A row about one image, and its boxes."""
     features = bench.features(sample)
-    levels = {name: level.double() for name, level in features.pyramid.items()}
+    levels = {name: float64(level) for name, level in features.pyramid.items()}
     row = {
         "image": sample.image_id,
         "width": sample.image.shape[2],
@@ -171,7 +208,7 @@ def _without_codec(bench: Bench, sample: Sample) -> tuple[dict[str, Any], Detect
         "mean": {name: level.mean().item() for name, level in levels.items()},
         "square": {name: level.square().mean().item() for name, level in levels.items()},
     }
-    return row, bench.detect(features)
+    return row, detections_to_coco(sample.image_id, bench.detect(features))
 
 
 def _digest(sample: Sample) -> str:
@@ -183,18 +220,18 @@ def _digest(sample: Sample) -> str:
 
 
 def _summary(journal: Journal, truth: list[GroundTruth], bench: Bench) -> dict[str, Any]:
-    scores = average_precision(truth, journal.detections)
+    scores, rows = average_precision(truth, journal.detections()), journal.rows()
     return {
         "schema_version": SCHEMA_VERSION,
         "dataset": bench.images.name,
-        "data_id": hashlib.sha256("".join(row["digest"] for row in journal.rows).encode()).hexdigest()[:_ID_DIGITS],
+        "data_id": hashlib.sha256("".join(row["digest"] for row in rows).encode()).hexdigest()[:_ID_DIGITS],
         "detector": bench.detector.name,
         "detector_id": bench.fingerprint[:_ID_DIGITS],
-        "images": len(journal.rows),
-        "pixels": sum(row["width"] * row["height"] for row in journal.rows),
+        "images": len(rows),
+        "pixels": sum(row["width"] * row["height"] for row in rows),
         "map": scores.map,
         "map50": scores.map50,
-        "variance": {name: _variance(journal.rows, name) for name in bench.detector.spec.names},
+        "variance": {name: _variance(rows, name) for name in bench.detector.spec.names},
         "created": clock.to_text(clock.now()),
         "commit": describe_commit(),
     }

@@ -48,7 +48,7 @@ class ImageRow:
     flagged: tuple[str, ...]  # levels whose payload is further from the estimate than 1 % + 8 bytes
     mse: Mapping[str, float]  # of each level, in the detector's units squared
     snr_db: Mapping[str, float]  # of each level, by the summary's `snr_variance`
-    encode_seconds: float
+    encode_seconds: float  # beside what other workers measure: longer than alone
     decode_seconds: float
 
     @property
@@ -124,9 +124,9 @@ class Summary:
     kb_per_image: float  # 1000 bytes
     snr_db: Mapping[str, float]
     self_map: float | None
-    encode_seconds: float  # mean of an image: pyramid or image → bytes
+    encode_seconds: float  # mean of an image: pyramid or image → bytes; with all cores at work longer than alone
     decode_seconds: float  # mean of an image: bytes → pyramid or image
-    peak_memory_mb: float  # resident, of the whole process
+    peak_memory_mb: float  # resident, of the largest process that measured
     ceiling: Ceiling
     map: float | None = None
     map50: float | None = None
@@ -146,6 +146,7 @@ class Summary:
     encoder: str | None = None  # of an anchor: libraries, versions, settings; None: from before it was noted
     snr_variance: Mapping[str, float] | None = None  # of each level; None: made before it was noted
     labels: Matching | None = None  # None: nothing is labeled, or made before it was noted
+    device: str | None = None  # cpu, cuda or mps; None: cpu, from before it was noted
     commit: str | None = None
     created: str | None = None
     schema_version: int = SCHEMA_VERSION

@@ -22,6 +22,7 @@ from fpnkit.data.test_set import build_test_set
 from fpnkit.detectors.base import Detector
 from fpnkit.detectors.build import build_detector, build_trainable
 from fpnkit.detectors.cached import feature_cache
+from fpnkit.detectors.device import device_of
 from fpnkit.distortions import MseDistortion, SensitivityDistortion, build_distortion, parts_of, require_heads
 from fpnkit.errors import ConfigError, UserError
 from fpnkit.foundation.progress import Progress
@@ -60,7 +61,7 @@ def codec_learner(
 
     `check` is called before the cache is filled, and may raise.
     """
-    device = device_of(config.training.device)
+    device = device_of(config.training.device, "training.device")
     train_set, val_set = build_image_sets(config.data, config.seed)
     for images in (train_set, val_set):
         images.check()
@@ -124,7 +125,7 @@ def _collected(problems: list[str]) -> Iterator[None]:
 
 def detector_learner(config: DetectorConfig, check: Callable[[Size], None] = lambda size: None) -> DetectorLearner:
     """Check data, build the detector with its starting weights. `check` may raise."""
-    device = device_of(config.training.device)
+    device = device_of(config.training.device, "training.device")
     train, val = build_image_sets(config.data, config.seed)
     for images in (train, val):
         images.check()
@@ -135,17 +136,6 @@ def detector_learner(config: DetectorConfig, check: Callable[[Size], None] = lam
     assert detector.trainable is not None
     check(Size(sum(parameter.numel() for parameter in detector.trainable.parameters())))
     return DetectorLearner(detector, config, train, val, device)
-
-
-def device_of(setting: str) -> torch.device:
-    """`auto` is CUDA, else MPS, else the CPU; raises `UserError` for a missing one."""
-    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
-    if setting == "auto":
-        return torch.device(next(name for name, available in there.items() if available))
-    if not there[setting]:
-        found = ", ".join(name for name, available in there.items() if available)
-        raise UserError(f"training.device: required {setting}, found only {found}")
-    return torch.device(setting)
 
 
 def _fill(cache: FeatureCache, name: str) -> None:

@@ -91,7 +91,7 @@ def test_anchors_are_measured_as_codecs_are_and_once_only(tmp_path: Path, config
 
 def test_an_interrupted_measurement_goes_on_where_it_stopped(tmp_path: Path, config: Path) -> None:
     arguments = ("--config", config, "--only", "avif_input", "--qualities", "20", "--set", "data.test.images=30")
-    command = [sys.executable, "-W", "ignore", "-m", "fpnkit.anchors", *map(str, arguments)]
+    command = [sys.executable, "-W", "ignore", "-m", "fpnkit.anchors", *map(str, arguments), "--workers", "2"]
     process = warm.Popen(command, stderr=subprocess.PIPE, text=True, env=environment(tmp_path))
     rows = _wait_for_a_row(tmp_path)
     process.send_signal(signal.SIGINT)
@@ -100,6 +100,7 @@ def test_an_interrupted_measurement_goes_on_where_it_stopped(tmp_path: Path, con
     assert errors.splitlines()[-1] == "fpnkit.anchors: interrupted; the same command goes on where it stopped"
     done = rows.read_text().splitlines()  # with the seconds that each image took
     assert 1 <= len(done) < 30
+    assert "measuring 30 images with 1 coder: 2 processes on cpu\n" in errors
     assert not rows.with_name("summary.json").exists()
 
     assert anchors(tmp_path, *arguments).returncode == 0

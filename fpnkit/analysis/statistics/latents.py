@@ -84,7 +84,7 @@ class _Level:
         used = np.flatnonzero(pooled)
         places = np.arange(used[0], used[-1] + 1)
         density = codec.latent_density(name, torch.from_numpy(places - _HALF))
-        table = density.table.numpy() + _HALF
+        table = density.table.cpu().numpy() + _HALF
         inside = (np.arange(_SYMBOLS) >= table[:, :1]) & (np.arange(_SYMBOLS) <= table[:, 1:])
         return pd.DataFrame(
             {
@@ -92,7 +92,7 @@ class _Level:
                 "symbol": places - _HALF,
                 "count": pooled[places],
                 "share": pooled[places] / pooled.sum(),
-                "learned": density.probability.mean(0).double().numpy(),
+                "learned": density.probability.mean(0).cpu().double().numpy(),
                 "escaped": float(self.counts[~inside].sum() / pooled.sum()),
             }
         )

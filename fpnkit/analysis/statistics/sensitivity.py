@@ -10,6 +10,7 @@ import torch
 
 from fpnkit.data.windows import Features
 from fpnkit.detectors.base import Detections, Detector
+from fpnkit.detectors.device import CPU
 from fpnkit.detectors.one_image import detections_in
 from fpnkit.errors import DataError
 from fpnkit.metrics.coco_format import GroundTruth
@@ -30,11 +31,12 @@ def level_sensitivity(
     snrs_db: Sequence[float] = SNRS_DB,
     seed: int = 0,
     progress: Callable[[], None] = lambda: None,
+    device: torch.device = CPU,
 ) -> pd.DataFrame:
     """The metric for each kind of `truth` at each SNR, with Gaussian noise on one level of every image's features.
 
     The SNR is relative to `deviation`² of the level. An image gets the same noise, scaled, at every SNR: the curve is
-    smooth, and the same seed gives the same numbers.
+    smooth, and the same seed gives the same numbers. `device`: the detector's; features are on the CPU.
     """
     found: dict[float, list[Detections]] = {snr: [] for snr in snrs_db}
     for index, image in enumerate(features):
@@ -42,7 +44,7 @@ def level_sensitivity(
         noise = torch.randn(image.pyramid[level].shape, generator=generator)
         for snr in snrs_db:
             noisy = {**image.pyramid, level: image.pyramid[level] + noise * deviation * 10 ** (-snr / 20)}
-            found[snr].append(detections_in(detector, Pyramid(noisy), image.geometry))
+            found[snr].append(detections_in(detector, Pyramid(noisy).to(device), image.geometry).to(CPU))
         progress()
     rows = [{"level": level, "snr_db": snr} | metrics(truth, found[snr]) for snr in snrs_db]
     return pd.DataFrame(rows)

@@ -1,0 +1,32 @@
+"""How many processes an evaluation is spread over."""
+
+from __future__ import annotations
+
+import os
+
+import torch
+
+from fpnkit.errors import UserError
+
+_WORTH_A_WORKER = 50  # images times coders: what they take is about what the start of a process takes
+_MOST_ON_A_DEVICE = 4  # each has a context and all weights on it
+
+
+def count_of_workers(asked: int | None, pieces: int, device: torch.device, *, portable: bool) -> int:
+    """`asked`, or as many as help with so many `pieces`, images times coders.
+
+    Raises `UserError` if several are asked for and detector and coders are not `portable` to other processes.
+    """
+    if asked is not None and asked > 1 and not portable:
+        raise UserError(f"--workers: required 1 for a detector that is an object of this process, found {asked}")
+    if not portable:
+        return 1
+    if asked is not None:
+        return max(1, min(asked, pieces))
+    most = cores() if device.type == "cpu" else min(cores(), _MOST_ON_A_DEVICE)
+    return max(1, min(most, pieces // _WORTH_A_WORKER))
+
+
+def cores() -> int:
+    """That this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
