@@ -1,10 +1,10 @@
 """Measure the alternatives to a learned codec: python -m fpnkit.anchors --config FILE
 
-Codes the test images of a training config as JPEG, WebP, AVIF, JPEG XL, HEVC and VVC, and their features with
-Zstandard, HEVC and VVC, at several qualities each, and measures them the same way as learned codecs. Results go to
-checkpoints/anchors/<dataset>_<detector>/<key>/<codec>/<quality>/, where the key identifies data, detector and encoder;
-existing results are not measured again, and an interrupted measurement continues. Exit codes: 0 done, 1 failed, 2 the
-input is wrong, 130 interrupted.
+Codes the test images of a training config as JPEG, WebP, AVIF, JPEG XL, HEVC and VVC, their features with Zstandard,
+HEVC and VVC, and the detector's boxes, at several qualities each, and measures them the same way as learned codecs.
+Results go to checkpoints/anchors/<dataset>_<detector>/<key>/<codec>/<quality>/, where the key identifies data, detector
+and encoder; existing results are not measured again, and an interrupted measurement continues. Exit codes: 0 done, 1
+failed, 2 the input is wrong, 130 interrupted.
 
 Examples:
   # all of them, on the images that the codec of this config is measured on
@@ -34,7 +34,10 @@ from fpnkit.foundation.tables import print_rows
 from fpnkit.runs import layout
 
 if TYPE_CHECKING:
+    from fpnkit.anchors.boxes import SeenBoxes
     from fpnkit.anchors.reduced import Reduction
+    from fpnkit.data.images import ImageSet
+    from fpnkit.detectors.base import Detector
     from fpnkit.evaluation.run import Job
     from fpnkit.evaluation.task import Task
     from fpnkit.runs.results import Summary
@@ -102,7 +105,7 @@ def _measure(config: CodecConfig, points: Sequence[tuple[Anchor, int]], *, as_js
     from fpnkit.evaluation.task import build_task
 
     task = build_task(config)
-    fit = _fit(config, task)
+    fit = _fit(config, task.detector)
     summaries = evaluate([_job(anchor, quality, task, fit) for anchor, quality in points], task)
     if as_json:
         print(json.dumps([to_json(asdict(summary)) for summary in summaries], indent=1, allow_nan=False))
@@ -114,19 +117,29 @@ def _measure(config: CodecConfig, points: Sequence[tuple[Anchor, int]], *, as_js
     )
 
 
-def _fit(config: CodecConfig, task: Task) -> Fit:
-    """Measures a reduction of the features' channels on the training images, once."""
+def _fit(config: CodecConfig, detector: Detector) -> Fit:
+    """Measures on the training images, each once."""
 
-    @functools.cache
-    def fit() -> Reduction:
-        from fpnkit.anchors.reduced import fit_reduction
+    def images() -> ImageSet:
         from fpnkit.data.build import build_image_sets
 
-        images, _ = build_image_sets(config.data, config.seed)
-        log.info("measuring the features' channels on training images")
-        return fit_reduction(task.detector, images)
+        return build_image_sets(config.data, config.seed)[0]
 
-    return fit
+    @functools.cache
+    def reduction() -> Reduction:
+        from fpnkit.anchors.reduced import fit_reduction
+
+        log.info("measuring the features' channels on training images")
+        return fit_reduction(detector, images())
+
+    @functools.cache
+    def boxes() -> SeenBoxes:
+        from fpnkit.anchors.boxes import see_boxes
+
+        log.info("detecting on training images")
+        return see_boxes(detector, images())
+
+    return Fit(reduction, boxes)
 
 
 def _job(anchor: Anchor, quality: int, task: Task, fit: Fit) -> Job:

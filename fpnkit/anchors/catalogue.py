@@ -13,13 +13,21 @@ from typing import TYPE_CHECKING, TypeAlias
 from fpnkit.errors import UserError
 
 if TYPE_CHECKING:
+    from fpnkit.anchors.boxes import SeenBoxes
     from fpnkit.anchors.coder import AnchorCoder
     from fpnkit.anchors.pictures import Scale
     from fpnkit.anchors.reduced import Reduction
     from fpnkit.pyramid import PyramidSpec
 
-Fit: TypeAlias = "Callable[[], Reduction]"  # measured on training images, only if it is asked for
 Factory: TypeAlias = "Callable[[int, PyramidSpec, Fit], AnchorCoder]"  # of a quality and the detector's levels
+
+
+@dataclass(frozen=True)
+class Fit:
+    """What some coders know beforehand: measured on training images, only if it is asked for."""
+
+    reduction: Callable[[], Reduction]
+    boxes: Callable[[], SeenBoxes]
 
 
 @dataclass(frozen=True)
@@ -81,11 +89,17 @@ def _vvc_features(quality: int, spec: PyramidSpec, fit: Fit) -> AnchorCoder:
 def _reduced_features(quality: int, spec: PyramidSpec, fit: Fit) -> AnchorCoder:
     from fpnkit.anchors.reduced import ReducedFeatures
 
-    return ReducedFeatures(spec, quality, fit())
+    return ReducedFeatures(spec, quality, fit.reduction())
+
+
+def _boxes(quality: int, spec: PyramidSpec, fit: Fit) -> AnchorCoder:
+    from fpnkit.anchors.boxes import Boxes
+
+    return Boxes(quality, fit.boxes())
 
 
 def _always() -> None:
-    """Zstandard is among the package's own requirements."""
+    """It needs nothing that is not among the package's own requirements."""
 
 
 def _ten_bits() -> None:
@@ -123,6 +137,7 @@ ANCHORS = (
     Anchor(
         "features_vvc_klt", _VVC, "quantizer", (1, 63), (35, 32, 28, 24, 20, 15, 8), _reduced_features, _ten_bits_vvc
     ),
+    Anchor("boxes", (), "lowest score in percent", (1, 99), (60, 50, 40, 32, 25, 18, 12, 7), _boxes, _always),
 )
 
 

@@ -9,13 +9,23 @@ from pathlib import Path
 
 import torch
 
-from fpnkit.codecs.coder import CodedImage, Coder, CoderInput, ReceivedFeatures, ReceivedImage
+from fpnkit.codecs.coder import (
+    CodedImage,
+    Coder,
+    CoderInput,
+    Received,
+    ReceivedDetections,
+    ReceivedFeatures,
+    ReceivedImage,
+)
 from fpnkit.data.images import ImageSet, Sample
 from fpnkit.data.windows import Features
 from fpnkit.detectors.base import Detections, Detector
 from fpnkit.detectors.one_image import detections_in, features_of
 from fpnkit.foundation.files import write_bytes
 from fpnkit.foundation.steps import Step, Tell, nobody
+from fpnkit.geometry import ImageGeometry
+from fpnkit.pyramid import Pyramid
 
 
 @dataclass(frozen=True)
@@ -23,7 +33,7 @@ class Transmission:
     """One image, as sent and as received."""
 
     coded: CodedImage
-    features: ReceivedFeatures  # of a received image, the detector's
+    features: ReceivedFeatures  # of a received image, the detector's; without levels where detections were received
     detections: Detections
     encode_seconds: float  # pyramid or image → bytes
     decode_seconds: float  # bytes → pyramid or image
@@ -63,16 +73,23 @@ class Bench:
         received = coder.decode(data)
         decode_seconds = time.perf_counter() - start
         tell(Step("detecting"))
-        features = self._features_of(received)
-        found = detections_in(self.detector, features.pyramid, features.geometry)
+        features = self._features_of(received, source.geometry)
+        if isinstance(received, ReceivedDetections):
+            found = received.detections
+        else:
+            found = detections_in(self.detector, features.pyramid, features.geometry)
         return Transmission(coded, features, found, encode_seconds, decode_seconds)
 
-    def _features_of(self, received: ReceivedFeatures | ReceivedImage) -> ReceivedFeatures:
+    def _features_of(self, received: Received, sent: ImageGeometry) -> ReceivedFeatures:
         """A decoded image goes through the whole detector; its boxes are reported in the original's pixels."""
-        if isinstance(received, ReceivedFeatures):
-            return received
-        features = features_of(self.detector, received.image)
-        return ReceivedFeatures(features.pyramid, replace(features.geometry, original=received.original))
+        match received:
+            case ReceivedFeatures():
+                return received
+            case ReceivedImage():
+                features = features_of(self.detector, received.image)
+                return ReceivedFeatures(features.pyramid, replace(features.geometry, original=received.original))
+            case ReceivedDetections():
+                return ReceivedFeatures(Pyramid({}), sent)
 
 
 def _through_file(path: Path, data: bytes) -> bytes:

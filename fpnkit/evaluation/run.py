@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from fpnkit.codecs.coder import CodedImage, Coder, CoderInput
-from fpnkit.data.images import Sample
 from fpnkit.evaluation.bench import Transmission
 from fpnkit.evaluation.journal import Journal
 from fpnkit.evaluation.task import Task
@@ -71,7 +70,7 @@ def evaluate(jobs: Sequence[Job], task: Task) -> list[Summary]:
             (job.directory / STREAMS).mkdir(exist_ok=True)
         first = min((len(journal.rows) for _, journal in open_ones), default=len(task.images))
         for index in progress(range(first, len(task.images)), "images"):
-            _one_image(task, task.images[index], [pair for pair in open_ones if len(pair[1].rows) == index])
+            _one_image(task, index, [pair for pair in open_ones if len(pair[1].rows) == index])
         for job, journal in open_ones:
             journal.finish(asdict(_summarize(job, task, journal)))
     return [read_summary(job.directory) for job in jobs]
@@ -89,9 +88,10 @@ def _identity(job: Job, task: Task) -> dict[str, str]:
     }
 
 
-def _one_image(task: Task, sample: Sample, waiting: Sequence[tuple[Job, Journal]]) -> None:
+def _one_image(task: Task, index: int, waiting: Sequence[tuple[Job, Journal]]) -> None:
+    sample = task.images[index]
     features = task.features(sample)
-    source = CoderInput(sample.image, features.pyramid, features.geometry)
+    source = CoderInput(sample.image, features.pyramid, features.geometry, task.reference.detections[index])
     for job, journal in waiting:
         path = job.directory / STREAMS / f"{sample.image_id}{job.coder.suffix}"
         sent = task.send(job.coder, source, path)
@@ -117,11 +117,13 @@ def _row(image_id: int, source: CoderInput, sent: Transmission, variance: Mappin
 
 
 def _mse(original: Pyramid, decoded: Pyramid) -> dict[str, float]:
-    """Only for levels of the same size: a detector that resizes an already scaled image may round differently."""
+    """Only for levels that were decoded, in the same size: a detector that resizes an already scaled image may round
+    differently.
+    """
     return {
         name: (decoded[name] - level).double().square().mean().item()
         for name, level in original.items()
-        if decoded[name].shape == level.shape
+        if name in decoded and decoded[name].shape == level.shape
     }
 
 

@@ -15,12 +15,12 @@ from fpnkit.foundation.varints import varints
 from fpnkit.pyramid import PyramidSpec
 from tests.support.anchor_inputs import (
     as_image,
+    fit_of,
     image_source,
     needs_av,
     needs_jxl,
     needs_vvc,
     shapes_image,
-    turned,
     with_skips,
 )
 
@@ -96,7 +96,7 @@ def test_along_the_default_qualities_bytes_and_fidelity_rise(anchor: Anchor) -> 
     source = image_source(shapes_image(192, 192), (192, 192))
     sizes, fidelity = [], []
     for quality in anchor.qualities:
-        coder = anchor.build(quality, PyramidSpec(()), lambda: turned(PyramidSpec(())))
+        coder = anchor.build(quality, PyramidSpec(()), fit_of(PyramidSpec(())))
         data = coder.encode(source).data
         sizes.append(len(data))
         fidelity.append(psnr_db(as_image(coder.decode(data)).image, source.image))
