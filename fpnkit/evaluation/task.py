@@ -91,13 +91,19 @@ def build_task(config: CodecConfig) -> Task:
     detector, measured = open_task(config)
     images = measured.images
     labels = measured.matching
-    key = _key(config.data.require_test(), images, detector.fingerprint() + _receiver(config.detector), labels)
+    key = key_of(config, detector, measured)
     bench = Bench(detector, images, detector.fingerprint())
     folder = layout.home() / "checkpoints" / "ceilings" / f"{images.name}_{detector.name}" / key
     reference = _reference(folder, bench)
     if measured.strict:
         _require_plausible(images, detector, reference.ceiling)
     return Task(bench.detector, images, bench.fingerprint, reference, key, labels if labels.categories else None)
+
+
+def key_of(config: CodecConfig, detector: Detector, measured: TestSet) -> str:
+    """`Task.key` of what `open_task` gave."""
+    fingerprint = detector.fingerprint() + _receiver(config.detector)
+    return _key(config.data.require_test(), measured.images, fingerprint, measured.matching)
 
 
 def _require_plausible(images: ImageSet, detector: Detector, ceiling: Ceiling) -> None:
