@@ -85,7 +85,7 @@ def test_anchors_and_qualities_in_examples_are_known_ones(capsys: pytest.Capture
             for anchor in select(getattr(options, key)):
                 require_qualities(anchor, getattr(options, "qualities", []))
             named += getattr(options, key)
-    assert named == ["jpeg_input", "avif_input", "jpeg"]
+    assert named == ["jpeg_input", "avif_input", "hevc_input", "vvc_input", "jpeg"]
 
 
 def test_filled_paragraphs_stand_above_examples_that_keep_their_lines(

@@ -13,14 +13,22 @@ from typing import TYPE_CHECKING, TypeAlias
 from fpnkit.errors import UserError
 
 if TYPE_CHECKING:
+    from fpnkit.anchors.boxes import SeenBoxes
     from fpnkit.anchors.coder import AnchorCoder
     from fpnkit.anchors.pictures import Scale
     from fpnkit.anchors.reduced import Reduction
     from fpnkit.detectors.base import Detector
     from fpnkit.pyramid import PyramidSpec
 
-Fit: TypeAlias = "Callable[[], Reduction]"  # measured on training images, only if it is asked for
 Factory: TypeAlias = "Callable[[int, PyramidSpec, Fit], AnchorCoder]"  # of a quality and the detector's levels
+
+
+@dataclass(frozen=True)
+class Fit:
+    """What some coders know beforehand: measured on training images, only if it is asked for."""
+
+    reduction: Callable[[], Reduction]
+    boxes: Callable[[], SeenBoxes]
 
 
 @dataclass(frozen=True)
@@ -82,11 +90,17 @@ def _vvc_features(quality: int, spec: PyramidSpec, fit: Fit) -> AnchorCoder:
 def _reduced_features(quality: int, spec: PyramidSpec, fit: Fit) -> AnchorCoder:
     from fpnkit.anchors.reduced import ReducedFeatures
 
-    return ReducedFeatures(spec, quality, fit())
+    return ReducedFeatures(spec, quality, fit.reduction())
+
+
+def _boxes(quality: int, spec: PyramidSpec, fit: Fit) -> AnchorCoder:
+    from fpnkit.anchors.boxes import Boxes
+
+    return Boxes(quality, fit.boxes())
 
 
 def _always() -> None:
-    """Zstandard is among the package's own requirements."""
+    """It needs nothing that is not among the package's own requirements."""
 
 
 def _ten_bits() -> None:
@@ -124,26 +138,19 @@ ANCHORS = (
     Anchor(
         "features_vvc_klt", _VVC, "quantizer", (1, 63), (35, 32, 28, 24, 20, 15, 8), _reduced_features, _ten_bits_vvc
     ),
+    Anchor("boxes", (), "lowest score in percent", (1, 99), (60, 50, 40, 32, 25, 18, 12, 7), _boxes, _always),
 )
 
 
 @dataclass(frozen=True)
 class AnchorRecipe:
-    """Builds an anchor's coder in another process, with what was measured for it in this one."""
+    """An anchor's coder, with what was measured for it: small enough to be sent to another process as it is."""
 
-    name: str
-    quality: int
-    reduction: Reduction | None
+    coder: AnchorCoder
 
     def build(self, detector: Detector) -> AnchorCoder:
-        """The reduction has to be there if the anchor asks for it."""
-        anchor = next(each for each in ANCHORS if each.name == self.name)
-
-        def fit() -> Reduction:
-            assert self.reduction is not None
-            return self.reduction
-
-        return anchor.build(self.quality, detector.spec, fit)
+        """It needs nothing of the detector."""
+        return self.coder
 
 
 def select(words: Sequence[str], flag: str = "--only") -> list[Anchor]:

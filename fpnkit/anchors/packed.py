@@ -90,6 +90,11 @@ class _VideoFeatures(ABC):
     """Implements `AnchorCoder`: 10 bits per value, channels tiled into one gray frame, coded as one picture of a video.
 
     Quality is the quantizer. The frame holds all levels in one stream, so bits cannot be attributed to levels.
+
+    Other ways, as VVC of NanoDet-m's features, 16 training images of COCO at 3 rates, bytes for the same change in the
+    heads' outputs: a frame for each level takes up to 5 % more, the less the higher the rate; channels in an order in
+    which each resembles the one before, 0.4 to 0.9 % less; a range for each channel 10 to 18 % more, sent in two bytes,
+    and 2 to 5 % less, fixed by training images, which is less than a transform saves.
     """
 
     name: str

@@ -74,10 +74,14 @@ class PillowFormat:
         """Raises `StreamError`."""
         try:
             with Image.open(io.BytesIO(data), formats=[self.name]) as picture:
-                return _to_tensor(picture.convert("RGB"))
+                frames: int = getattr(picture, "n_frames", 1)
+                decoded = _to_tensor(picture.convert("RGB"))
         except Exception as error:  # Pillow's parsers raise almost anything on broken files
             found = "something else" if isinstance(error, UnidentifiedImageError) else str(error)
             raise StreamError(f"{self.name} stream: required a whole picture, found {found}") from error
+        if frames != 1:
+            raise StreamError(f"{self.name} stream: required one frame, found {frames}")
+        return decoded
 
 
 @dataclass(frozen=True)

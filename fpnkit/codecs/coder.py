@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from torch import Tensor
 
+from fpnkit.detectors.base import Detections
 from fpnkit.geometry import ImageGeometry
 from fpnkit.pyramid import Pyramid
 
@@ -19,6 +20,7 @@ class CoderInput:
     image: Tensor  # uint8 RGB (3, height, width), as in the file
     pyramid: Pyramid  # (1, channel, height, width), uncompressed
     geometry: ImageGeometry
+    detections: Detections | None = None  # on the uncompressed features, where they are known
 
 
 @dataclass(frozen=True)
@@ -46,8 +48,18 @@ class ReceivedImage:
     original: tuple[int, int]  # (height, width) in which boxes are wanted
 
 
+@dataclass(frozen=True)
+class ReceivedDetections:
+    """What the sender's detector found: nothing is left to do."""
+
+    detections: Detections
+
+
+Received: TypeAlias = ReceivedFeatures | ReceivedImage | ReceivedDetections
+
+
 class Coder(Protocol):
-    """Image or pyramid → bytes → image or pyramid.
+    """Image, pyramid or detections → bytes → the same.
 
     Both sides already have everything that `decode` needs beyond the bytes.
     """
@@ -59,6 +71,6 @@ class Coder(Protocol):
         """One image; deterministic."""
         ...
 
-    def decode(self, data: bytes) -> ReceivedFeatures | ReceivedImage:
+    def decode(self, data: bytes) -> Received:
         """From the bytes alone."""
         ...

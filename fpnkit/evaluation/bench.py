@@ -9,7 +9,15 @@ from pathlib import Path
 
 import torch
 
-from fpnkit.codecs.coder import CodedImage, Coder, CoderInput, ReceivedFeatures, ReceivedImage
+from fpnkit.codecs.coder import (
+    CodedImage,
+    Coder,
+    CoderInput,
+    Received,
+    ReceivedDetections,
+    ReceivedFeatures,
+    ReceivedImage,
+)
 from fpnkit.data.images import ImageSet, Sample
 from fpnkit.data.windows import Features
 from fpnkit.detectors.base import Detections, Detector
@@ -17,6 +25,8 @@ from fpnkit.detectors.device import CPU
 from fpnkit.detectors.one_image import detections_in, features_of
 from fpnkit.foundation.files import write_bytes
 from fpnkit.foundation.steps import Step, Tell, nobody
+from fpnkit.geometry import ImageGeometry
+from fpnkit.pyramid import Pyramid
 
 
 @dataclass(frozen=True)
@@ -24,7 +34,7 @@ class Transmission:
     """One image, as sent and as received."""
 
     coded: CodedImage
-    features: ReceivedFeatures  # of a received image, the detector's
+    features: ReceivedFeatures  # of a received image, the detector's; without levels where detections were received
     detections: Detections
     encode_seconds: float  # pyramid or image → bytes
     decode_seconds: float  # bytes → pyramid or image
@@ -71,17 +81,24 @@ class Bench:
         self._wait()
         decode_seconds = time.perf_counter() - start
         tell(Step("detecting"))
-        features = self._features_of(received)
-        found = detections_in(self.detector, features.pyramid, features.geometry).to(CPU)
+        features = self._features_of(received, source.geometry)
+        if isinstance(received, ReceivedDetections):
+            found = received.detections
+        else:
+            found = detections_in(self.detector, features.pyramid, features.geometry).to(CPU)
         return Transmission(coded, features, found, encode_seconds, decode_seconds)
 
-    def _features_of(self, received: ReceivedFeatures | ReceivedImage) -> ReceivedFeatures:
+    def _features_of(self, received: Received, sent: ImageGeometry) -> ReceivedFeatures:
         """A decoded image goes through the whole detector; its boxes are reported in the original's pixels."""
-        if isinstance(received, ReceivedFeatures):
-            return ReceivedFeatures(received.pyramid.to(self.device), received.geometry)
-        features = features_of(self.detector, received.image)
-        geometry = replace(features.geometry, original=received.original)
-        return ReceivedFeatures(features.pyramid.to(self.device), geometry)
+        match received:
+            case ReceivedFeatures():
+                return ReceivedFeatures(received.pyramid.to(self.device), received.geometry)
+            case ReceivedImage():
+                features = features_of(self.detector, received.image)
+                geometry = replace(features.geometry, original=received.original)
+                return ReceivedFeatures(features.pyramid.to(self.device), geometry)
+            case ReceivedDetections():
+                return ReceivedFeatures(Pyramid({}), sent)
 
     def _wait(self) -> None:
         """Until the device has done what it was told to do."""

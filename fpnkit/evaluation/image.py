@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from fpnkit.codecs.coder import CodedImage, Coder, CoderInput
+from fpnkit.detectors.base import Detections
 from fpnkit.errors import FpnkitError, StorageError
 from fpnkit.evaluation.bench import Bench, Transmission
 from fpnkit.evaluation.recipes import BenchRecipe, StationRecipe
@@ -45,6 +46,7 @@ class Errand:
 
     index: int
     stations: tuple[int, ...]
+    detections: Detections  # on uncompressed features
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,7 @@ class ImageWork:
         """Raises what detector, images or disk raise; what a coder raises is its result."""
         sample = self._bench.images[errand.index]
         features = self._bench.features(sample)
-        source = CoderInput(sample.image, features.pyramid, features.geometry)
+        source = CoderInput(sample.image, features.pyramid, features.geometry, errand.detections)
         kept = is_kept(self._keep, errand.index)
         found = {n: self._at(self._stations[n], sample.image_id, source, kept) for n in errand.stations}
         return Found(errand.index, found, peak_memory_mb())
@@ -149,11 +151,13 @@ def _row(image_id: int, source: CoderInput, sent: Transmission, variance: Mappin
 
 
 def _mse(original: Pyramid, decoded: Pyramid) -> dict[str, float]:
-    """Only for levels of the same size: a detector that resizes an already scaled image may round differently."""
+    """Only for levels that were decoded, in the same size: a detector that resizes an already scaled image may round
+    differently.
+    """
     return {
         name: float64(decoded[name] - level).square().mean().item()
         for name, level in original.items()
-        if decoded[name].shape == level.shape
+        if name in decoded and decoded[name].shape == level.shape
     }
 
 

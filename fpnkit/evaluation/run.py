@@ -117,7 +117,7 @@ def _measure(
         for index in range(first, total):
             waiting = tuple(n for n, done in enumerate(begun) if done <= index and n not in failed)
             if waiting:
-                yield Errand(index, waiting)
+                yield Errand(index, waiting, task.reference.detections[index])
 
     images, coders = _counted(total - first, "image"), _counted(len(pairs), "coder")
     log.info("measuring %s with %s: %s on %s", images, coders, _counted(count, "process", "es"), task.device.type)

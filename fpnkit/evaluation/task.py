@@ -100,7 +100,7 @@ def build_task(config: CodecConfig, *, device: torch.device = CPU, workers: int 
     detector, measured = open_task(config)
     images, labels, fingerprint = measured.images, measured.matching, detector.fingerprint()
     source = config.data.require_test()
-    key = _key(source, images, fingerprint + _receiver(config.detector), labels)
+    key = key_of(config, detector, measured)
     detector.to(device)
     bench = Bench(detector, images, fingerprint, device=device)
     recipe = BenchRecipe(config.detector, source, labels, fingerprint, device)
@@ -111,6 +111,12 @@ def build_task(config: CodecConfig, *, device: torch.device = CPU, workers: int 
         _require_plausible(images, detector, reference.ceiling)
     matching = labels if labels.categories else None
     return Task(detector, images, fingerprint, reference, key, matching, device=device, recipe=portable)
+
+
+def key_of(config: CodecConfig, detector: Detector, measured: TestSet) -> str:
+    """`Task.key` of what `open_task` gave."""
+    fingerprint = detector.fingerprint() + _receiver(config.detector)
+    return _key(config.data.require_test(), measured.images, fingerprint, measured.matching)
 
 
 def _require_plausible(images: ImageSet, detector: Detector, ceiling: Ceiling) -> None:

@@ -21,7 +21,7 @@ COLUMN_INCHES = 3.5  # of a two-column paper
 PAGE_INCHES = 7.16
 
 _BLUE, _ORANGE, _GREEN, _RED, _PINK, _SKY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9"
-_GREY, _OLIVE, _VIOLET, _BROWN, _TEAL = "#8C8C8C", "#A89F2D", "#9467BD", "#A65628", "#17A2B0"
+_GREY, _OLIVE, _VIOLET, _BROWN, _TEAL, _LIME = "#8C8C8C", "#A89F2D", "#9467BD", "#A65628", "#17A2B0", "#7FBF3F"
 
 _LEVEL_COLOURS = {"p2": _BLUE, "p3": _ORANGE, "p4": _GREEN, "p5": _RED, "p6": _PINK, "p7": _SKY}
 _SECOND_OF_STRIDE = {"p5": _OLIVE}  # `p5b`
@@ -40,6 +40,7 @@ _CODEC_LOOKS = {
     "features_hevc": (_SKY, "X"),
     "features_vvc": (_BROWN, "d"),
     "features_vvc_klt": (_TEAL, "8"),
+    "boxes": (_LIME, "x"),
 }
 _OTHER_COLOURS = (_OLIVE, _PINK, _SKY, _GREEN, _BLUE, _ORANGE, _RED)
 _OTHER_MARKERS = ("<", ">", "p", "h", "*", "d", "8")

@@ -52,7 +52,7 @@ def _alike(points: Sequence[Point]) -> list[tuple[Settings, list[Point]]]:
 
 
 def _settings(point: Point) -> Settings:
-    """Settings that the points of a curve share; none for an anchor."""
+    """Settings that the points of a curve share."""
     return {} if point.path is None else of_curve(learned_by(point.path))
 
 

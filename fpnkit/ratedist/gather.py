@@ -139,11 +139,11 @@ def _for_heads(path: Path) -> bool:
 
 
 def read_anchors(home: Path) -> list[tuple[Point, Summary]]:
-    """All measured anchors, of every detector and data set; the newest if several encoders gave the same point."""
+    """All measured anchors, of every detector and data set; the newest if an encoder gave the same point twice."""
     newest: dict[tuple[object, ...], tuple[Path, Summary]] = {}
     for directory in _summaries(home / "checkpoints" / ANCHORS, depth=4):
         summary = read_summary(directory)
-        place = (summary.data_id, summary.detector_id, summary.codec, summary.quality)
+        place = (summary.data_id, summary.detector_id, summary.codec, summary.encoder, summary.quality)
         if place not in newest or _created(newest[place][1]) < _created(summary):
             newest[place] = directory, summary
     found = []

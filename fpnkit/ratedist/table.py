@@ -17,6 +17,7 @@ from fpnkit.ratedist.curves import joined
 from fpnkit.ratedist.gather import RunPoints, find_ceiling, most_common, read_anchors, read_run, variance_of_images
 from fpnkit.ratedist.points import SECONDS, Curve, Point, RdPoints
 from fpnkit.ratedist.reference import OneReference
+from fpnkit.ratedist.versions import by_version
 from fpnkit.runs import layout
 from fpnkit.runs.results import FEWEST_IMAGES, NO_INTERVAL, Summary
 
@@ -69,13 +70,14 @@ def read_points(
     doubts += [*dict.fromkeys(point.note for point in points if point.note), *_not_evaluated(points)]
     lines, unlike = joined(points)
     curves = [_curve(name, members, inside) for name, members in lines.items()]
-    curves += [_curve(name, members, kept) for name, members in joined([point for point, _ in kept])[0].items()]
+    rivals, older = by_version(kept)
+    curves += [_curve(name, members, kept) for name, members in rivals.items()]
     summaries = [summary for _, summary in (*inside, *kept)]
     if summaries and summaries[0].images < FEWEST_IMAGES:
         doubts.append(f"{summaries[0].dataset}: {NO_INTERVAL}")
     return RdPoints(
         tuple(curves),
-        tuple([*left_out, *doubts, *unlike]),
+        tuple([*left_out, *doubts, *unlike, *older]),
         tuple(left_out),
         ceiling=summaries[0].ceiling if summaries else None,
         ceiling_directory=ceiling_directory,

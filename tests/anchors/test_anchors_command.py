@@ -7,7 +7,9 @@ import time
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
+from fpnkit.data.shapes import ShapesSet
 from fpnkit.runs.results import read_images, read_summary
 from tests.support import warm
 from tests.support.anchor_inputs import needs_vvc
@@ -143,6 +145,30 @@ def test_a_reduction_of_channels_is_measured_on_the_training_images(tmp_path: Pa
     assert len(list((tmp_path / "checkpoints" / "anchors").glob("*/*"))) == 2
 
 
+def test_boxes_need_no_labels_and_are_counted_on_the_training_images(tmp_path: Path, config: Path) -> None:
+    (tmp_path / "images").mkdir()
+    Image.new("RGB", (33, 17)).save(tmp_path / "images" / "nothing_in_it.png")
+    shapes = ShapesSet(2, seed=5)
+    for index in range(2):
+        pixels = shapes[index].image.permute(1, 2, 0).numpy()
+        Image.fromarray(pixels).save(tmp_path / "images" / f"{index}.png")
+    unlabeled = ("--set", f"data.test={{kind: folder, images: {tmp_path / 'images'}}}")
+    done = anchors(tmp_path, "--config", config, "--only", "boxes", "--qualities", 60, 10, *unlabeled)
+    assert done.returncode == 0, done.stderr
+    found = points(tmp_path)
+    assert sorted(found) == ["boxes/10", "boxes/60"]
+    few, many = read_summary(found["boxes/60"]), read_summary(found["boxes/10"])
+    assert few.bpp < many.bpp < 0.2
+    assert (many.map, many.snr_db, many.ceiling.map) == (None, {}, None)
+    assert many.self_map is not None
+    assert many.self_map > 0.9
+    assert "frequencies of 3 images of shapes_4_seed_0_train " in (many.encoder or "")
+    nothing = [row.bytes for row in read_images(found["boxes/60"])]
+    assert min(nothing) <= 6
+    told = "3 images; without compression mAP none, mAP50 none"
+    assert done.stdout.splitlines()[-1] == told
+
+
 def test_hevc_alone_without_pyav_is_refused(tmp_path: Path, config: Path) -> None:
     done = anchors(tmp_path, "--config", config, "--only", "hevc", start=("-c", WITHOUT_AV))
     assert (done.returncode, done.stdout, done.stderr) == (2, "", f"fpnkit.anchors: {INSTALL}\n")
@@ -174,7 +200,7 @@ DETECTION = CONFIG.replace("fpn_compression", "detection").replace("loss: {lambd
             "--only avif_inptu: no such anchor; did you mean avif_input? known are jpeg_original, jpeg_input, "
             "webp_original, webp_input, avif_original, avif_input, jxl_original, jxl_input, hevc_original, hevc_input, "
             "vvc_original, vvc_input, features_zstd, features_hevc, features_vvc, features_vvc_klt, "
-            "jpeg, original, images, input, webp, avif, jxl, hevc, vvc, zstd, features",
+            "boxes, jpeg, original, images, input, webp, avif, jxl, hevc, vvc, zstd, features",
         ),
         (
             ("--only", "zstd", "--qualities", "9"),

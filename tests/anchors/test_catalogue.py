@@ -5,13 +5,10 @@ import pytest
 
 from fpnkit.anchors import hevc
 from fpnkit.anchors.catalogue import ANCHORS, Anchor, missing_encoders, require_qualities, select
-from fpnkit.anchors.reduced import Reduction
 from fpnkit.errors import UserError
-from tests.support.anchor_inputs import SPEC, needs_av, turned, with_skips
+from tests.support.anchor_inputs import SPEC, fit_of, needs_av, with_skips
 
-
-def fit() -> Reduction:
-    return turned(SPEC)
+FIT = fit_of(SPEC)
 
 
 def names(*words: str) -> list[str]:
@@ -20,7 +17,7 @@ def names(*words: str) -> list[str]:
 
 def test_without_words_all_are_meant() -> None:
     assert names() == [anchor.name for anchor in ANCHORS]
-    assert len(set(names())) == len(ANCHORS) == 16
+    assert len(set(names())) == len(ANCHORS) == 17
 
 
 def test_words_are_names_or_families_in_any_order_and_an_anchor_comes_once() -> None:
@@ -30,7 +27,7 @@ def test_words_are_names_or_families_in_any_order_and_an_anchor_comes_once() -> 
     assert names("hevc") == ["hevc_original", "hevc_input", "features_hevc"]
     assert names("input") == ["jpeg_input", "webp_input", "avif_input", "jxl_input", "hevc_input", "vvc_input"]
     assert names("zstd", "jpeg_original", "jpeg") == ["jpeg_original", "jpeg_input", "features_zstd"]
-    assert set(names("images")) == set(names()) - set(names("features"))
+    assert set(names("images")) == set(names()) - set(names("features")) - {"boxes"}
 
 
 def test_an_unknown_word_is_told_with_the_nearest_and_all_others() -> None:
@@ -40,7 +37,7 @@ def test_an_unknown_word_is_told_with_the_nearest_and_all_others() -> None:
         "--only feature_zst: no such anchor; did you mean features_zstd? known are jpeg_original, jpeg_input, "
         "webp_original, webp_input, avif_original, avif_input, jxl_original, jxl_input, hevc_original, hevc_input, "
         "vvc_original, vvc_input, features_zstd, features_hevc, features_vvc, features_vvc_klt, "
-        "jpeg, original, images, input, webp, avif, jxl, hevc, vvc, zstd, features"
+        "boxes, jpeg, original, images, input, webp, avif, jxl, hevc, vvc, zstd, features"
     )
 
 
@@ -61,9 +58,9 @@ def test_a_quality_that_does_not_exist_is_refused(name: str, quality: int) -> No
 
 @pytest.mark.parametrize("anchor", with_skips(list(ANCHORS)))
 def test_a_coder_has_the_name_of_its_anchor_and_a_suffix_of_its_own(anchor: Anchor) -> None:
-    coder = anchor.build(anchor.qualities[0], SPEC, fit)
+    coder = anchor.build(anchor.qualities[0], SPEC, FIT)
     assert coder.name == anchor.name
-    suffixes = [other.build(other.qualities[0], SPEC, fit).suffix for other in ANCHORS]
+    suffixes = [other.build(other.qualities[0], SPEC, FIT).suffix for other in ANCHORS]
     assert suffixes.count(coder.suffix) == 1
 
 

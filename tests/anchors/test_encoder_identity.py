@@ -8,7 +8,7 @@ import pytest
 import zstandard
 
 from fpnkit.anchors.__main__ import main
-from fpnkit.ratedist.gather import read_anchors
+from fpnkit.ratedist.table import read_points
 from fpnkit.runs.results import read_summary
 
 CONFIG = """\
@@ -18,6 +18,9 @@ data: {train: {kind: shapes, images: 4}, test: {kind: shapes, images: 1, seed: 5
 loss: {lambda: 2.5e-4}
 training: {epochs: 1}
 """
+
+
+VERSION = zstandard.__version__
 
 
 @pytest.fixture
@@ -37,6 +40,12 @@ def measured(home: Path) -> list[Path]:
     return sorted(found, key=lambda path: read_summary(path).created or "")
 
 
+def curves(home: Path) -> dict[str, list[Path | None]]:
+    """Name → directories of its points."""
+    found = read_points([], home=home).curves
+    return {curve.name.replace(VERSION, "VERSION"): [point.directory for point in curve.points] for curve in found}
+
+
 def test_after_an_upgrade_of_the_encoder_an_anchor_is_measured_anew_beside_the_old_result(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -51,7 +60,7 @@ def test_after_an_upgrade_of_the_encoder_an_anchor_is_measured_anew_beside_the_o
     version = ".".join(map(str, zstandard.ZSTD_VERSION))
     assert read_summary(second).encoder == f"zstandard 99.0, Zstandard {version}, level 19"
     assert json.loads((second / "identity.json").read_text())["encoder"] == read_summary(second).encoder
-    assert [point.directory for point, _ in read_anchors(home)] == [second]
+    assert curves(home) == {"features_zstd": [second], "features_zstd (zstandard VERSION)": [first]}
 
 
 def test_results_from_before_encoders_were_noted_are_drawn_but_measured_anew(home: Path) -> None:
@@ -63,7 +72,7 @@ def test_results_from_before_encoders_were_noted_are_drawn_but_measured_anew(hom
         values = json.loads((old / name).read_text())
         del values["encoder"]
         (old / name).write_text(json.dumps(values))
-    assert [point.directory for point, _ in read_anchors(home)] == [old]
+    assert curves(home) == {"features_zstd": [old]}
     measure(home)
     assert measured(home) == [old, new]
-    assert [point.directory for point, _ in read_anchors(home)] == [new]
+    assert curves(home) == {"features_zstd": [new], "features_zstd (encoder not noted)": [old]}

@@ -19,9 +19,9 @@ from fpnkit.codecs.coder import Coder, CoderInput
 from fpnkit.errors import PyramidError, StreamError
 from fpnkit.pyramid import Pyramid, PyramidSpec
 from tests.support.anchor_inputs import (
+    DETECTOR_FIT,
     SPEC,
     as_features,
-    detector_fit,
     detector_source,
     needs_av,
     needs_vvc,
@@ -85,9 +85,9 @@ def test_along_the_default_qualities_bytes_and_fidelity_rise(anchor: Anchor) -> 
     spec, source = detector_source()
     sizes, fidelity = [], []
     for quality in anchor.qualities:
-        data = anchor.build(quality, spec, detector_fit).encode(source).data
+        data = anchor.build(quality, spec, DETECTOR_FIT).encode(source).data
         sizes.append(len(data))
-        fidelity.append(snr_db(source, as_features(anchor.build(quality, spec, detector_fit).decode(data)).pyramid))
+        fidelity.append(snr_db(source, as_features(anchor.build(quality, spec, DETECTOR_FIT).decode(data)).pyramid))
     assert len(anchor.qualities) >= 6
     assert sizes == sorted(set(sizes))
     assert fidelity == sorted(set(fidelity))

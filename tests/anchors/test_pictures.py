@@ -1,4 +1,5 @@
 import contextlib
+import io
 import math
 
 import pytest
@@ -6,21 +7,23 @@ import torch
 from hypothesis import given
 from hypothesis import settings as limits
 from hypothesis import strategies as st
+from PIL import Image
 from torch import Tensor
 
 from fpnkit.anchors.catalogue import ANCHORS, Anchor
+from fpnkit.anchors.ffmpeg import run_ffmpeg
 from fpnkit.anchors.pictures import AVIF, HEVC, JPEG, JXL, VVC, WEBP, ImageAnchor, PictureFormat
 from fpnkit.errors import StreamError, UserError
 from fpnkit.foundation.varints import varints
 from fpnkit.pyramid import PyramidSpec
 from tests.support.anchor_inputs import (
     as_image,
+    fit_of,
     image_source,
     needs_av,
     needs_jxl,
     needs_vvc,
     shapes_image,
-    turned,
     with_skips,
 )
 
@@ -96,7 +99,7 @@ def test_along_the_default_qualities_bytes_and_fidelity_rise(anchor: Anchor) -> 
     source = image_source(shapes_image(192, 192), (192, 192))
     sizes, fidelity = [], []
     for quality in anchor.qualities:
-        coder = anchor.build(quality, PyramidSpec(()), lambda: turned(PyramidSpec(())))
+        coder = anchor.build(quality, PyramidSpec(()), fit_of(PyramidSpec(())))
         data = coder.encode(source).data
         sizes.append(len(data))
         fidelity.append(psnr_db(as_image(coder.decode(data)).image, source.image))
@@ -192,3 +195,53 @@ def test_a_jxl_stream_that_claims_a_huge_picture_is_refused_before_it_is_decoded
     with pytest.raises(StreamError) as error:
         JXL.decode(claims)
     assert str(error.value) == f"jxl stream: required at most 134217728 pixels, found {side} x {side}"
+
+
+def _animation(name: str, frames: int) -> bytes:
+    pictures = [Image.fromarray(shapes_image(24, 24 + n)[:, :, n:].permute(1, 2, 0).numpy()) for n in range(frames)]
+    file = io.BytesIO()
+    pictures[0].save(file, "mpo" if name == "jpeg" else name, save_all=True, append_images=pictures[1:])
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("picture", [JPEG, WEBP, AVIF], ids=lambda picture: picture.name)
+def test_a_file_of_several_frames_is_refused(picture: PictureFormat) -> None:
+    assert picture.decode(_animation(picture.name, 1)).shape == (3, 24, 24)
+    with pytest.raises(StreamError) as error:
+        picture.decode(_animation(picture.name, 3))
+    assert str(error.value) == f"{picture.name} stream: required one frame, found 3"
+
+
+def _jxl_by_ffmpeg(frames: int, coder: str) -> bytes:
+    pixels = b"".join(shapes_image(24, 32 + n)[:, :, n:].permute(1, 2, 0).numpy().tobytes() for n in range(frames))
+    source = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", "32x24", "-i", "pipe:0"]
+    return run_ffmpeg([*source, "-c:v", coder, "-f", "image2pipe", "pipe:1"], pixels, seconds=60)[0]
+
+
+@needs_jxl
+@needs_vvc
+def test_a_jxl_animation_is_refused() -> None:
+    whole = _jxl_by_ffmpeg(1, "libjxl")
+    bare = whole if whole.startswith(b"\xff\x0a") else whole[whole.index(b"\xff\x0a") :]
+    assert JXL.decode(bare).shape == (3, 24, 32)
+    animated = _jxl_by_ffmpeg(3, "libjxl_anim")
+    with pytest.raises(StreamError) as error:
+        JXL.decode(animated[animated.index(b"\xff\x0a") :])
+    assert str(error.value) == "jxl stream: required one frame, found an animation"
+
+
+@needs_jxl
+def test_jxl_is_decoded_by_one_thread_as_the_others_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    from pillow_jxl import JpegXLImagePlugin
+
+    asked: list[int] = []
+
+    def decoder(num_threads: int) -> object:
+        asked.append(num_threads)
+        return real(num_threads=num_threads)
+
+    data = JXL.encode(shapes_image(24, 32), 60)
+    real = JpegXLImagePlugin.Decoder
+    monkeypatch.setattr(JpegXLImagePlugin, "Decoder", decoder)
+    assert JXL.decode(data).shape == (3, 24, 32)
+    assert asked == [0]

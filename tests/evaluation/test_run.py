@@ -12,7 +12,7 @@ from torch import Tensor
 
 from fpnkit.codecs.build import build_codec
 from fpnkit.codecs.calibration import calibrate
-from fpnkit.codecs.coder import CodedImage, CoderInput
+from fpnkit.codecs.coder import CodedImage, Coder, CoderInput
 from fpnkit.codecs.learned import LearnedCoder
 from fpnkit.codecs.saved import TrainedCodec, model_hash
 from fpnkit.config.load import plain, validate
@@ -26,7 +26,7 @@ from fpnkit.metrics.detection import average_precision
 from fpnkit.metrics.matches import Matches, average_precision_of
 from fpnkit.runs.results import IMAGES, STREAMS, Summary, read_images, read_summary
 from fpnkit.training.codec_learner import CodecLearner, objective
-from tests.support.coders import FeatureCoder, ImageCoder, Promising, config
+from tests.support.coders import DetectionCoder, FeatureCoder, ImageCoder, Promising, config
 from tests.support.detr import folder as save_detr
 from tests.support.plugins import MEAN, install
 from tests.support.shared_codec import known_to_the_format, trained
@@ -39,13 +39,13 @@ def without_clock(summary: Summary) -> dict[str, object]:
     return {key: value for key, value in vars(summary).items() if key not in CLOCK}
 
 
-def evaluate_one(coder: FeatureCoder | ImageCoder, task: Task, folder: Path) -> Summary:
+def evaluate_one(coder: Coder, task: Task, folder: Path) -> Summary:
     (summary,) = evaluate([Job(coder, folder, ORIGIN)], task)
     return summary
 
 
-@pytest.mark.parametrize("coder", [FeatureCoder(), ImageCoder()], ids=["features", "image"])
-def test_a_lossless_coder_reaches_the_ceiling(coder: FeatureCoder | ImageCoder, task: Task, tmp_path: Path) -> None:
+@pytest.mark.parametrize("coder", [FeatureCoder(), ImageCoder(), DetectionCoder()], ids=lambda coder: coder.name)
+def test_a_lossless_coder_reaches_the_ceiling(coder: Coder, task: Task, tmp_path: Path) -> None:
     summary = evaluate_one(coder, task, tmp_path / "out")
     assert task.reference.ceiling.map is not None
     assert task.reference.ceiling.map > 0.2
@@ -53,6 +53,12 @@ def test_a_lossless_coder_reaches_the_ceiling(coder: FeatureCoder | ImageCoder, 
     assert summary.share_of_ceiling == 1
     assert summary.self_map == pytest.approx(1)
     assert all(value == float("inf") for value in summary.snr_db.values())
+
+
+def test_received_detections_have_no_features_to_compare(task: Task, tmp_path: Path) -> None:
+    summary = evaluate_one(DetectionCoder(), task, tmp_path / "out")
+    assert summary.snr_db == {}
+    assert [(row.mse, row.snr_db) for row in read_images(tmp_path / "out")] == [({}, {})] * 6
 
 
 def test_the_rate_is_that_of_the_bytes_on_disk_over_original_pixels(task: Task, tmp_path: Path) -> None:

@@ -7,12 +7,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from fpnkit.anchors.catalogue import Anchor, missing_encoders, select
+from fpnkit.anchors.boxes import SeenBoxes, see_boxes
+from fpnkit.anchors.catalogue import Anchor, Fit, missing_encoders, select
 from fpnkit.anchors.hevc import has_av
 from fpnkit.anchors.reduced import Reduction, Turn, fit_reduction
-from fpnkit.codecs.coder import CoderInput, ReceivedFeatures, ReceivedImage
+from fpnkit.codecs.coder import CoderInput, Received, ReceivedDetections, ReceivedFeatures, ReceivedImage
 from fpnkit.config.schema import ShapesDetector
 from fpnkit.data.shapes import ShapesSet
+from fpnkit.detectors.base import Detections
 from fpnkit.detectors.build import build_detector
 from fpnkit.geometry import ImageGeometry
 from fpnkit.pyramid import LevelSpec, Pyramid, PyramidSpec
@@ -49,6 +51,20 @@ def detector_fit() -> Reduction:
     return fit_reduction(build_detector(ShapesDetector(kind="shapes_fcos")), ShapesSet(4, seed=7))
 
 
+@functools.cache
+def detector_boxes() -> SeenBoxes:
+    """What the built-in detector finds."""
+    return see_boxes(build_detector(ShapesDetector(kind="shapes_fcos")), ShapesSet(6, seed=7))
+
+
+def fit_of(spec: PyramidSpec) -> Fit:
+    """What was measured on no image of a detector with these levels."""
+    return Fit(lambda: turned(spec), lambda: SeenBoxes([], [], (1, 2), "no images"))
+
+
+DETECTOR_FIT = Fit(detector_fit, detector_boxes)
+
+
 def image_source(image: Tensor, content: tuple[int, int]) -> CoderInput:
     """For image anchors, which do not look at the pyramid."""
     size = (image.shape[1], image.shape[2])
@@ -83,11 +99,16 @@ def detector_source() -> tuple[PyramidSpec, CoderInput]:
     return detector.spec, CoderInput(image, detector.pyramid(batch), batch.geometry[0])
 
 
-def as_image(received: ReceivedFeatures | ReceivedImage) -> ReceivedImage:
+def as_image(received: Received) -> ReceivedImage:
     assert isinstance(received, ReceivedImage)
     return received
 
 
-def as_features(received: ReceivedFeatures | ReceivedImage) -> ReceivedFeatures:
+def as_features(received: Received) -> ReceivedFeatures:
     assert isinstance(received, ReceivedFeatures)
     return received
+
+
+def as_detections(received: Received) -> Detections:
+    assert isinstance(received, ReceivedDetections)
+    return received.detections

@@ -6,9 +6,10 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor
 
-from fpnkit.codecs.coder import CodedImage, CoderInput, ReceivedFeatures, ReceivedImage
+from fpnkit.codecs.coder import CodedImage, CoderInput, ReceivedDetections, ReceivedFeatures, ReceivedImage
 from fpnkit.config.load import validate
 from fpnkit.config.schema import CodecConfig
+from fpnkit.detectors.base import Detections
 from fpnkit.geometry import ImageGeometry
 from fpnkit.pyramid import Pyramid
 
@@ -51,6 +52,21 @@ class ImageCoder:
         image = torch.load(io.BytesIO(data))
         larger = image.repeat_interleave(self._repeats, 1).repeat_interleave(self._repeats, 2)
         return ReceivedImage(larger, (image.shape[1], image.shape[2]))
+
+
+class DetectionCoder:
+    """What was found on the uncompressed features, as it is."""
+
+    name, suffix = "detections", ".pt"
+
+    def encode(self, source: CoderInput) -> CodedImage:
+        assert source.detections is not None
+        buffer = io.BytesIO()
+        torch.save(vars(source.detections), buffer)
+        return CodedImage(buffer.getvalue())
+
+    def decode(self, data: bytes) -> ReceivedDetections:
+        return ReceivedDetections(Detections(**torch.load(io.BytesIO(data))))
 
 
 class Promising(FeatureCoder):

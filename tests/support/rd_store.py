@@ -158,9 +158,11 @@ def write_run(
     return path
 
 
-def write_anchor(home: Path, codec: str, quality: float, found: float, bpp: float, **summary: Any) -> Path:
+def write_anchor(
+    home: Path, codec: str, quality: float, found: float, bpp: float, key: str = "0123abcd", **summary: Any
+) -> Path:
     """One quality of an anchor."""
-    folder = home / "checkpoints" / "anchors" / "coco-val_nanodet_m" / "0123abcd" / codec / f"{quality:g}"
+    folder = home / "checkpoints" / "anchors" / "coco-val_nanodet_m" / key / codec / f"{quality:g}"
     no_estimate = {"bpp_estimated": None, "quality": quality, "codec": codec}
     write_evaluation(folder, found, bpp, **(no_estimate | summary))
     return folder

@@ -156,6 +156,23 @@ def test_runs_anchors_and_data_sets_are_chosen(
     panel.raise_failures()
 
 
+def test_an_older_version_of_an_anchor_stands_beside_it(rd_home: Path, rd_runs: list[Path], open_explorer: Any) -> None:
+    """Those of the fixture are from before encoders were noted."""
+    before = {curve.name: len(curve.points) for curve in open_explorer().points.curves}
+    new = {"encoder": "Pillow 13.0.0", "created": "2027-01-01T00:00:00.000+00:00"}
+    write_anchor(rd_home, "jpeg_input", 33, 0.5, 0.1, key="00000001", **new)
+    panel = open_explorer()
+    panel.raise_failures()
+    names = ["factorized", "jpeg_input", "jpeg_input (encoder not noted)"]
+    counts = [before["factorized"], 1, before["jpeg_input"]]
+    assert [(curve.name, len(curve.points)) for curve in panel.points.curves] == list(zip(names, counts, strict=True))
+    assert names[2] in table_text(panel)
+    assert set(names[1:]) < set(dict(panel.comparison.against.options).values())
+    panel.choice.which_anchors.value = "these"
+    assert panel.choice.anchors.value == ("jpeg_input",)
+    assert set(panel.frame["curve"]) == set(names)
+
+
 def test_what_is_doubtful_stands_before_what_is_left_out(
     rd_base: Path, rd_runs: list[Path], open_explorer: Any
 ) -> None:
