@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from fpnkit.anchors.reduced import Reduction
     from fpnkit.evaluation.run import Job
     from fpnkit.evaluation.task import Task
-    from fpnkit.runs.results import Summary
+    from fpnkit.runs.results import Part, Summary
 
 log = logging.getLogger("fpnkit.anchors")  # the module's name is `__main__` when it runs as a command
 
@@ -107,11 +107,12 @@ def _measure(config: CodecConfig, points: Sequence[tuple[Anchor, int]], *, as_js
     if as_json:
         print(json.dumps([to_json(asdict(summary)) for summary in summaries], indent=1, allow_nan=False))
         return
-    print_rows(_HEADER, [_row(summary) for summary in summaries])
+    parts = task.parts
+    print_rows((*_HEADER, *(f"{part} mAP" for part in parts)), [_row(summary, parts) for summary in summaries])
     ceiling = task.reference.ceiling
-    print(
-        f"{len(task.images)} images; without compression mAP {_percent(ceiling.map)}, mAP50 {_percent(ceiling.map50)}"
-    )
+    known = [f"mAP {_percent(ceiling.map)}", f"mAP50 {_percent(ceiling.map50)}"]
+    known += [f"{part} mAP {_percent(getattr(ceiling, f'{part}_map'))}" for part in parts]
+    print(f"{len(task.images)} images; without compression {', '.join(known)}")
 
 
 def _fit(config: CodecConfig, task: Task) -> Fit:
@@ -138,11 +139,12 @@ def _job(anchor: Anchor, quality: int, task: Task, fit: Fit) -> Job:
     return Job(coder, folder, Origin(quality=quality, encoder=coder.encoder))
 
 
-def _row(summary: Summary) -> list[str]:
+def _row(summary: Summary, parts: Sequence[Part]) -> list[str]:
     s = summary
     share = "" if s.share_of_ceiling is None else f"{100 * s.share_of_ceiling:.0f} %"
+    more = [_percent(getattr(s, f"{part}_map")) for part in parts]
     rates = [f"{s.quality:g}", f"{s.bpp:.4f}", f"{s.kb_per_image:.2f}"]
-    return [s.codec, *rates, _percent(s.map), _percent(s.map50), _percent(s.self_map), share]
+    return [s.codec, *rates, _percent(s.map), _percent(s.map50), _percent(s.self_map), share, *more]
 
 
 def _percent(value: float | None) -> str:

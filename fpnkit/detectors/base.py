@@ -9,8 +9,10 @@ from typing import Protocol, runtime_checkable
 import torch
 from torch import Tensor, nn
 
+from fpnkit.data.segments import Rle
 from fpnkit.geometry import ImageGeometry
 from fpnkit.pyramid import Pyramid, PyramidSpec
+from fpnkit.runs.results import PARTS, Part
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,7 @@ class Detections:
     masks: Tensor | None = None  # (n, 1, height, width) in [0, 1]
     keypoints: Tensor | None = None  # (n, points, 3): x, y, visibility
     keypoint_scores: Tensor | None = None  # (n, points)
+    rles: tuple[Rle, ...] | None = None  # (n,) `masks` above 0.5: a whole set's do not fit into memory otherwise
 
 
 class Detector(Protocol):
@@ -88,6 +91,15 @@ class Detector(Protocol):
     def fingerprint(self) -> str:
         """Hash of everything the pyramid of an image depends on: weights, preprocessing, split point."""
         ...
+
+
+def also_found(detector: Detector) -> tuple[Part, ...]:
+    """What the detector finds of an object besides its box, by its optional attribute `also_finds`.
+
+    `mask`: `Detections.masks`; `keypoint`: `Detections.keypoints`, COCO's 17 of a person in its order.
+    """
+    promised = getattr(detector, "also_finds", ())
+    return tuple(part for part in PARTS if part in promised)
 
 
 @dataclass(frozen=True)

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
 
 from fpnkit.codecs.coder import CodedImage, Coder, CoderInput, ReceivedFeatures, ReceivedImage
 from fpnkit.data.images import ImageSet, Sample
+from fpnkit.data.segments import encode
 from fpnkit.data.windows import Features
 from fpnkit.detectors.base import Detections, Detector
 from fpnkit.detectors.one_image import detections_in, features_of
+from fpnkit.errors import UserError
 from fpnkit.foundation.files import write_bytes
 from fpnkit.foundation.steps import Step, Tell, nobody
+from fpnkit.runs.results import Part
+
+_INSIDE = 0.5  # a mask is larger, as in COCO's evaluation of Mask R-CNN
 
 
 @dataclass(frozen=True)
@@ -36,6 +41,7 @@ class Bench:
     detector: Detector
     images: ImageSet
     fingerprint: str  # of the detector
+    parts: tuple[Part, ...] = field(default=(), kw_only=True)  # scored besides boxes; others are dropped
 
     @property
     def categories(self) -> Mapping[int, str]:
@@ -48,7 +54,22 @@ class Bench:
 
     def detect(self, features: Features) -> Detections:
         """Detections on uncompressed features."""
-        return detections_in(self.detector, features.pyramid, features.geometry)
+        return self._kept(detections_in(self.detector, features.pyramid, features.geometry))
+
+    def _kept(self, found: Detections) -> Detections:
+        """What is scored, small enough that those of a whole set fit into memory."""
+        there = {"mask": found.masks is not None, "keypoint": found.keypoints is not None}
+        for part in self.parts:
+            if not there[part]:
+                raise UserError(f"detector {self.detector.name}: required {part}s, which it promises, found none")
+        masks, keypoints = found.masks, found.keypoints
+        return replace(
+            found,
+            masks=None,
+            keypoints=None if keypoints is None or "keypoint" not in self.parts else keypoints.cpu(),
+            keypoint_scores=None,
+            rles=None if masks is None or "mask" not in self.parts else encode((masks[:, 0] > _INSIDE).cpu().numpy()),
+        )
 
     @torch.no_grad()
     def send(self, coder: Coder, source: CoderInput, path: Path | None = None, tell: Tell = nobody) -> Transmission:
@@ -64,7 +85,7 @@ class Bench:
         decode_seconds = time.perf_counter() - start
         tell(Step("detecting"))
         features = self._features_of(received)
-        found = detections_in(self.detector, features.pyramid, features.geometry)
+        found = self._kept(detections_in(self.detector, features.pyramid, features.geometry))
         return Transmission(coded, features, found, encode_seconds, decode_seconds)
 
     def _features_of(self, received: ReceivedFeatures | ReceivedImage) -> ReceivedFeatures:

@@ -23,9 +23,19 @@ from fpnkit.metrics.bootstrap import map_interval
 from fpnkit.metrics.distortion import snr_db
 from fpnkit.metrics.matches import average_precision_of
 from fpnkit.metrics.matching import match
+from fpnkit.metrics.overlaps import KINDS
 from fpnkit.pyramid import Pyramid
 from fpnkit.runs.provenance import describe_commit
-from fpnkit.runs.results import MATCHES, SELF_MATCHES, STREAMS, ImageRow, Summary, image_row, read_summary
+from fpnkit.runs.results import (
+    MATCHES,
+    SELF_MATCHES,
+    STREAMS,
+    ImageRow,
+    Summary,
+    image_row,
+    part_matches,
+    read_summary,
+)
 
 # A payload further from the estimate than this is flagged.
 _GAP_SHARE, _GAP_BYTES = 0.01, 8
@@ -86,6 +96,7 @@ def _identity(job: Job, task: Task) -> dict[str, str]:
         "checkpoint": str(job.origin.checkpoint),
         "quality": str(job.origin.quality),
         **encoder,
+        **({"parts": " ".join(task.parts)} if task.parts else {}),
     }
 
 
@@ -158,7 +169,8 @@ def _summarize(job: Job, task: Task, journal: Journal) -> Summary:
         self_map=self_scores.map,
         map_interval=map_interval(matches),
         self_map_interval=map_interval(self_matches),
-        share_of_ceiling=scores.map / ceiling.map if scores.map is not None and ceiling.map else None,
+        share_of_ceiling=_share(scores.map, ceiling.map),
+        **_parts(job, task, journal),
         ceiling=ceiling,
         flagged_images=sum(bool(row.flagged) for row in rows),
         encode_seconds=statistics.fmean(row.encode_seconds for row in rows),
@@ -169,6 +181,23 @@ def _summarize(job: Job, task: Task, journal: Journal) -> Summary:
         created=clock.to_text(clock.now()),
         commit=describe_commit(),
     )
+
+
+def _parts(job: Job, task: Task, journal: Journal) -> dict[str, Any]:
+    """AP of masks and keypoints, where detector and set have them."""
+    fields: dict[str, Any] = {}
+    for part in task.parts:
+        matches = match(task.reference.truth, journal.detections, KINDS[part])
+        matches.save(job.directory / part_matches(part))
+        found = average_precision_of(matches).map
+        fields[f"{part}_map"] = found
+        fields[f"{part}_map_interval"] = map_interval(matches)
+        fields[f"{part}_share_of_ceiling"] = _share(found, getattr(task.reference.ceiling, f"{part}_map"))
+    return fields
+
+
+def _share(value: float | None, ceiling: float | None) -> float | None:
+    return value / ceiling if value is not None and ceiling else None
 
 
 def _rates(rows: Sequence[ImageRow]) -> dict[str, Any]:
