@@ -161,7 +161,7 @@ def _of_part(summary: Summary, part: Part) -> str | None:
         return None
     reached = "" if share is None else f", {100 * share:.1f} % of it"
     ceiling = _percent(getattr(summary.ceiling, f"{part}_map"))
-    return f"  {part} mAP {100 * found:.1f}{_range(bounds)}; ceiling {ceiling}{reached}"
+    return f"  {part} mAP  {100 * found:.1f}{_range(bounds)}; ceiling {ceiling}{reached}"
 
 
 def _range(interval: tuple[float, float] | None) -> str:

@@ -52,7 +52,7 @@ def part_config(part: Part, folder: Path) -> CodecConfig:
     config = validate(
         {
             "task": "fpn_compression",
-            "detector": {"kind": "torchvision", "score_threshold": 0.01, **settings},
+            "detector": {"kind": "torchvision", "score_threshold": 0.2, **settings},
             "data": {"train": source, "test": source | {"annotations_check": False}},
             "codec": {"kind": "factorized"},
             "loss": {"lambda": 0.01},
