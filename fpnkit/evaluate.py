@@ -30,7 +30,7 @@ from fpnkit import cli
 from fpnkit.config.load import plain
 from fpnkit.foundation.callable_module import make_callable
 from fpnkit.foundation.files import to_json
-from fpnkit.runs.results import FEWEST_IMAGES, NO_INTERVAL, Summary
+from fpnkit.runs.results import FEWEST_IMAGES, NO_INTERVAL, PARTS, Part, Summary
 from fpnkit.runs.trained import find_candidates
 
 if TYPE_CHECKING:
@@ -137,6 +137,7 @@ def _describe(directory: Path, summary: Summary) -> str:
             f"  mAP       {100 * s.map:.1f}{_range(s.map_interval)}, mAP50 {100 * s.map50:.1f}; "
             f"ceiling {_percent(s.ceiling.map)} and {_percent(s.ceiling.map50)}"
         )
+    lines += [line for part in PARTS if (line := _of_part(s, part))]
     if s.self_map is not None:
         lines.append(f"  self-mAP  {100 * s.self_map:.1f}{_range(s.self_map_interval)}")
     if s.share_of_ceiling is not None:
@@ -157,6 +158,16 @@ def _describe(directory: Path, summary: Summary) -> str:
     elif s.images < FEWEST_IMAGES:
         lines.append(f"  {NO_INTERVAL}")
     return "\n".join(lines)
+
+
+def _of_part(summary: Summary, part: Part) -> str | None:
+    keys = "map", "map_interval", "share_of_ceiling"
+    found, bounds, share = (getattr(summary, f"{part}_{key}") for key in keys)
+    if found is None:
+        return None
+    reached = "" if share is None else f", {100 * share:.1f} % of it"
+    ceiling = _percent(getattr(summary.ceiling, f"{part}_map"))
+    return f"  {part} mAP  {100 * found:.1f}{_range(bounds)}; ceiling {ceiling}{reached}"
 
 
 def _range(interval: tuple[float, float] | None) -> str:

@@ -38,7 +38,7 @@ from fpnkit.errors import ConfigError, UserError
 from fpnkit.foundation.files import to_json
 from fpnkit.foundation.tables import print_rows
 from fpnkit.runs import layout
-from fpnkit.runs.results import Summary, read_summary
+from fpnkit.runs.results import Part, Summary, read_summary
 
 if TYPE_CHECKING:
     import torch
@@ -152,11 +152,12 @@ def _measure(config: CodecConfig, points: Sequence[Point], device: torch.device,
     if options.json:
         print(json.dumps([to_json(asdict(summary)) for summary in summaries], indent=1, allow_nan=False))
         return
-    print_rows(_HEADER, [_row(summary) for summary in summaries])
+    parts = task.parts
+    print_rows((*_HEADER, *(f"{part} mAP" for part in parts)), [_row(summary, parts) for summary in summaries])
     ceiling = task.reference.ceiling
-    print(
-        f"{len(task.images)} images; without compression mAP {_percent(ceiling.map)}, mAP50 {_percent(ceiling.map50)}"
-    )
+    known = [f"mAP {_percent(ceiling.map)}", f"mAP50 {_percent(ceiling.map50)}"]
+    known += [f"{part} mAP {_percent(getattr(ceiling, f'{part}_map'))}" for part in parts]
+    print(f"{len(task.images)} images; without compression {', '.join(known)}")
 
 
 def _filled(
@@ -255,11 +256,12 @@ class Place:
         return self._all / hashlib.sha256(f"{self.key} {encoder}".encode()).hexdigest()[:8] / anchor.name
 
 
-def _row(summary: Summary) -> list[str]:
+def _row(summary: Summary, parts: Sequence[Part]) -> list[str]:
     s = summary
     share = "" if s.share_of_ceiling is None else f"{100 * s.share_of_ceiling:.0f} %"
+    more = [_percent(getattr(s, f"{part}_map")) for part in parts]
     rates = [f"{s.quality:g}", f"{s.bpp:.4f}", f"{s.kb_per_image:.2f}"]
-    return [s.codec, *rates, _percent(s.map), _percent(s.map50), _percent(s.self_map), share]
+    return [s.codec, *rates, _percent(s.map), _percent(s.map50), _percent(s.self_map), share, *more]
 
 
 def _percent(value: float | None) -> str:

@@ -13,6 +13,7 @@ from fpnkit.data.folder import FolderSet
 from fpnkit.data.images import ImageSet, Sample
 from fpnkit.data.shapes import ShapesSet
 from fpnkit.errors import DataError
+from fpnkit.runs.results import Part
 
 
 class Subset:
@@ -45,13 +46,17 @@ class Subset:
         self._images.check([self._indices[i] for i in (range(len(self)) if indices is None else indices)])
 
 
-def build_image_set(source: ImageSource) -> ImageSet:
-    """The image set that a section of the configuration describes. Raises `DataError`."""
+def build_image_set(source: ImageSource, parts: Sequence[Part] = ()) -> ImageSet:
+    """The image set that a section of the configuration describes, with labels of `parts` if there are any.
+
+    Raises `DataError`.
+    """
     match source:
         case ShapesData():
             return ShapesSet(source.images, source.seed)
         case CocoData():
-            return CocoSet(Path(source.images), Path(source.annotations), source.limit, strict=source.annotations_check)
+            folder, file = Path(source.images), Path(source.annotations)
+            return CocoSet(folder, file, source.limit, strict=source.annotations_check, parts=parts)
         case FolderData():
             return FolderSet(Path(source.images), source.limit)
 

@@ -6,7 +6,7 @@ import logging
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
-from typing import NotRequired
+from typing import Any, NotRequired, cast
 
 import numpy as np
 import torch
@@ -15,10 +15,12 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from typing_extensions import TypedDict
 
 from fpnkit.container import MAX_SIDE
+from fpnkit.data.coco_parts import LabeledParts, read_parts
 from fpnkit.data.files import file_identity, first_five, problems_of_files, read_rgb
 from fpnkit.data.images import Category, Sample
 from fpnkit.data.labels_check import Doubt, doubts
 from fpnkit.errors import DataError
+from fpnkit.runs.results import Part
 
 _log = logging.getLogger(__name__)
 
@@ -53,7 +55,19 @@ class _File(TypedDict):
     categories: list[_Category]
 
 
+class _WithParts(_Annotation):
+    segmentation: NotRequired[Any]
+    keypoints: NotRequired[list[float]]
+    num_keypoints: NotRequired[int]
+    area: NotRequired[float]
+
+
+class _FileWithParts(_File):
+    annotations: list[_WithParts]  # type: ignore[misc]
+
+
 _FORMAT = TypeAdapter(_File)
+_FORMAT_WITH_PARTS = TypeAdapter(_FileWithParts)
 
 
 class CocoSet:
@@ -63,10 +77,20 @@ class CocoSet:
     train2017 contains, are left out. Raises `DataError` that lists all problems of the JSON file and, if there are any,
     of the images; otherwise the images are left to `check`. Labels that can hardly be right are a problem too where
     they are many and `strict`, else a warning.
+
+    Masks and keypoints are read if `parts` asks for them; `parts` then says which of them are labeled.
     """
 
-    def __init__(self, images: Path, annotations: Path, limit: int | None = None, *, strict: bool = True) -> None:
-        content = _parse(annotations)
+    def __init__(
+        self,
+        images: Path,
+        annotations: Path,
+        limit: int | None = None,
+        *,
+        strict: bool = True,
+        parts: Sequence[Part] = (),
+    ) -> None:
+        content = _parse(annotations, parts)
         self._folder, self._file = images, annotations
         self._images = content["images"][:limit]
         boxes = Counter(entry["category_id"] for entry in content["annotations"])
@@ -77,9 +101,17 @@ class CocoSet:
         problems = _problems(content)
         if not problems:
             problems = self._judged(doubts_of(content), strict)
+        annotations_used = content["annotations"] if problems else _solid(content["annotations"])
+        sizes = {entry["id"]: (entry["height"], entry["width"]) for entry in self._images}
+        self.parts: tuple[Part, ...] = ()
+        self._parts: dict[int, LabeledParts] = {}
+        if parts and not problems:
+            found = read_parts(annotations_used, sizes, parts)
+            self.parts, self._parts = found.found, found.by_image
+            problems = [f"{title}: {first_five(those)}" for title, those in found.problems.items()]
         if problems:
             self._fail(problems + self._file_problems(range(len(self._images))))
-        self._rows = _rows_by_image(content["annotations"])
+        self._rows = _rows_by_image(annotations_used)
 
     def __len__(self) -> int:
         return len(self._images)
@@ -92,12 +124,16 @@ class CocoSet:
         rows = self._rows.get(image_id, np.zeros((0, 6)))
         boxes = torch.from_numpy(rows[:, :4]).float()  # a copy
         boxes[:, 2:] += boxes[:, :2]
+        parts = self._parts.get(image_id, LabeledParts())
         return Sample(
             image_id=image_id,
             image=read_rgb(self._path(index), upright=False),
             boxes=boxes,
             labels=torch.from_numpy(rows[:, 4]).long(),
             crowd=torch.from_numpy(rows[:, 5]).bool(),
+            masks=parts.masks,
+            keypoints=None if parts.keypoints is None else torch.from_numpy(parts.keypoints),
+            areas=None if parts.areas is None else torch.from_numpy(parts.areas),
         )
 
     def identity(self, index: int) -> str:
@@ -140,10 +176,11 @@ class CocoSet:
         raise DataError("\n  ".join([f"{self._file}:", *problems]))
 
 
-def _parse(path: Path) -> _File:
+def _parse(path: Path, parts: Sequence[Part]) -> _File:
     """The JSON file, with the types of all entries checked; raises `DataError` that names wrong ones."""
     try:
-        return _FORMAT.validate_json(path.read_bytes())
+        form: TypeAdapter[_File] = cast("TypeAdapter[_File]", _FORMAT_WITH_PARTS) if parts else _FORMAT
+        return form.validate_json(path.read_bytes())
     except OSError as error:
         raise DataError(f"{path}: required an annotation file in COCO format, found: {error.strerror}") from None
     except ValidationError as error:
@@ -211,14 +248,18 @@ def doubts_of(content: _File) -> list[Doubt]:
     return doubts(_box_array(content["annotations"]), indices, sizes, ids)
 
 
+def _solid(annotations: list[_Annotation]) -> list[_Annotation]:
+    """Without boxes of no area."""
+    flat = (_box_array(annotations)[:, 2:] == 0).any(axis=1)
+    return [entry for entry, skip in zip(annotations, flat, strict=True) if not skip]
+
+
 def _rows_by_image(annotations: list[_Annotation]) -> dict[int, NDArray[np.float64]]:
-    """Image id → (n, 6): left, top, width, height, category id, crowd; boxes of no area left out."""
+    """Image id → (n, 6): left, top, width, height, category id, crowd."""
     boxes = _box_array(annotations)
-    flat = (boxes[:, 2:] == 0).any(axis=1)
     rows: defaultdict[int, list[list[float]]] = defaultdict(list)
-    for entry, box, skip in zip(annotations, boxes.tolist(), flat, strict=True):
-        if not skip:
-            rows[entry["image_id"]].append([*box, entry["category_id"], entry.get("iscrowd", 0)])
+    for entry, box in zip(annotations, boxes.tolist(), strict=True):
+        rows[entry["image_id"]].append([*box, entry["category_id"], entry.get("iscrowd", 0)])
     return {image_id: np.array(those, dtype=np.float64) for image_id, those in rows.items()}
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from torch import Tensor
+
+from fpnkit.data.segments import Rle
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,22 @@ class Sample:
     boxes: Tensor  # float32 (n, 4) left, top, right, bottom in pixels
     labels: Tensor  # int64 (n,) category ids
     crowd: Tensor  # bool (n,): a region of many objects, ignored by AP
+    masks: tuple[Rle, ...] | None = None  # (n,); None: not labeled, or nobody asked
+    keypoints: Tensor | None = None  # float64 (n, 17, 3) x, y, visibility, 0: not labeled; None as above
+    areas: Tensor | None = None  # float64 (n,) of the objects in pixels, beside keypoints
+
+    def only(self, kept: Tensor) -> Sample:
+        """With some of its objects; bool (n,)."""
+        masks, keypoints, areas = self.masks, self.keypoints, self.areas
+        return replace(
+            self,
+            boxes=self.boxes[kept],
+            labels=self.labels[kept],
+            crowd=self.crowd[kept],
+            masks=None if masks is None else tuple(masks[row] for row in kept.nonzero()[:, 0].tolist()),
+            keypoints=None if keypoints is None else keypoints[kept],
+            areas=None if areas is None else areas[kept],
+        )
 
 
 class ImageSet(Protocol):

@@ -57,12 +57,8 @@ class Relabeled:
         sample = self._images[index]
         labels = [self._ids.get(label) for label in sample.labels.tolist()]
         kept = torch.tensor([label is not None for label in labels], dtype=torch.bool)
-        return dataclasses.replace(
-            sample,
-            boxes=sample.boxes[kept],
-            labels=torch.tensor([label for label in labels if label is not None], dtype=torch.int64),
-            crowd=sample.crowd[kept],
-        )
+        known = torch.tensor([label for label in labels if label is not None], dtype=torch.int64)
+        return dataclasses.replace(sample.only(kept), labels=known)
 
 
 def _plain(name: str) -> str:

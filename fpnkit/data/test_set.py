@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from fpnkit.config.schema import CocoData, Data
 from fpnkit.data.build import build_image_set
+from fpnkit.data.coco import CocoSet
 from fpnkit.data.images import ImageSet
 from fpnkit.data.labels import Relabeled, match
-from fpnkit.runs.results import Matching
+from fpnkit.runs.results import Matching, Part
 
 
 @dataclass(frozen=True)
@@ -21,19 +22,21 @@ class TestSet:
     images: ImageSet
     matching: Matching
     strict: bool  # labels that can hardly be right are refused
+    parts: tuple[Part, ...] = ()  # labeled besides boxes, of those that were asked for
 
 
-def build_test_set(data: Data, classes: Mapping[int, str]) -> TestSet:
-    """`classes`: the detector's, by id.
+def build_test_set(data: Data, classes: Mapping[int, str], parts: Sequence[Part] = ()) -> TestSet:
+    """`classes`: the detector's, by id; `parts`: what else it finds.
 
     Raises `ConfigError` without a test set, `DataError` for broken images and for labels that cannot be right.
     """
     source = data.require_test()
-    images = build_image_set(source)
+    images = build_image_set(source, parts)
     images.check()
+    labeled = images.parts if isinstance(images, CocoSet) else ()
     strict = isinstance(source, CocoData) and source.annotations_check
     matching = match(images, classes, data.labels, strict=strict)
-    return TestSet(Relabeled(images, matching, classes) if matching.changes else images, matching, strict)
+    return TestSet(Relabeled(images, matching, classes) if matching.changes else images, matching, strict, labeled)
 
 
 def in_terms_of(classes: Mapping[int, str], images: ImageSet, data: Data) -> tuple[ImageSet, Matching]:

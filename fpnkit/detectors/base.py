@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from dataclasses import dataclass, replace
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 
+from fpnkit.data.segments import Rle
 from fpnkit.geometry import ImageGeometry
 from fpnkit.pyramid import Pyramid, PyramidSpec
+from fpnkit.runs.results import PARTS, Part
 
 
 @dataclass(frozen=True)
@@ -31,11 +33,12 @@ class Detections:
     masks: Tensor | None = None  # (n, 1, height, width) in [0, 1]
     keypoints: Tensor | None = None  # (n, points, 3): x, y, visibility
     keypoint_scores: Tensor | None = None  # (n, points)
+    rles: tuple[Rle, ...] | None = None  # (n,) `masks` above 0.5: a whole set's do not fit into memory otherwise
 
     def to(self, device: torch.device) -> Detections:
         """The same on a device."""
-        moved = {name: value.to(device) for name, value in vars(self).items() if value is not None}
-        return Detections(**moved)
+        moved: dict[str, Any] = {n: value.to(device) for n, value in vars(self).items() if isinstance(value, Tensor)}
+        return replace(self, **moved)
 
 
 class Detector(Protocol):
@@ -93,6 +96,15 @@ class Detector(Protocol):
     def fingerprint(self) -> str:
         """Hash of everything the pyramid of an image depends on: weights, preprocessing, split point."""
         ...
+
+
+def also_found(detector: Detector) -> tuple[Part, ...]:
+    """What the detector finds of an object besides its box, by its optional attribute `also_finds`.
+
+    `mask`: `Detections.masks`; `keypoint`: `Detections.keypoints`, COCO's 17 of a person in its order.
+    """
+    promised = getattr(detector, "also_finds", ())
+    return tuple(part for part in PARTS if part in promised)
 
 
 @dataclass(frozen=True)

@@ -64,6 +64,7 @@ class PluginAdapter:
         self.module = _module_of(plugin)
         if self.module is not None:
             self.module.eval()
+        self.also_finds = getattr(plugin, "also_finds", ())
         self.whole = getattr(plugin, "whole", None)  # its own forward pass, for `fpnkit.detectors.check`
         heads = getattr(plugin, "heads", None)
         if callable(heads) and not isinstance(heads, nn.Module):  # a network's layers are often named so

@@ -16,11 +16,13 @@ from torchvision.models.detection.image_list import ImageList
 from torchvision.ops import MultiScaleRoIAlign
 from torchvision.ops.feature_pyramid_network import LastLevelMaxPool, LastLevelP6P7
 
+from fpnkit.data.coco_parts import COCO_KEYPOINTS
 from fpnkit.data.images import Category
 from fpnkit.detectors.base import Detections, HeadOutputs, ImageBatch
 from fpnkit.detectors.torchvision_heads import dense_head, two_stage_heads
 from fpnkit.geometry import ImageGeometry
 from fpnkit.pyramid import Pyramid, PyramidSpec
+from fpnkit.runs.results import Part
 
 TorchvisionModule: TypeAlias = GeneralizedRCNN | RetinaNet | FCOS
 
@@ -47,6 +49,16 @@ class TorchvisionAdapter:
         self._keys = tuple(levels)  # torchvision's names, which its RoI pooling selects levels by
         self._names = PyramidSpec.from_shapes(canvas, shapes).names
         self.spec = PyramidSpec.from_shapes(canvas, shapes[: len(shapes) - self._derived_levels])
+
+    @property
+    def also_finds(self) -> tuple[Part, ...]:
+        """`mask` and `keypoint`, where the module has these heads; other keypoints than COCO's are not scored."""
+        heads = getattr(self.module, "roi_heads", None)
+        if heads is None:
+            return ()
+        points = heads.keypoint_predictor.kps_score_lowres.out_channels if heads.has_keypoint() else 0
+        found: tuple[tuple[Part, bool], ...] = (("mask", heads.has_mask()), ("keypoint", points == COCO_KEYPOINTS))
+        return tuple(part for part, there in found if there)
 
     @property
     def trainable(self) -> nn.Module:

@@ -19,14 +19,19 @@ from fpnkit.codecs.coder import (
     ReceivedImage,
 )
 from fpnkit.data.images import ImageSet, Sample
+from fpnkit.data.segments import encode
 from fpnkit.data.windows import Features
 from fpnkit.detectors.base import Detections, Detector
 from fpnkit.detectors.device import CPU
 from fpnkit.detectors.one_image import detections_in, features_of
+from fpnkit.errors import UserError
 from fpnkit.foundation.files import write_bytes
 from fpnkit.foundation.steps import Step, Tell, nobody
 from fpnkit.geometry import ImageGeometry
 from fpnkit.pyramid import Pyramid
+from fpnkit.runs.results import Part
+
+_INSIDE = 0.5  # a mask is larger, as in COCO's evaluation of Mask R-CNN
 
 
 @dataclass(frozen=True)
@@ -48,6 +53,7 @@ class Bench:
     images: ImageSet
     fingerprint: str  # of the detector
     device: torch.device = field(default=CPU, kw_only=True)  # where detector and learned coders are
+    parts: tuple[Part, ...] = field(default=(), kw_only=True)  # scored besides boxes; others are dropped
 
     @property
     def categories(self) -> Mapping[int, str]:
@@ -61,7 +67,23 @@ class Bench:
 
     def detect(self, features: Features) -> Detections:
         """Detections on uncompressed features."""
-        return detections_in(self.detector, features.pyramid.to(self.device), features.geometry).to(CPU)
+        found = detections_in(self.detector, features.pyramid.to(self.device), features.geometry)
+        return self._kept(found.to(CPU))
+
+    def _kept(self, found: Detections) -> Detections:
+        """What is scored of detections on the CPU, small enough that those of a whole set fit into memory."""
+        there = {"mask": found.masks is not None, "keypoint": found.keypoints is not None}
+        for part in self.parts:
+            if not there[part]:
+                raise UserError(f"detector {self.detector.name}: required {part}s, which it promises, found none")
+        masks, keypoints = found.masks, found.keypoints
+        return replace(
+            found,
+            masks=None,
+            keypoints=None if keypoints is None or "keypoint" not in self.parts else keypoints,
+            keypoint_scores=None,
+            rles=None if masks is None or "mask" not in self.parts else encode((masks[:, 0] > _INSIDE).numpy()),
+        )
 
     @torch.no_grad()
     def send(self, coder: Coder, source: CoderInput, path: Path | None = None, tell: Tell = nobody) -> Transmission:
@@ -85,7 +107,7 @@ class Bench:
         if isinstance(received, ReceivedDetections):
             found = received.detections
         else:
-            found = detections_in(self.detector, features.pyramid, features.geometry).to(CPU)
+            found = self._kept(detections_in(self.detector, features.pyramid, features.geometry).to(CPU))
         return Transmission(coded, features, found, encode_seconds, decode_seconds)
 
     def _features_of(self, received: Received, sent: ImageGeometry) -> ReceivedFeatures:

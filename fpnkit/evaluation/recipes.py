@@ -19,7 +19,7 @@ from fpnkit.detectors.build import build_detector
 from fpnkit.errors import FpnkitError, UserError
 from fpnkit.evaluation.bench import Bench
 from fpnkit.foundation.workers import LostWorkerError, in_order
-from fpnkit.runs.results import Matching
+from fpnkit.runs.results import Matching, Part
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -42,6 +42,7 @@ class BenchRecipe:
     matching: Matching
     fingerprint: str
     device: torch.device
+    parts: tuple[Part, ...] = ()  # as in `Bench`
 
     def build(self) -> Bench:
         """Raises `UserError` if the detector is not the same in every process."""
@@ -52,10 +53,10 @@ class BenchRecipe:
                 f"{found[:8]}; with --workers 1 there is only one"
             )
         detector.to(self.device)
-        images = build_image_set(self.images)
+        images = build_image_set(self.images, self.parts)
         if self.matching.changes:
             images = Relabeled(images, self.matching, detector.class_names)
-        return Bench(detector, images, found, device=self.device)
+        return Bench(detector, images, found, device=self.device, parts=self.parts)
 
 
 @dataclass(frozen=True)

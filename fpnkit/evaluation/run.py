@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from fpnkit.codecs.coder import Coder
+from fpnkit.detectors.base import Detections
 from fpnkit.errors import FpnkitError
 from fpnkit.evaluation.crew import count_of_workers
 from fpnkit.evaluation.image import (
@@ -35,8 +36,18 @@ from fpnkit.metrics.bootstrap import map_interval
 from fpnkit.metrics.distortion import snr_db
 from fpnkit.metrics.matches import average_precision_of
 from fpnkit.metrics.matching import match
+from fpnkit.metrics.overlaps import KINDS
 from fpnkit.runs.provenance import describe_commit
-from fpnkit.runs.results import MATCHES, SELF_MATCHES, STREAMS, ImageRow, Summary, image_row, read_summary
+from fpnkit.runs.results import (
+    MATCHES,
+    SELF_MATCHES,
+    STREAMS,
+    ImageRow,
+    Summary,
+    image_row,
+    part_matches,
+    read_summary,
+)
 
 log = logging.getLogger(__name__)
 
@@ -152,6 +163,7 @@ def _identity(job: Job, task: Task) -> dict[str, str]:
         "checkpoint": str(job.origin.checkpoint),
         "quality": str(job.origin.quality),
         **encoder,
+        **({"parts": " ".join(task.parts)} if task.parts else {}),
     }
 
 
@@ -205,7 +217,8 @@ def _summarize(job: Job, task: Task, journal: Journal, peak_mb: float) -> Summar
         self_map=self_scores.map,
         map_interval=map_interval(matches),
         self_map_interval=map_interval(self_matches),
-        share_of_ceiling=scores.map / ceiling.map if scores.map is not None and ceiling.map else None,
+        share_of_ceiling=_share(scores.map, ceiling.map),
+        **_parts(job, task, detections),
         ceiling=ceiling,
         flagged_images=sum(bool(row.flagged) for row in rows),
         encode_seconds=statistics.fmean(row.encode_seconds for row in rows),
@@ -217,6 +230,26 @@ def _summarize(job: Job, task: Task, journal: Journal, peak_mb: float) -> Summar
         created=clock.to_text(clock.now()),
         commit=describe_commit(),
     )
+
+
+def _parts(job: Job, task: Task, detections: Sequence[Detections]) -> dict[str, Any]:
+    """AP of masks and keypoints, where detector and set have them and the coder sends what they are found in."""
+    fields: dict[str, Any] = {}
+    lacking = {"mask": lambda found: found.rles is None, "keypoint": lambda found: found.keypoints is None}
+    for part in task.parts:
+        if any(lacking[part](found) for found in detections if len(found.scores)):
+            continue
+        matches = match(task.reference.truth, detections, KINDS[part])
+        matches.save(job.directory / part_matches(part))
+        found = average_precision_of(matches).map
+        fields[f"{part}_map"] = found
+        fields[f"{part}_map_interval"] = map_interval(matches)
+        fields[f"{part}_share_of_ceiling"] = _share(found, getattr(task.reference.ceiling, f"{part}_map"))
+    return fields
+
+
+def _share(value: float | None, ceiling: float | None) -> float | None:
+    return value / ceiling if value is not None and ceiling else None
 
 
 def _rates(rows: Sequence[ImageRow]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import hashlib
 import json
 import logging
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,7 +19,7 @@ from fpnkit.config.schema import CocoData, CodecConfig, DetectorSettings, ImageS
 from fpnkit.data.files import file_identity
 from fpnkit.data.images import ImageSet, Sample
 from fpnkit.data.test_set import TestSet, build_test_set
-from fpnkit.detectors.base import Detections, Detector
+from fpnkit.detectors.base import Detections, Detector, also_found
 from fpnkit.detectors.build import build_detector
 from fpnkit.detectors.device import CPU
 from fpnkit.detectors.plugin import is_given
@@ -34,10 +34,12 @@ from fpnkit.foundation.files import write_text
 from fpnkit.foundation.progress import Progress
 from fpnkit.metrics.coco_format import GroundTruth, detections_to_coco, truth_from_coco, truth_to_coco
 from fpnkit.metrics.detection import average_precision, self_truth
+from fpnkit.metrics.matches import average_precision_of
 from fpnkit.metrics.matching import match
+from fpnkit.metrics.overlaps import KINDS
 from fpnkit.runs import layout
 from fpnkit.runs.provenance import describe_commit
-from fpnkit.runs.results import MATCHES, SCHEMA_VERSION, Ceiling, Matching, read_ceiling
+from fpnkit.runs.results import MATCHES, SCHEMA_VERSION, Ceiling, Matching, Part, part_matches, read_ceiling
 
 log = logging.getLogger(__name__)
 
@@ -85,7 +87,7 @@ class Task(Bench):
 def open_task(config: CodecConfig) -> tuple[Detector, TestSet]:
     """What there is to measure with and on, before anything is measured. Raises as `build_task` does."""
     detector = build_detector(config.detector)
-    measured = build_test_set(config.data, detector.class_names)
+    measured = build_test_set(config.data, detector.class_names, also_found(detector))
     if measured.matching.categories:
         log.info("labels: %s", measured.matching.describe())
     return detector, measured
@@ -102,20 +104,30 @@ def build_task(config: CodecConfig, *, device: torch.device = CPU, workers: int 
     source = config.data.require_test()
     key = key_of(config, detector, measured)
     detector.to(device)
-    bench = Bench(detector, images, fingerprint, device=device)
-    recipe = BenchRecipe(config.detector, source, labels, fingerprint, device)
+    bench = Bench(detector, images, fingerprint, device=device, parts=measured.parts)
+    recipe = BenchRecipe(config.detector, source, labels, fingerprint, device, measured.parts)
     portable = None if is_given(config.detector) else recipe
     folder = layout.home() / "checkpoints" / "ceilings" / f"{images.name}_{detector.name}" / key
     reference = _reference(folder, bench, portable, workers)
     if measured.strict:
         _require_plausible(images, detector, reference.ceiling)
     matching = labels if labels.categories else None
-    return Task(detector, images, fingerprint, reference, key, matching, device=device, recipe=portable)
+    return Task(
+        detector,
+        images,
+        fingerprint,
+        reference,
+        key,
+        matching,
+        device=device,
+        parts=measured.parts,
+        recipe=portable,
+    )
 
 
 def key_of(config: CodecConfig, detector: Detector, measured: TestSet) -> str:
     """`Task.key` of what `open_task` gave."""
-    fingerprint = detector.fingerprint() + _receiver(config.detector)
+    fingerprint = detector.fingerprint() + _receiver(config.detector, measured.parts)
     return _key(config.data.require_test(), measured.images, fingerprint, measured.matching)
 
 
@@ -131,10 +143,11 @@ def _require_plausible(images: ImageSet, detector: Detector, ceiling: Ceiling) -
     )
 
 
-def _receiver(settings: DetectorSettings) -> str:
+def _receiver(settings: DetectorSettings, parts: Sequence[Part]) -> str:
     """What changes detections but no features, and so is not in the fingerprint."""
     given = settings.model_dump(include={"score_threshold"}, exclude_defaults=True)
-    return "".join(f" {name} {value}" for name, value in given.items())
+    scored = [f" scores {part}" for part in parts]  # of older ceilings, only boxes were kept
+    return "".join([*(f" {name} {value}" for name, value in given.items()), *scored])
 
 
 def _key(source: ImageSource, images: ImageSet, fingerprint: str, matching: Matching) -> str:
@@ -174,11 +187,14 @@ def _measured(journal: Journal, bench: Bench, recipe: BenchRecipe | None, worker
         data_id=summary.data_id,
         truth=truth_from_coco(json.loads((folder / _TRUTH).read_text())),
         detections=journal.detections(),
-        ceiling=Ceiling(summary.map, summary.map50),
+        ceiling=Ceiling(summary.map, summary.map50, summary.mask_map, summary.keypoint_map),
         variance=summary.variance,
     )
     if not (folder / MATCHES).is_file():  # for intervals of what is measured against the ceiling
         match(reference.truth, reference.detections).save(folder / MATCHES)
+    for part in bench.parts:
+        if not (folder / part_matches(part)).is_file():
+            match(reference.truth, reference.detections, KINDS[part]).save(folder / part_matches(part))
     return reference
 
 
@@ -226,7 +242,8 @@ def _digest(sample: Sample) -> str:
 
 
 def _summary(journal: Journal, truth: list[GroundTruth], bench: Bench) -> dict[str, Any]:
-    scores, rows = average_precision(truth, journal.detections()), journal.rows()
+    rows, found = journal.rows(), journal.detections()
+    scores = average_precision(truth, found)
     return {
         "schema_version": SCHEMA_VERSION,
         "dataset": bench.images.name,
@@ -237,6 +254,7 @@ def _summary(journal: Journal, truth: list[GroundTruth], bench: Bench) -> dict[s
         "pixels": sum(row["width"] * row["height"] for row in rows),
         "map": scores.map,
         "map50": scores.map50,
+        **{f"{part}_map": average_precision_of(match(truth, found, KINDS[part])).map for part in bench.parts},
         "variance": {name: _variance(rows, name) for name in bench.detector.spec.names},
         "created": clock.to_text(clock.now()),
         "commit": describe_commit(),

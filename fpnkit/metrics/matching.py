@@ -1,42 +1,49 @@
-"""Match detections to objects with COCO's greedy matching (Lin et al. 2014, arXiv:1405.0312)."""
+"""Match detections to objects with COCO's greedy matching (Lin et al. 2014, arXiv:1405.0312).
+
+Images and categories do not concern each other, so all of them are matched at once: first the best detection of each,
+then the second, and so on.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from fpnkit.detectors.base import Detections
 from fpnkit.errors import DataError
 from fpnkit.metrics.coco_format import GroundTruth
 from fpnkit.metrics.matches import IOU_THRESHOLDS, Matches
+from fpnkit.metrics.overlaps import BOXES, Flags, Kind, Overlap, Rows, crowds, joined
 
-MOST_DETECTIONS = 100  # of an image and category
-
-Boxes = NDArray[np.float64]  # (n, 4) left, top, width, height
-Flags = NDArray[np.bool_]
+_MOST_PAIRS = 500_000  # of detections and objects at once
+_LEVELS = len(IOU_THRESHOLDS)
 
 
-def match(truth: Sequence[GroundTruth], detections: Sequence[Detections]) -> Matches:
+def match(truth: Sequence[GroundTruth], detections: Sequence[Detections], kind: Kind = BOXES) -> Matches:
     """Match each image's detections, best score first, to its objects; both in the same order.
 
     Raises `DataError` if an image occurs twice.
     """
     _require_unique_ids(truth)
-    categories = sorted({int(label) for image in truth for label in image.labels})
-    column = {category: index for index, category in enumerate(categories)}
-    objects = np.zeros((len(truth), len(categories)), np.int32)
-    parts: list[_Part] = []
-    for index, (labeled, found) in enumerate(zip(truth, detections, strict=True)):
-        for label in labeled.labels[~labeled.crowd].tolist():
-            objects[index, column[label]] += 1
-        parts += _image(index, labeled, found, column)
-    parts.sort(key=lambda part: truth[part.image].image_id)  # COCO's order where scores are equal
-    return _joined(parts, objects, categories)
+    objects = _Objects.of(truth, kind)
+    found = _Found.of(truth, detections, objects, kind.most_detections)
+    pairs = _Pairs.of(found, objects, kind.overlap(truth, detections))
+    matched, ignored = _greedy(pairs, objects, found)
+    single = ~objects.ignored
+    counts = np.bincount(objects.group[single], minlength=len(truth) * len(objects.categories))
+    return Matches(
+        image=(found.group // max(1, len(objects.categories))).astype(np.int32),
+        category=objects.categories[found.group % max(1, len(objects.categories))],
+        score=found.score,
+        matched=matched,
+        ignored=ignored,
+        objects=counts.reshape(len(truth), len(objects.categories)).astype(np.int32),
+        categories=objects.categories,
+    )
 
 
 def _require_unique_ids(truth: Sequence[GroundTruth]) -> None:
@@ -47,83 +54,116 @@ def _require_unique_ids(truth: Sequence[GroundTruth]) -> None:
 
 
 @dataclass(frozen=True)
-class _Part:
-    """One image and category, best score first."""
+class _Objects:
+    """Of all images. A group is what is in one image and category: image · categories + column."""
 
-    image: int
-    category: int
+    categories: NDArray[np.int32]  # ids, sorted
+    group: Rows
+    ignored: Flags  # count neither way
+    crowd: Flags  # may be found again and again; ignored as well
+
+    @classmethod
+    def of(cls, truth: Sequence[GroundTruth], kind: Kind) -> _Objects:
+        labels = joined([image.labels for image in truth], torch.int64).numpy()
+        categories, column = np.unique(labels, return_inverse=True)
+        group = _images([len(image.labels) for image in truth]) * len(categories) + column
+        crowd = crowds(truth)
+        return cls(categories.astype(np.int32), group, kind.ignored(truth) | crowd, crowd)
+
+
+@dataclass(frozen=True)
+class _Found:
+    """The detections that count, by image id and category, best score first."""
+
+    row: Rows  # among those of all images
+    group: Rows
     score: NDArray[np.float32]
-    matched: Flags  # (10, n)
-    ignored: Flags  # (10, n)
+
+    @classmethod
+    def of(cls, truth: Sequence[GroundTruth], detections: Sequence[Detections], objects: _Objects, most: int) -> _Found:
+        sizes = [len(found.labels) for _, found in zip(truth, detections, strict=True)]
+        labels = joined([found.labels for found in detections], torch.int64).numpy()
+        score = joined([found.scores for found in detections], torch.float32).numpy()
+        row = np.flatnonzero(np.isin(labels, objects.categories))
+        image, column = _images(sizes)[row], np.searchsorted(objects.categories, labels[row])
+        place = np.argsort(np.argsort([each.image_id for each in truth]))  # COCO's order where scores are equal
+        order = np.lexsort((-score[row], column, place[image]))
+        row, group = row[order], (image * len(objects.categories) + column)[order]
+        kept = _rank(group) < most
+        return cls(row[kept], group[kept], score[row[kept]])
 
 
-def _image(index: int, labeled: GroundTruth, found: Detections, column: dict[int, int]) -> list[_Part]:
-    boxes, scores, labels = _boxes(found.boxes), found.scores.cpu().float().numpy(), found.labels.cpu().numpy()
-    truth, truth_labels, crowd = _boxes(labeled.boxes), labeled.labels.cpu().numpy(), labeled.crowd.cpu().numpy()
-    parts = []
-    for category in np.unique(labels):
-        if int(category) not in column:
-            continue
-        rows = np.flatnonzero(labels == category)
-        rows = rows[np.argsort(-scores[rows], kind="stable")][:MOST_DETECTIONS]
-        of_category = truth_labels == category
-        overlaps = iou(boxes[rows], truth[of_category], crowd[of_category])
-        matched, ignored = greedy(overlaps, crowd[of_category])
-        parts.append(_Part(index, int(category), scores[rows], matched, ignored))
-    return parts
+@dataclass(frozen=True)
+class _Pairs:
+    """Pairs that overlap enough; of each detection the one to be preferred last."""
+
+    detection: Rows  # position in `_Found`, ascending
+    object: Rows
+    overlap: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, found: _Found, objects: _Objects, overlap: Overlap) -> _Pairs:
+        parts = [cls(np.zeros(0, np.intp), np.zeros(0, np.intp), np.zeros(0))]
+        for detection, labeled in _possible(found, objects):
+            values = overlap(found.row[detection], labeled)
+            enough = np.flatnonzero(values >= IOU_THRESHOLDS[0])
+            parts.append(cls(detection[enough], labeled[enough], values[enough]))
+        detection, labeled, values = (
+            np.concatenate([getattr(part, name) for part in parts]) for name in ("detection", "object", "overlap")
+        )
+        order = np.lexsort((labeled, values, ~objects.ignored[labeled], detection))  # of equals the last
+        return cls(detection[order], labeled[order], values[order])
 
 
-def greedy(overlaps: NDArray[np.float64], crowd: Flags) -> tuple[Flags, Flags]:
-    """(detections, objects) IoU, best score first → matched to an object, lies in a crowd; (10, detections) each.
+def _possible(found: _Found, objects: _Objects) -> Iterator[tuple[Rows, Rows]]:
+    """(pairs,) detection and object of the same image and category, some at a time."""
+    by_group = np.argsort(objects.group, kind="stable")
+    group = objects.group[by_group]
+    first, end = (np.searchsorted(group, found.group, side) for side in ("left", "right"))
+    counts = end - first
+    ends = np.cumsum(counts)
+    detections = np.flatnonzero(counts)
+    for some in np.split(detections, np.flatnonzero(np.diff(ends[detections] // _MOST_PAIRS)) + 1):
+        detection = some.repeat(counts[some])
+        step = np.arange(len(detection)) - (np.cumsum(counts[some]) - counts[some]).repeat(counts[some])
+        yield detection, by_group[first[detection] + step]
 
-    A detection takes the free object that it overlaps most, the last of equals; detections without an object may match
-    a crowd.
+
+def _greedy(pairs: _Pairs, objects: _Objects, found: _Found) -> tuple[Flags, Flags]:
+    """Matched to an object, found what is ignored; (10, detections) each.
+
+    A detection takes the free object that it overlaps most; those that count go before those that are ignored.
     """
-    levels = np.arange(len(IOU_THRESHOLDS))
-    matched = np.zeros((len(levels), len(overlaps)), np.bool_)
+    matched = np.zeros((_LEVELS, len(found.row)), np.bool_)
     ignored = np.zeros_like(matched)
-    in_crowd = overlaps[:, crowd].max(axis=1, initial=0)
-    single = overlaps[:, ~crowd]
-    free = np.ones((len(levels), single.shape[1]), np.bool_)
-    last = single.shape[1] - 1
-    for row in np.flatnonzero(overlaps.max(axis=1, initial=0) >= IOU_THRESHOLDS[0]):
-        if last >= 0:
-            candidates = np.where(free, single[row], -1.0)
-            best = last - candidates[:, ::-1].argmax(axis=1)
-            hit = candidates[levels, best] >= IOU_THRESHOLDS
-            free[levels[hit], best[hit]] = False
-            matched[:, row] = hit
-        ignored[:, row] = ~matched[:, row] & (in_crowd[row] >= IOU_THRESHOLDS)
+    free = np.ones((_LEVELS, len(objects.group)), np.bool_)
+    for part in _rounds(pairs, found):
+        detection, labeled = pairs.detection[part], pairs.object[part]
+        starts = np.flatnonzero(np.diff(detection, prepend=-1))
+        possible = free[:, labeled] & (pairs.overlap[part] >= IOU_THRESHOLDS[:, None])
+        best = np.maximum.reduceat(np.where(possible, np.arange(len(labeled)), -1), starts, axis=1)
+        level, place = np.nonzero(best >= 0)
+        taken, taking = labeled[best[level, place]], detection[starts[place]]
+        matched[level, taking] = ~objects.ignored[taken]
+        ignored[level, taking] = objects.ignored[taken]
+        free[level, taken] = objects.crowd[taken]
     return matched, ignored
 
 
-def iou(detected: Boxes, objects: Boxes, crowd: Flags) -> NDArray[np.float64]:
-    """(detections, objects) intersection over union, for a crowd over the detection's own area."""
-    first, second = detected[:, None], objects[None]
-    size = np.minimum(first[..., :2] + first[..., 2:], second[..., :2] + second[..., 2:]) - np.maximum(
-        first[..., :2], second[..., :2]
-    )
-    shared = np.where((size > 0).all(axis=2), size.prod(axis=2), 0.0)
-    own, other = first[..., 2:].prod(axis=2), second[..., 2:].prod(axis=2)
-    union = np.where(crowd, own, own + other - shared)
-    return np.divide(shared, union, out=np.zeros_like(shared), where=shared > 0)
+def _rounds(pairs: _Pairs, found: _Found) -> Iterator[Rows]:
+    """Positions of pairs, one detection of each image and category at a time."""
+    starts = np.flatnonzero(np.diff(pairs.detection, prepend=-1))
+    sizes = np.diff(starts, append=len(pairs.detection))
+    turn = _rank(found.group[pairs.detection[starts]]).repeat(sizes)
+    order = np.argsort(turn, kind="stable")
+    yield from np.split(order, np.flatnonzero(np.diff(turn[order])) + 1) if len(order) else ()
 
 
-def _boxes(corners: Tensor) -> Boxes:
-    """Left, top, width, height in float64, as COCO's files have them."""
-    values = corners.detach().to("cpu", torch.float64).reshape(-1, 4).numpy()
-    return np.concatenate([values[:, :2], values[:, 2:] - values[:, :2]], axis=1)
+def _rank(group: Rows) -> Rows:
+    """Position within the group, where those of a group stand together."""
+    starts = np.flatnonzero(np.diff(group, prepend=-1))
+    return np.arange(len(group)) - starts.repeat(np.diff(starts, append=len(group)))
 
 
-def _joined(parts: Sequence[_Part], objects: NDArray[np.int32], categories: Sequence[int]) -> Matches:
-    sizes = [len(part.score) for part in parts]
-    empty = np.zeros((len(IOU_THRESHOLDS), 0), np.bool_)
-    return Matches(
-        image=np.repeat(np.array([part.image for part in parts], np.int32), sizes),
-        category=np.repeat(np.array([part.category for part in parts], np.int32), sizes),
-        score=np.concatenate([np.zeros(0, np.float32), *(part.score for part in parts)]),
-        matched=np.concatenate([empty, *(part.matched for part in parts)], axis=1),
-        ignored=np.concatenate([empty, *(part.ignored for part in parts)], axis=1),
-        objects=objects,
-        categories=np.array(categories, np.int32),
-    )
+def _images(sizes: Sequence[int]) -> Rows:
+    return np.repeat(np.arange(len(sizes)), sizes)

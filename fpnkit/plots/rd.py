@@ -11,6 +11,7 @@ from matplotlib.ticker import FuncFormatter, Locator, LogLocator, MaxNLocator, N
 from fpnkit.plots.panels import below, note
 from fpnkit.plots.style import CurveStyle, codec_look, ink_color, new_axes
 from fpnkit.ratedist.points import ANCHOR, MEAN_SNR, PERCENT, Curve, Point, RdPoints, mean_of
+from fpnkit.runs.results import PARTS
 
 _X_NAMES = {
     "bpp": "rate (bits per pixel)",
@@ -22,6 +23,8 @@ _Y_NAMES = {
     "map50": "mAP50 (%)",
     "self_map": "self-mAP (%)",
     "share_of_ceiling": "share of the ceiling (%)",
+    **{f"{part}_map": f"{part} mAP (%)" for part in PARTS},
+    **{f"{part}_share_of_ceiling": f"share of the ceiling of {part} mAP (%)" for part in PARTS},
     "loss": "validation loss",
     MEAN_SNR: "SNR, mean of levels (dB)",
 }

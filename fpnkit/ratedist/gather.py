@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fpnkit.errors import RunError
-from fpnkit.ratedist.points import ANCHOR, Point, values_of_line, values_of_summary
+from fpnkit.ratedist.points import ANCHOR, PART_MAPS, Point, values_of_line, values_of_summary
 from fpnkit.runs import layout
 from fpnkit.runs.metrics import MetricsLine, read_metrics
 from fpnkit.runs.record import RunRecord, read_record
@@ -201,8 +201,8 @@ def _summaries(folder: Path, depth: int) -> Iterator[Path]:
 
 
 def _intervals(summary: Summary) -> dict[str, tuple[float, float]]:
-    both = {"map": summary.map_interval, "self_map": summary.self_map_interval}
-    return {key: bounds for key, bounds in both.items() if bounds is not None}
+    found = {key: getattr(summary, f"{key}_interval") for key in ("map", "self_map", *PART_MAPS)}
+    return {key: bounds for key, bounds in found.items() if bounds is not None}
 
 
 def most_common(summaries: Sequence[Summary]) -> tuple[str, str] | None:

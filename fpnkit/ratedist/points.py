@@ -13,14 +13,23 @@ from fpnkit.metrics.bd import Series
 from fpnkit.metrics.frontier import dominated_by
 from fpnkit.runs import layout
 from fpnkit.runs.metrics import MetricsLine
-from fpnkit.runs.results import FEWEST_IMAGES, Ceiling, Summary
+from fpnkit.runs.results import FEWEST_IMAGES, PARTS, Ceiling, Summary
 
 ANCHOR = "anchor"  # status of a point that no run made
 RATES = ("bpp", "kb_per_image", "bpp_estimated")
 MEAN_SNR = "snr_db.mean"
 _MOST_DIGITS = 7
 SECONDS = ("encode_seconds", "decode_seconds")  # of an image
-PERCENT = ("map", "map50", "self_map", "share_of_ceiling")  # shown to people as such; stored in [0, 1]
+PART_MAPS = tuple(f"{part}_map" for part in PARTS)  # where detector and set have masks or keypoints
+PART_SHARES = tuple(f"{part}_share_of_ceiling" for part in PARTS)
+PERCENT = (
+    "map",
+    "map50",
+    "self_map",
+    "share_of_ceiling",
+    *PART_MAPS,
+    *PART_SHARES,
+)  # shown to people as such; stored in [0, 1]
 
 
 @dataclass(frozen=True)
@@ -146,11 +155,12 @@ class RdPoints:
 
     def ceiling_of(self, y: str) -> float | None:
         """`y` with uncompressed features; None if it has no ceiling or is unknown."""
-        if y in ("self_map", "share_of_ceiling"):
+        if y in ("self_map", "share_of_ceiling", *PART_SHARES):
             return 1.0
         if self.ceiling is None:
             return None
-        return {"map": self.ceiling.map, "map50": self.ceiling.map50}.get(y)
+        known: dict[str, float | None] = vars(self.ceiling)
+        return known.get(y)
 
     @property
     def accuracy(self) -> str:
@@ -189,9 +199,8 @@ def mean_snr_db(snr_db: Mapping[str, float]) -> float:
 
 def values_of_summary(summary: Summary) -> dict[str, float]:
     """Columns of the table; what was not measured is absent."""
-    names = ("bpp", "bpp_estimated", "kb_per_image", "map", "map50", "self_map", "share_of_ceiling")
+    names = ("bpp", "bpp_estimated", "kb_per_image", *PERCENT, *SECONDS)
     values: dict[str, float | None] = {name: getattr(summary, name) for name in names}
-    values |= {name: getattr(summary, name) for name in SECONDS}
     if summary.bpp_estimated:
         values["bpp_gap"] = summary.bpp / summary.bpp_estimated - 1
     return _known(values | snr_values(summary.snr_db))

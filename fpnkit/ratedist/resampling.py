@@ -13,10 +13,13 @@ from fpnkit.errors import DataError
 from fpnkit.metrics.bootstrap import resamples
 from fpnkit.metrics.matches import Matches, average_precisions
 from fpnkit.ratedist.points import Curve, Point, RdPoints
-from fpnkit.runs.results import MATCHES, SELF_MATCHES, read_images
+from fpnkit.runs.results import MATCHES, PARTS, SELF_MATCHES, part_matches, read_images
 
 COUNT = 500
-_FILES = {"map": MATCHES, "map50": MATCHES, "self_map": SELF_MATCHES}
+_FILES = {
+    **{"map": MATCHES, "map50": MATCHES, "self_map": SELF_MATCHES},
+    **{f"{part}_map": part_matches(part) for part in PARTS},
+}
 
 Numbers = NDArray[np.float64]
 

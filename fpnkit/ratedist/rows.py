@@ -9,10 +9,15 @@ from fpnkit.foundation.tables import Rows
 from fpnkit.metrics.bd import BdResult
 from fpnkit.ratedist.compare import RateAtShare
 from fpnkit.ratedist.judge import Next
-from fpnkit.ratedist.points import MEAN_SNR, PERCENT, SECONDS, Curve, Point, RdPoints
+from fpnkit.ratedist.points import MEAN_SNR, PART_MAPS, PART_SHARES, PERCENT, SECONDS, Curve, Point, RdPoints
 from fpnkit.runs import layout
+from fpnkit.runs.results import PARTS
 
-_NAMES = {"map": "mAP", "map50": "mAP50", "self_map": "self-mAP", "share_of_ceiling": "of ceiling", "bpp": "bpp"}
+_NAMES = {
+    **{"map": "mAP", "map50": "mAP50", "self_map": "self-mAP", "share_of_ceiling": "of ceiling", "bpp": "bpp"},
+    **{f"{part}_map": f"{part} mAP" for part in PARTS},
+    **{f"{part}_share_of_ceiling": f"of {part} ceiling" for part in PARTS},
+}
 
 _GIVING_WAY = ("estimated", "KB/image", "epoch", "self-mAP", "SNR dB", "seed", "gap", "run")
 _GAP = 2
@@ -20,7 +25,8 @@ _GAP = 2
 
 def point_rows(points: RdPoints, y: str) -> Rows:
     """One row per point; empty columns are left out."""
-    keys = ["bpp", "bpp_estimated", "bpp_gap", "kb_per_image", "map", "self_map", "share_of_ceiling", MEAN_SNR]
+    keys = ["bpp", "bpp_estimated", "bpp_gap", "kb_per_image", "map", *PART_MAPS, "self_map", "share_of_ceiling"]
+    keys += [*PART_SHARES, MEAN_SNR]
     keys += [y] if y not in keys else []
     keys += [SECONDS[0]] if points.searched else []
     header = ("curve", "run", "lambda", "quality", "seed", "epoch", "status", *map(column_name, keys))

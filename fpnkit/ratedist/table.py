@@ -19,7 +19,7 @@ from fpnkit.ratedist.points import SECONDS, Curve, Point, RdPoints
 from fpnkit.ratedist.reference import OneReference
 from fpnkit.ratedist.versions import by_version
 from fpnkit.runs import layout
-from fpnkit.runs.results import FEWEST_IMAGES, NO_INTERVAL, Summary
+from fpnkit.runs.results import FEWEST_IMAGES, NO_INTERVAL, PARTS, Summary
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,6 +29,14 @@ _COLUMNS = (
     *("dataset", "detector", "data_id", "bpp", "bpp_estimated", "bpp_gap", "kb_per_image"),
     *("map", "map_low", "map_high", "map50", "self_map", "self_map_low", "self_map_high"),
     *("ceiling_map", "ceiling_map50", "share_of_ceiling", *SECONDS, "loss", "dominated"),
+)
+_PART_COLUMNS = tuple(  # where a point has them
+    name
+    for part in PARTS
+    for name in (
+        *(f"{part}_map{end}" for end in ("", "_low", "_high")),
+        *(f"ceiling_{part}_map", f"{part}_share_of_ceiling"),
+    )
 )
 
 
@@ -199,7 +207,8 @@ def frame(points: RdPoints) -> pd.DataFrame:
 
     rows = [row for curve in points.curves for row in _rows(points, curve)]
     levels = sorted({key for row in rows for key in row if key.startswith("snr_db.")}, key=_level_order)
-    table = pd.DataFrame(rows, columns=[*_COLUMNS[:-2], *levels, *_COLUMNS[-2:]])
+    parts = [key for key in _PART_COLUMNS if any(key in row for row in rows)]
+    table = pd.DataFrame(rows, columns=[*_COLUMNS[:-2], *parts, *levels, *_COLUMNS[-2:]])
     return table.astype({"seed": "Int64", "search_steps": "Int64", "epoch": "Int64"})
 
 
@@ -214,7 +223,7 @@ def _rows(points: RdPoints, curve: Curve) -> list[dict[str, Any]]:
         row |= {"data_id": curve.data_id, "evaluated": point.directory is not None}
         names = ("codec", "run", "lmbda", "seed", "quality", "search_steps", "epoch", "status")
         row |= {name: getattr(point, name) for name in names}
-        row |= {"ceiling_map": ceiling.map, "ceiling_map50": ceiling.map50} if ceiling else {}
+        row |= {f"ceiling_{key}": value for key, value in vars(ceiling).items() if value is not None} if ceiling else {}
         rows.append(row | dict(point.values) | bounds | {"dominated": any(point is other for other in beaten)})
     return rows
 

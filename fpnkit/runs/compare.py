@@ -17,7 +17,7 @@ from fpnkit.runs.record import read_record
 from fpnkit.runs.settings import plain_settings
 from fpnkit.runs.store import RunInfo, run_info
 
-_CURVE = ("bpp", "map", "self_map")
+_CURVE = ("bpp", "map", "mask_map", "keypoint_map", "self_map")
 _NO_MERIT = ("epoch", "step", "lr", "seconds", "aux_loss")
 
 

@@ -15,6 +15,7 @@ from fpnkit.runs.evaluations import Evaluation, read_evaluations
 from fpnkit.runs.metrics import MetricsLine, read_metrics
 from fpnkit.runs.notes import read_note
 from fpnkit.runs.record import RunRecord, read_record
+from fpnkit.runs.results import PARTS
 from fpnkit.runs.store import RunInfo, run_info
 
 _PACKAGES = ("fpnkit", "torch", "torchvision", "compressai", "numpy")
@@ -161,6 +162,8 @@ def _on_curve(evaluation: Evaluation) -> tuple[str, str]:
     s = evaluation.summary
     parts = [f"{s.bpp:.4f} bpp", f"{s.kb_per_image:.2f} KB"]
     parts += [f"mAP {100 * s.map:.1f}"] if s.map is not None else []
+    found = {part: getattr(s, f"{part}_map") for part in PARTS}
+    parts += [f"{part} mAP {100 * value:.1f}" for part, value in found.items() if value is not None]
     parts += [f"self-mAP {100 * s.self_map:.1f}"] if s.self_map is not None else []
     parts += [f"SNR {' '.join(f'{level} {value:.1f}' for level, value in s.snr_db.items())} dB"] if s.snr_db else []
     parts += [f"{1000 * s.encode_seconds:.0f} ms to encode", f"checkpoint {evaluation.checkpoint}"]

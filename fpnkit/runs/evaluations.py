@@ -55,8 +55,9 @@ class Evaluation:
         return {key: value for key, value in numbers.items() if value is not None}
 
     def interval(self, key: str) -> tuple[float, float] | None:
-        """The 95 % interval of `map` or `self_map`."""
-        return {"map": self.summary.map_interval, "self_map": self.summary.self_map_interval}.get(key)
+        """The 95 % interval of `map`, `self_map`, `mask_map` or `keypoint_map`."""
+        bounds: tuple[float, float] | None = getattr(self.summary, f"{key}_interval", None)
+        return bounds
 
 
 def read_evaluations(run_dir: Path | str) -> list[Evaluation]:

@@ -4,6 +4,8 @@
     <directory>/images.jsonl         a line per image, appended while it runs
     <directory>/detections.json      COCO results format
     <directory>/matches.npz          detections matched to the labeled objects, for resampling (`map`, `map50`)
+    <directory>/mask_matches.npz     the same of masks (`mask_map`), where detector and set have them
+    <directory>/keypoint_matches.npz the same of keypoints (`keypoint_map`)
     <directory>/self_matches.npz     the same against the detections on uncompressed features (`self_map`)
     <directory>/streams/             the coded files
 
@@ -17,7 +19,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import msgspec
 
@@ -31,8 +33,15 @@ DETECTIONS = "detections.json"
 MATCHES = "matches.npz"
 SELF_MATCHES = "self_matches.npz"
 STREAMS = "streams"
+Part = Literal["mask", "keypoint"]  # of an object besides its box; its AP is `<part>_map`
+PARTS: tuple[Part, ...] = get_args(Part)
 FEWEST_IMAGES = 20  # for an interval: resampling fewer says less about other images than it seems to
 NO_INTERVAL = f"fewer than {FEWEST_IMAGES} images: no interval"
+
+
+def part_matches(part: Part) -> str:
+    """Name of the file with the matches of a part."""
+    return f"{part}_{MATCHES}"
 
 
 @dataclass(frozen=True)
@@ -63,6 +72,8 @@ class Ceiling:
 
     map: float | None
     map50: float | None
+    mask_map: float | None = None
+    keypoint_map: float | None = None
 
 
 @dataclass(frozen=True)
@@ -133,6 +144,12 @@ class Summary:
     map_interval: tuple[float, float] | None = None  # 95 %, bootstrap over images; None: too few
     self_map_interval: tuple[float, float] | None = None
     share_of_ceiling: float | None = None  # map over ceiling map; None where nothing is labeled
+    mask_map: float | None = None  # AP@[.50:.95] by the overlap of masks; None: the detector or the set has none
+    mask_map_interval: tuple[float, float] | None = None
+    mask_share_of_ceiling: float | None = None
+    keypoint_map: float | None = None  # AP@[.50:.95] by COCO's similarity of keypoints
+    keypoint_map_interval: tuple[float, float] | None = None
+    keypoint_share_of_ceiling: float | None = None
     bpp_estimated: float | None = None
     bpp_level: Mapping[str, float] | None = None  # payloads by level; `shared`: of those that serve several
     bpp_header: float | None = None  # all of the file that is no payload
@@ -165,6 +182,8 @@ class CeilingSummary:
     map: float | None
     map50: float | None
     variance: Mapping[str, float]  # of each level, what its SNR is measured by
+    mask_map: float | None = None
+    keypoint_map: float | None = None
     created: str | None = None
     commit: str | None = None
     schema_version: int = SCHEMA_VERSION

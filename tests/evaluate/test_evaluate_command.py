@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ from fpnkit.config.schema import ShapesDetector
 from fpnkit.data.shapes import ShapesSet
 from fpnkit.detectors.build import build_detector
 from fpnkit.runs import __main__ as listing
-from fpnkit.runs.results import read_images
+from fpnkit.runs.results import read_images, read_summary
 from tests.support import warm
 
 
@@ -186,3 +187,19 @@ def test_another_detector_than_the_run_was_trained_with_is_refused(
         r"\(fingerprint [0-9a-f]{8}\), found another one \(shapes_fcos, [0-9a-f]{8}\)"
     )
     assert re.fullmatch(pattern, message)
+
+
+def test_what_is_said_of_masks(run_dir: Path, tmp_path: Path) -> None:
+    """Between mAP and self-mAP, where they were scored."""
+    assert evaluate.main([run_dir.name]) == 0
+    without = read_summary(results(run_dir))
+    assert "mask mAP" not in evaluate._describe(tmp_path, without)
+    ceiling = replace(without.ceiling, mask_map=0.4)
+    scored = replace(
+        without, mask_map=0.3, mask_map_interval=(0.28, 0.321), mask_share_of_ceiling=0.75, ceiling=ceiling
+    )
+    lines = evaluate._describe(tmp_path, scored).splitlines()
+    (place,) = [number for number, line in enumerate(lines) if "mask mAP" in line]
+    assert lines[place] == "  mask mAP  30.0 [28.0, 32.1]; ceiling 40.0, 75.0 % of it"
+    assert lines[place - 1].startswith("  mAP  ")
+    assert lines[place + 1].startswith("  self-mAP  ")

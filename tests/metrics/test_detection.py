@@ -106,6 +106,9 @@ def test_truth_of_a_sample_has_no_pixels() -> None:
         "boxes": sample.boxes,
         "labels": sample.labels,
         "crowd": sample.crowd,
+        "masks": None,
+        "keypoints": None,
+        "areas": None,
     }
 
 

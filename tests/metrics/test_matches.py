@@ -16,10 +16,13 @@ from fpnkit.data.coco import CocoSet
 from fpnkit.detectors.base import Detections
 from fpnkit.detectors.nanodet import build_nanodet
 from fpnkit.errors import DataError
+from fpnkit.metrics.bootstrap import resamples
 from fpnkit.metrics.coco_format import GroundTruth
 from fpnkit.metrics.matches import DetectionScores, Matches, average_precision_of, average_precisions
 from fpnkit.metrics.matching import match
+from tests.support.coco_sized import coco_sized
 from tests.support.labeled_sets import fast_reference, found, random_set, reference, truth
+from tests.support.plain_scores import plain_average_precision, plain_match
 
 SQUARE = [10.0, 10.0, 110.0, 110.0]
 BESIDE = [210.0, 10.0, 310.0, 110.0]
@@ -60,6 +63,43 @@ def small_sets(draw: st.DrawFn) -> Labeled:
 def test_scores_equal_cocos_for_any_set(labeled_and_detected: Labeled) -> None:
     matches = match(*labeled_and_detected)
     assert_same(average_precision_of(matches), fast_reference(*labeled_and_detected))
+
+
+def assert_equal(ours: Matches, theirs: Matches) -> None:
+    for name, values in vars(theirs).items():
+        own = getattr(ours, name)
+        assert own.dtype == values.dtype, name
+        assert np.array_equal(own, values), name
+
+
+@given(small_sets())
+@settings(max_examples=150)
+def test_all_images_at_once_are_matched_as_one_by_one(labeled_and_detected: Labeled) -> None:
+    assert_equal(match(*labeled_and_detected), plain_match(*labeled_and_detected))
+
+
+@given(small_sets(), st.integers(0, 2**32 - 1))
+@settings(max_examples=100)
+def test_resamples_score_as_the_plain_formula_says(labeled_and_detected: Labeled, seed: int) -> None:
+    matches = match(*labeled_and_detected)
+    weights = np.random.default_rng(seed).integers(0, 4, (20, len(matches.objects)))  # as numpy alone and row by row
+    for count in (1, 20):
+        together = np.stack(average_precisions(matches, weights[:count]), axis=1)
+        expected = [plain_average_precision(matches, row) for row in weights[:count]]
+        np.testing.assert_allclose(together, expected, atol=1e-12)
+
+
+def test_large_sets_are_matched_and_scored_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A hundred pairs and a thousand numbers at a time."""
+    monkeypatch.setattr("fpnkit.metrics.matching._MOST_PAIRS", 100)
+    labeled, detected = coco_sized(60)
+    matches = match(labeled, detected)
+    assert_equal(matches, plain_match(labeled, detected))
+    weights = resamples(60, 50)
+    whole = average_precisions(matches, weights)
+    monkeypatch.setattr("fpnkit.metrics.matches._LARGEST", 1000)
+    np.testing.assert_allclose(average_precisions(matches, weights), whole, atol=1e-12)
+    np.testing.assert_allclose(whole[0][:5], [plain_average_precision(matches, row)[0] for row in weights[:5]])
 
 
 def repeated(labeled: list[GroundTruth], detected: list[Detections], weights: np.ndarray) -> Labeled:
