@@ -8,7 +8,7 @@ import torch
 
 from fpnkit.errors import UserError
 
-# Images times coders. A start costs as much as 100 small images with a fast coder; most are slower.
+# Images times coders: with small images and a fast coder they take as long as a start, else longer.
 _WORTH_A_WORKER = 50
 _MOST_ON_A_DEVICE = 4  # each has a context and all weights on it
 
