@@ -8,7 +8,8 @@ import torch
 
 from fpnkit.errors import UserError
 
-_WORTH_A_WORKER = 50  # images times coders: what they take is about what the start of a process takes
+# Images times coders: with small images and a fast coder they take as long as a start, else longer.
+_WORTH_A_WORKER = 50
 _MOST_ON_A_DEVICE = 4  # each has a context and all weights on it
 
 
