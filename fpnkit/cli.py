@@ -66,11 +66,10 @@ def add_device(parser: argparse.ArgumentParser) -> None:
 
 
 def measuring_device(options: argparse.Namespace) -> torch.device:
-    """`auto` is not MPS, which lacks the float64 that most codecs need. Raises `UserError` for a missing one."""
-    from fpnkit.detectors.device import device_of  # torch only after the arguments have been checked
+    """See there. Raises `UserError` for a missing one."""
+    from fpnkit.detectors.device import measuring_device  # torch only after the arguments have been checked
 
-    device = device_of(options.device, "--device")
-    return device_of("cpu", "--device") if options.device == "auto" and device.type == "mps" else device
+    return measuring_device(options.device, "--device")
 
 
 def add_spreading(parser: argparse.ArgumentParser) -> None:

@@ -18,3 +18,9 @@ def device_of(setting: str, owner: str) -> torch.device:
         found = ", ".join(name for name, available in there.items() if available)
         raise UserError(f"{owner}: required {setting}, found only {found}")
     return torch.device(setting)
+
+
+def measuring_device(setting: str, owner: str) -> torch.device:
+    """As `device_of`, but `auto` is not MPS, which lacks the float64 that most codecs need."""
+    device = device_of(setting, owner)
+    return CPU if setting == "auto" and device.type == "mps" else device

@@ -21,6 +21,7 @@ from fpnkit.analysis.subject import CachedBench, Subject, bench_key, build_bench
 from fpnkit.codecs.coder import CodedImage
 from fpnkit.data.windows import Features
 from fpnkit.detectors.base import Detections
+from fpnkit.detectors.device import CPU
 from fpnkit.errors import RunError
 from fpnkit.foundation.steps import Step, Tell, nobody
 from fpnkit.geometry import ImageGeometry
@@ -85,8 +86,9 @@ class _Image:
 
 @dataclass
 class Loader:
-    """Loads what a view needs, and caches some of it."""
+    """Loads what a view needs, and caches some of it; networks run on the device."""
 
+    device: torch.device = CPU
     _benches: dict[Hashable, CachedBench] = field(default_factory=dict)
     _subjects: dict[Hashable, Subject] = field(default_factory=dict)
     _images: dict[Hashable, _Image] = field(default_factory=dict)
@@ -107,7 +109,9 @@ class Loader:
         missing = [_DETECTOR] * (key not in self._benches) + [_CODEC] * (stamp not in self._subjects)
         missing += [_IMAGE] * ((key, index) not in self._images)
         steps = _Steps(tell, (key, str(config.codec)), (*missing, *_CODING, _COUNTING))
-        bench = _kept(self._benches, _BENCHES, key, lambda: steps.do(_DETECTOR, build_bench, config, split, 1))
+        bench = _kept(
+            self._benches, _BENCHES, key, lambda: steps.do(_DETECTOR, build_bench, config, split, 1, self.device)
+        )
         subject = _kept(self._subjects, _SUBJECTS, stamp, lambda: steps.do(_CODEC, load_subject, run, bench))
         if quality is not None:
             subject = replace(subject, quality=quality)

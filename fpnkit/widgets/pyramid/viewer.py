@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import ipywidgets as widgets
 from matplotlib.axes import Axes
@@ -61,7 +61,15 @@ class PyramidViewer(Panel):
     what was shown before stays until then, pale.
     """
 
-    def __init__(self, base_dir: Path | str | None = None, *, dark: bool | None = None) -> None:
+    def __init__(
+        self,
+        base_dir: Path | str | None = None,
+        *,
+        device: Literal["auto", "cpu", "cuda", "mps"] = "cpu",
+        dark: bool | None = None,
+    ) -> None:
+        """`device`: where networks run."""
+        self._device = device
         self.base_dir = layout.default_base_dir("fpn_compression") if base_dir is None else Path(base_dir)
         super().__init__("Inside the pyramid", dark=dark)
         self._index, self._runs = RunIndex(self.base_dir), list[RunInfo]()
@@ -231,9 +239,10 @@ class PyramidViewer(Panel):
     def _load(self, wanted: _Wanted, tell: Tell) -> View:
         if self._loader is None:
             tell(Step("loading PyTorch"))
-            from fpnkit.widgets.pyramid.loading import Loader  # torch takes seconds
+            from fpnkit.detectors.device import measuring_device  # torch takes seconds
+            from fpnkit.widgets.pyramid.loading import Loader
 
-            self._loader = Loader()
+            self._loader = Loader(measuring_device(self._device, "device"))
         return self._loader.view(wanted.run, wanted.split, wanted.index, wanted.quality, tell)
 
     def _moved(self) -> None:
