@@ -107,19 +107,24 @@ def evaluate(
     *,
     qualities: Sequence[float] = (),
     search: int | None = None,
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto",
+    workers: int | None = None,
     detector: Any = None,
     base_dir: str | Path | None = None,
     **settings: Setting,
 ) -> pd.DataFrame:
     """Measure the run's best model on its test images; what was measured before is not measured again.
 
-    Returns the run's points as `fpnkit.points` does. `detector` and errors are as for `train`; a run that `train`
-    returned remembers its detector.
+    `workers` processes measure side by side (default: one per core, fewer for few images); their number changes no
+    result. Returns the run's points as `fpnkit.points` does. `detector` and errors are as for `train`; a run that
+    `train` returned remembers its detector.
     """
     name = str(run.path if isinstance(run, Run) else run)
     arguments = [name, *_set(settings), *_base_dir(base_dir)]
     arguments += ["--qualities", *map(repr, qualities)] if qualities else []
     arguments += ["--search", str(search)] if search is not None else []
+    arguments += ["--device", device] if device != "auto" else []
+    arguments += ["--workers", str(workers)] if workers is not None else []
     detector = run.given if detector is None and isinstance(run, Run) else detector
     _run("fpnkit.evaluate", [*arguments, *_given(detector)], detector)
     return points([run], anchors=(), base_dir=base_dir)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
-
 import torch
 
 from fpnkit.errors import UserError
+from fpnkit.foundation.machine import cores
 
 # Images times coders: with small images and a fast coder they take as long as a start, else longer.
 _WORTH_A_WORKER = 50
@@ -26,8 +25,3 @@ def count_of_workers(asked: int | None, pieces: int, device: torch.device, *, po
         return max(1, min(asked, pieces))
     most = cores() if device.type == "cpu" else min(cores(), _MOST_ON_A_DEVICE)
     return max(1, min(most, pieces // _WORTH_A_WORKER))
-
-
-def cores() -> int:
-    """That this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

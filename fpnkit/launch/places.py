@@ -11,6 +11,7 @@ import psutil
 from fpnkit.config.schema import TrainingBase
 from fpnkit.errors import UserError
 from fpnkit.foundation import text
+from fpnkit.foundation.machine import cores
 
 AUTO = "auto"
 _THREADS, _DEVICES = "OMP_NUM_THREADS", "CUDA_VISIBLE_DEVICES"
@@ -56,16 +57,18 @@ def choose_places(jobs: str, devices: Sequence[str], training: TrainingBase, run
         return _on_devices(jobs, devices, training)
     if jobs == AUTO and training.device in ("auto", "cuda") and (found := _cuda_devices()):
         return _on_devices(AUTO, [str(number) for number in range(found)], training)
-    cores = _cores()
+    all_cores = cores()
     if jobs == AUTO:
         room = max(1, psutil.virtual_memory().available // _MEMORY_BYTES)
-        count = max(1, min(cores, room, runs))
-        because = f"{_counted(cores, 'core')}, {text.size(_MEMORY_BYTES)} of memory each, {_counted(runs, 'run')} to go"
+        count = max(1, min(all_cores, room, runs))
+        because = (
+            f"{_counted(all_cores, 'core')}, {text.size(_MEMORY_BYTES)} of memory each, {_counted(runs, 'run')} to go"
+        )
     else:
         count, because = number_of(jobs), f"--jobs {jobs}"
     if count == 1:
         return Places((Place(),), "")
-    threads = max(1, cores // count)
+    threads = max(1, all_cores // count)
     place = Place(threads)
     return Places((place,) * count, f"{count} trainings at a time, {_counted(threads, 'thread')} each: {because}")
 
@@ -83,7 +86,7 @@ def _on_devices(jobs: str, devices: Sequence[str], training: TrainingBase) -> Pl
     count = len(devices) if jobs == AUTO else number_of(jobs)
     if count > len(devices):
         raise UserError(f"--jobs {jobs}: required at most one training a device, {len(devices)}, found {count}")
-    threads = max(1, _cores() // count)
+    threads = max(1, cores() // count)
     each = tuple(Place(threads, name) for name in devices[:count])
     return Places(each, f"{_counted(count, 'training')} at a time, one a CUDA device: {', '.join(devices[:count])}")
 
@@ -93,11 +96,6 @@ def number_of(jobs: str) -> int:
     if not jobs.isdigit() or int(jobs) < 1:
         raise UserError(f"--jobs {jobs}: required a number from 1 on, or {AUTO}")
     return int(jobs)
-
-
-def _cores() -> int:
-    """Those that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _cuda_devices() -> int:

@@ -130,7 +130,7 @@ def test_runs_and_their_points_are_tables(run: Any, capfd: pytest.CaptureFixture
     assert fk.runs()["name"].tolist() == [run.name]
     assert fk.runs("codec == 'fused'")["name"].tolist() == [run.name]
     assert fk.runs(query="codec == 'linear'").empty
-    table = fk.evaluate(run, qualities=[0, 2], data__test__images=1)
+    table = fk.evaluate(run, qualities=[0, 2], device="cpu", workers=1, data__test__images=1)
     assert table["quality"].tolist() == [0.0, 2.0]
     assert f"{run.name} on " in capfd.readouterr().out
     again = fk.points([run])

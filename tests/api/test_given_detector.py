@@ -294,6 +294,12 @@ def test_an_object_trains_one_run_at_a_time(base: Path) -> None:
     )
 
 
+def test_an_object_cannot_be_measured_by_other_processes(base: Path) -> None:
+    run = fk.train(config(base), detector=Mean(), **FEW)
+    told = "--workers: required 1 for a detector that is an object of this process, found 2"
+    assert refused(lambda: fk.evaluate(run, workers=2)) == told
+
+
 def test_an_interrupted_sweep_trains_no_further_run(base: Path, capsys: pytest.CaptureFixture[str]) -> None:
     mean = Mean()
     before = state(mean)

@@ -12,7 +12,7 @@ from fpnkit.launch.places import Place, choose_places
 @pytest.fixture(autouse=True)
 def machine(monkeypatch: pytest.MonkeyPatch) -> None:
     """Six cores, two CUDA devices, and memory enough."""
-    monkeypatch.setattr(places, "_cores", lambda: 6)
+    monkeypatch.setattr(places, "cores", lambda: 6)
     monkeypatch.setattr(places, "_cuda_devices", lambda: 2)
     monkeypatch.setattr(psutil, "virtual_memory", lambda: type("Memory", (), {"available": 64_000_000_000})())
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
