@@ -111,7 +111,8 @@ def _resume(options: argparse.Namespace, session: cli.Session) -> int:
         names = ", ".join(f"--{name.strip('-').replace('_', '-')}" for name in given)
         raise ConfigError([f"--resume takes every setting from the run but --epochs; found {names}"])
     path = _find(options.resume, _base_dir(options))
-    refuse_running(path, read_record(path))
+    before = read_record(path)
+    refuse_running(path, before)
     config = load_config(path / layout.CONFIG_USED, cli.overrides(options))
 
     from fpnkit.foundation.logs import RunLog
@@ -121,7 +122,8 @@ def _resume(options: argparse.Namespace, session: cli.Session) -> int:
     if not (path / layout.LAST).exists():
         raise RunError(f"run {path}: required {layout.LAST} to resume from, found none; it ended before its first save")
     state = load_checkpoint(path / layout.LAST, "last")
-    require_resumable(path, config, state)
+    finished = before.exit_code == 0
+    require_resumable(path, config, state, finished=finished)
     run_log = RunLog()
     try:
         learner = _learner(config, session, resumed=True)
@@ -135,7 +137,7 @@ def _resume(options: argparse.Namespace, session: cli.Session) -> int:
             detector_fingerprint=learner.detector_fingerprint,
         )
         write_text(path / layout.CONFIG_USED, to_yaml(shown_settings(config)))
-        return _train(learner, config, run, run_log, state, session)
+        return _train(learner, config, run, run_log, state, session, trains_on=finished)
     finally:
         run_log.close()
 
@@ -200,12 +202,15 @@ def _train(
     run_log: RunLog,
     state: dict[str, Any] | None,
     session: cli.Session,
+    *,
+    trains_on: bool = False,
 ) -> int:
+    """`trains_on`: the run had finished before."""
     session.report.tell(run=str(run.path), phase="training")
     run_log.write_to(run.log_path, run.redact)
     log.info("run %s", run.path)
     try:
-        code, reason = _outcome(learner, config, run, state, session.early)
+        code, reason = _outcome(learner, config, run, state, session.early, trains_on=trains_on)
     except KeyboardInterrupt:
         code, reason = cli.STOPPED, "interrupted"
     except DivergedError as error:
@@ -224,7 +229,13 @@ def _train(
 
 
 def _outcome(
-    learner: Learner, config: Config, run: RunWriter, state: dict[str, Any] | None, early: EarlyStop
+    learner: Learner,
+    config: Config,
+    run: RunWriter,
+    state: dict[str, Any] | None,
+    early: EarlyStop,
+    *,
+    trains_on: bool,
 ) -> tuple[int, str]:
     from fpnkit.analysis.training import TrainingFigures
     from fpnkit.training.diagnostics import diagnostics_writer
@@ -240,6 +251,7 @@ def _outcome(
         warmup_steps=0 if isinstance(config, CodecConfig) else learner.steps_per_epoch,
         after_epoch=[diagnostics_writer(config.analysis.diagnostics_every), figures.after_epoch],
         resume=state,
+        trains_on=trains_on,
     )
     if outcome.finished:
         figures.finish(run.path)

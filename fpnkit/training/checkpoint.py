@@ -21,8 +21,12 @@ from fpnkit.runs import layout
 from fpnkit.torch_files import checkpoint_bytes
 
 
-def require_resumable(run_dir: Path, config: Config, state: Mapping[str, Any]) -> None:
-    """Raise `ConfigError` if `config_used.yaml` was changed so that it would be another run, or lacks a secret."""
+def require_resumable(run_dir: Path, config: Config, state: Mapping[str, Any], *, finished: bool) -> None:
+    """Raise `ConfigError` if `config_used.yaml` was changed so that it would be another run, or lacks a secret.
+
+    Raise `RunError` if the run has `finished` and there are no more epochs; one that was killed before it could say so
+    is resumed to say it.
+    """
     file = run_dir / layout.CONFIG_USED
     now, before = shown_settings(config), shown_settings(validate(state["config"]))  # with keys that came later
     problems = [
@@ -37,7 +41,7 @@ def require_resumable(run_dir: Path, config: Config, state: Mapping[str, Any]) -
     ]
     if problems:
         raise ConfigError(problems)
-    if state["progress"]["epoch"] > config.training.epochs:
+    if finished and state["progress"]["epoch"] > config.training.epochs:
         done = state["progress"]["epoch"] - 1
         raise RunError(f"run {run_dir}: required epochs left to train, found {done} done; --epochs N trains up to N")
 

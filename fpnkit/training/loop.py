@@ -140,8 +140,10 @@ def train(
     warmup_steps: int = 0,
     after_epoch: Sequence[Callable[[EpochEnd], None]] = (),
     resume: dict[str, Any] | None = None,
+    trains_on: bool = False,
 ) -> TrainingEnd:
-    """Train to the end, an early stop or a stop request; the state is saved in each case.
+    """Train to the end, an early stop or a stop request; the state is saved in each case. `trains_on`: an early stop
+    from before `resume` does not count.
 
     An epoch's files are written during the next epoch's steps, in the order best model, run.json, last.pth; so even
     after a kill the latter two only name models that exist. Everything is written when this returns or raises.
@@ -151,7 +153,8 @@ def train(
     at = Progress() if resume is None else _restore(resume, learner, schedule)
     bar = tqdm(total=total, initial=at.step, unit="step", disable=None, dynamic_ncols=True)
     with StopRequest(run.stop_requested) as stop, bar, closing(learner), BackgroundWriter() as files:
-        while at.epoch <= settings.epochs:
+        while not (over := _over(settings, at, schedule, trains_on=trains_on)):
+            trains_on = False
             started = saved = time.monotonic()
             while at.index < learner.steps_per_epoch:
                 lr = schedule.lr_at(at.step)
@@ -176,10 +179,16 @@ def train(
             _save(files, run, learner, schedule, at)
             if stop.requested() and at.epoch <= settings.epochs:
                 return _stopped(files, run, stop, at)
-            if settings.patience is not None and schedule.epochs_since_best >= settings.patience:
-                log.info("early stop: no better validation loss for %d epochs", schedule.epochs_since_best)
-                return TrainingEnd(True, "early stop")
-    return TrainingEnd(True, "finished")
+    return TrainingEnd(True, over)
+
+
+def _over(settings: TrainingBase, at: Progress, schedule: Schedule, *, trains_on: bool) -> str:
+    """Why no step follows; empty if one does. Also asked at the beginning: a run may have been killed at its end."""
+    waited = schedule.epochs_since_best
+    if settings.patience is not None and waited >= settings.patience and at.index == 0 and not trains_on:
+        log.info("early stop: no better validation loss for %d epochs", waited)
+        return "early stop"
+    return "finished" if at.epoch > settings.epochs else ""
 
 
 def _step(learner: Learner, at: Progress, lr: float) -> None:

@@ -29,6 +29,32 @@ def test_a_finished_run_trains_on_with_more_epochs_and_its_config_follows(featur
     assert (record["epoch"], record["epochs"]) == (2, 2)
 
 
+def as_if_killed(path: Path) -> None:
+    """Its process is gone, and its record does not say how it ended."""
+    record = json.loads((path / "run.json").read_text())
+    record |= {"ended": None, "exit_reason": None, "exit_code": None}
+    (path / "run.json").write_text(json.dumps(record))
+    assert status(path)[0] == "killed"
+
+
+@pytest.mark.parametrize(
+    ("more", "reason"),
+    [([], None), (["--lr", "1e-30", "--set", "training.patience=1", "--epochs", "4"], "early stop")],
+)
+def test_a_run_that_was_killed_behind_its_last_save_ends_as_if_it_had_not_been(
+    more: list[str], reason: str | None, config: Path, tmp_path: Path
+) -> None:
+    whole = train("--config", config, "--base-dir", tmp_path / "runs", *more)
+    path = only_run(tmp_path / "runs")
+    assert status(path) == ("finished", reason)
+    before = lines(path), (path / "best_model.pth").read_bytes()
+    as_if_killed(path)
+    done = train("--resume", path)
+    assert (done.returncode, done.stdout) == (0, whole.stdout), done.stderr
+    assert status(path) == ("finished", reason)
+    assert (lines(path), (path / "best_model.pth").read_bytes()) == before
+
+
 def test_a_config_that_was_edited_into_another_run_is_not_resumed(finished: Path, tmp_path: Path) -> None:
     copy = tmp_path / "copy"
     shutil.copytree(finished, copy)
