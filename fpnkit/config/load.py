@@ -18,8 +18,10 @@ from fpnkit.config.schema import DEFAULT_CODEC, AnyConfig, Config
 from fpnkit.config.yaml import Path, YamlDocument, parse, parse_value
 from fpnkit.errors import ConfigError
 from fpnkit.foundation.redact import without_secrets
+from fpnkit.foundation.text import cut
 
 _ADAPTER: TypeAdapter[Config] = TypeAdapter(AnyConfig)
+_LONGEST_SHOWN = 200  # of what somebody typed
 _TAGS = ("task", "kind")  # the keys that choose between kinds of sections
 
 
@@ -41,7 +43,8 @@ def parse_override(text: str) -> Override:
     try:
         return Override(path, parse_value(value), f"--set {text}")
     except yaml.YAMLError as error:
-        raise ConfigError([f"--set {text}: the value is not YAML: {getattr(error, 'problem', error)}"]) from None
+        shown = cut(text, _LONGEST_SHOWN)
+        raise ConfigError([f"--set {shown}: the value is not YAML: {getattr(error, 'problem', error)}"]) from None
 
 
 def load_config(file: FilePath | str, overrides: Sequence[Override] = ()) -> Config:

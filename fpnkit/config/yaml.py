@@ -10,6 +10,9 @@ import yaml
 
 Path = tuple[str | int, ...]
 
+# No config comes near; a few lines of aliases of aliases expand to more than any memory.
+_MOST_CHARACTERS, _MOST_VALUES, _DEEPEST = 1_000_000, 20_000, 40
+
 
 class _Loader(yaml.SafeLoader):
     """YAML 1.2 scalars: `1e-4` is a number, `yes` and `2026-01-01` are text.
@@ -27,6 +30,14 @@ for _tag, _pattern, _first in (
     ("float", r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)", list("-+.")),
 ):
     _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(f"^(?:{_pattern})$"), _first)
+
+
+class _TooMuch(yaml.YAMLError):
+    """Something that grows or nests beyond what a config needs."""
+
+    def __init__(self, line: int, what: str) -> None:
+        super().__init__(what)
+        self.line = line
 
 
 @dataclass
@@ -47,8 +58,16 @@ class YamlDocument:
 def parse(text: str) -> YamlDocument:
     """Parse one document. Raises nothing; problems are collected in `problems`."""
     source = YamlDocument({})
+    if len(text) > _MOST_CHARACTERS:
+        source.problems.append((1, f"required at most {_MOST_CHARACTERS:,} characters, found {len(text):,}"))
+        return source
     try:
-        root = yaml.compose(text, Loader=_Loader)
+        root = _composed(text)
+        if isinstance(root, yaml.MappingNode):
+            source.data = _value(root, (), source)
+    except _TooMuch as error:
+        source.problems.append((error.line, str(error)))
+        return source
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         reason = getattr(error, "problem", None) or str(error).splitlines()[0]
@@ -56,19 +75,34 @@ def parse(text: str) -> YamlDocument:
         return source
     if root is not None and not isinstance(root, yaml.MappingNode):
         source.problems.append((1, "required sections such as `task:` and `data:`, found no key at all"))
-    elif root is not None:
-        source.data = _value(root, (), source)
     return source
 
 
 def parse_value(text: str) -> Any:
     """The value of an override, as it would be read in a file; raises `yaml.YAMLError`."""
-    node = yaml.compose(text, Loader=_Loader)
+    node = _composed(text)
     return None if node is None else _value(node, (), YamlDocument({}))
+
+
+def _composed(text: str) -> yaml.Node | None:
+    try:
+        node: yaml.Node | None = yaml.compose(text, Loader=_Loader)
+    except RecursionError:
+        raise _TooMuch(1, _TOO_DEEP) from None
+    return node
+
+
+_TOO_DEEP = f"required at most {_DEEPEST} levels, found more"
 
 
 def _value(node: yaml.Node, path: Path, source: YamlDocument) -> Any:
     source.lines.setdefault(path, node.start_mark.line + 1)
+    if len(path) > _DEEPEST:
+        raise _TooMuch(node.start_mark.line + 1, _TOO_DEEP)
+    if len(source.lines) > _MOST_VALUES:
+        raise _TooMuch(
+            node.start_mark.line + 1, f"required at most {_MOST_VALUES:,} values, aliases written out, found more"
+        )
     if not node.tag.startswith("tag:yaml.org,2002:") or "python" in node.tag:
         tag = node.tag.replace("tag:yaml.org,2002:", "!!")
         where = ".".join(map(str, path))
@@ -84,7 +118,7 @@ def _value(node: yaml.Node, path: Path, source: YamlDocument) -> Any:
         if node.tag == "tag:yaml.org,2002:int":
             return int(node.value)  # not YAML 1.1's, in which 010 is eight
         return loader.construct_object(node)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:  # a number of more digits than Python reads is a ValueError
         source.problems.append((node.start_mark.line + 1, f"not a plain value: {getattr(error, 'problem', error)}"))
         return None
     finally:
