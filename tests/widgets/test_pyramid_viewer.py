@@ -24,9 +24,7 @@ from fpnkit.plots.images import limits_of, plot_channel, plot_level_bits
 from fpnkit.runs import layout
 from fpnkit.widgets.pyramid import loading as features_load
 from fpnkit.widgets.pyramid import tabs
-from fpnkit.widgets.pyramid.loading import Loader
 from fpnkit.widgets.pyramid.viewer import PyramidViewer
-from tests.support.elsewhere import elsewhere
 from tests.support.store import copy_store, store
 
 CHANNELS, BITS, OBJECTS = range(3)
@@ -398,24 +396,3 @@ def test_a_search_offers_what_it_finds_and_all_again(viewer: PyramidViewer) -> N
     viewer.search.value = ""
     viewer.raise_failures()
     assert viewer.lmbda.options == before
-
-
-def test_a_view_on_a_device_is_that_on_the_cpu(
-    shared: Path, loader: features_load.Loader, viewer: PyramidViewer
-) -> None:
-    run = finished(viewer)[0]
-    here = loader.view(run, "val", 1)
-    with elsewhere() as device:
-        there = Loader(device).view(run, "val", 1)
-        assert {level.device.type for level in (*there.original.values(), *there.decoded.values())} == {"cpu"}
-    assert (there.file_bytes, there.bpp) == (here.file_bytes, here.bpp)
-    assert all(torch.equal(there.decoded[name], level) for name, level in here.decoded.items())
-    assert there.bits is not None
-    assert there.bits.equals(here.bits)
-
-
-@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
-def test_a_device_that_is_missing_is_said_in_the_panel(shared: Path) -> None:
-    panel = PyramidViewer(shared, device="cuda")
-    panel.finish()
-    assert [str(error) for error in panel.failures.values()] == ["device: required cuda, found only cpu"]
