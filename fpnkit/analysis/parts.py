@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from fpnkit.foundation.files import write_json, write_text
+from fpnkit.foundation.files import parse_json, write_json, write_text
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +53,7 @@ class Parts:
 
     def _marks(self) -> dict[str, Any]:
         try:
-            marks = json.loads((self._folder / _MARKS).read_text())
+            marks = parse_json((self._folder / _MARKS).read_text())
         except (OSError, ValueError):
             return {}
         return marks if isinstance(marks, dict) else {}

@@ -14,7 +14,7 @@ from typing import Any
 
 from fpnkit.detectors.base import Detections
 from fpnkit.errors import UserError
-from fpnkit.foundation.files import append_text, from_json, to_json, write_bytes, write_json
+from fpnkit.foundation.files import append_text, from_json, parse_json, to_json, write_bytes, write_json
 from fpnkit.foundation.lock import DirectoryLock
 from fpnkit.metrics.coco_format import detections_from_coco
 from fpnkit.runs import layout
@@ -66,13 +66,13 @@ class Journal:
 
     def rows(self) -> list[dict[str, Any]]:
         """Of images.jsonl."""
-        return [from_json(json.loads(line)) for line in _complete_lines(self.directory / IMAGES)]
+        return [from_json(parse_json(line)) for line in _complete_lines(self.directory / IMAGES)]
 
     def detections(self) -> list[Detections]:
         """In the same images."""
         if self.finished:
             return _results(self.directory / DETECTIONS, [row["image"] for row in self.rows()])
-        return [detections_from_coco(json.loads(line)) for line in _complete_lines(self.directory / _BOXES)]
+        return [detections_from_coco(parse_json(line)) for line in _complete_lines(self.directory / _BOXES)]
 
     def add(self, row: Mapping[str, Any], boxes: Sequence[Mapping[str, Any]]) -> None:
         """Append one image; `boxes` as in a results file."""
@@ -97,7 +97,7 @@ class Journal:
 def _require_same(directory: Path, identity: Mapping[str, str], device: str) -> None:
     path = directory / _IDENTITY
     try:
-        before = json.loads(path.read_text())
+        before = parse_json(path.read_text())
     except FileNotFoundError:
         write_json(path, {**identity, "device": device})
         return
@@ -120,7 +120,7 @@ def _require_same(directory: Path, identity: Mapping[str, str], device: str) -> 
 def _results(path: Path, image_ids: Sequence[int]) -> list[Detections]:
     """A results file, in the order of the images."""
     by_image: defaultdict[int, list[dict[str, Any]]] = defaultdict(list)
-    for entry in json.loads(path.read_text()):
+    for entry in parse_json(path.read_text()):
         by_image[entry["image_id"]].append(entry)
     return [detections_from_coco(by_image[image_id]) for image_id in image_ids]
 

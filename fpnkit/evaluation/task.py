@@ -30,7 +30,7 @@ from fpnkit.evaluation.image import float64
 from fpnkit.evaluation.journal import Journal
 from fpnkit.evaluation.recipes import BenchRecipe, spread
 from fpnkit.foundation import clock
-from fpnkit.foundation.files import write_text
+from fpnkit.foundation.files import parse_json, write_text
 from fpnkit.foundation.progress import Progress
 from fpnkit.metrics.coco_format import GroundTruth, detections_to_coco, truth_from_coco, truth_to_coco
 from fpnkit.metrics.detection import average_precision, self_truth
@@ -185,7 +185,7 @@ def _measured(journal: Journal, bench: Bench, recipe: BenchRecipe | None, worker
     summary = read_ceiling(folder)
     reference = Reference(
         data_id=summary.data_id,
-        truth=truth_from_coco(json.loads((folder / _TRUTH).read_text())),
+        truth=truth_from_coco(parse_json((folder / _TRUTH).read_text())),
         detections=journal.detections(),
         ceiling=Ceiling(summary.map, summary.map50, summary.mask_map, summary.keypoint_map),
         variance=summary.variance,

@@ -121,6 +121,14 @@ def to_json(value: Any) -> Any:
     return None if _is_nonfinite(value) else value
 
 
+def parse_json(text: str | bytes) -> Any:
+    """As `json.loads`; what nests too deeply for it is a ValueError as well."""
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError("nests too deeply") from None
+
+
 def from_json(value: Any) -> Any:
     """The reverse of `to_json` for numbers that have a key."""
     if isinstance(value, list):

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import json
 import os
 import sys
 import threading
@@ -19,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from fpnkit.errors import StorageError
 from fpnkit.foundation import clock
-from fpnkit.foundation.files import write_json
+from fpnkit.foundation.files import parse_json, write_json
 from fpnkit.foundation.redact import Redactor
 from fpnkit.foundation.steps import Step
 
@@ -73,7 +72,7 @@ class ProcessRecord:
 def read_process_record(path: Path) -> ProcessRecord:
     """What a process has recorded so far; empty if there is no file or a newer fpnkit wrote it."""
     try:
-        data = json.loads(path.read_bytes())
+        data = parse_json(path.read_bytes())
         if data["schema_version"] <= SCHEMA_VERSION:
             return _adapter().validate_python(data)
     except (OSError, ValueError, KeyError, TypeError):  # pydantic's is a ValueError

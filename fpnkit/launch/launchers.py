@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import json
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import fields
@@ -13,7 +12,7 @@ from pathlib import Path
 
 from fpnkit.errors import FpnkitError, RunError
 from fpnkit.foundation import clock
-from fpnkit.foundation.files import is_machine_error, storage_error
+from fpnkit.foundation.files import is_machine_error, parse_json, storage_error
 from fpnkit.foundation.process_record import ProcessRecord, read_process_record
 from fpnkit.launch.local import LocalLaunch, command
 from fpnkit.launch.old_output import record_of_old
@@ -62,7 +61,7 @@ def find(base_dir: Path) -> list[Launch]:
 def load(file: Path) -> Launch:
     """Read what `Launch.write` wrote. Raises RunError if it is gone or of another version."""
     try:
-        data = json.loads(file.read_bytes())
+        data = parse_json(file.read_bytes())
         kind = LAUNCHERS[data.get("launcher", LocalLaunch.launcher)]
         known = {item.name for item in fields(kind)}
         given = {key: value for key, value in data.items() if key in known}

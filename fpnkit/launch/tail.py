@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from fpnkit.foundation.files import from_json
+from fpnkit.foundation.files import from_json, parse_json
 from fpnkit.runs.metrics import MetricsLine, Split
 from fpnkit.runs.record import RunRecord
 
@@ -44,7 +43,7 @@ class MetricsTail:
                     file.seek(self._offset)
                     for text in data[:whole].splitlines():
                         with contextlib.suppress(ValueError, KeyError, TypeError):
-                            self._add(MetricsLine.from_dict(from_json(json.loads(text))))
+                            self._add(MetricsLine.from_dict(from_json(parse_json(text))))
                             found = True
         except OSError:
             pass

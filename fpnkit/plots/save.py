@@ -13,7 +13,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from fpnkit.errors import UserError
-from fpnkit.foundation.files import is_machine_error, storage_error, write_bytes, write_json, write_text
+from fpnkit.foundation.files import is_machine_error, parse_json, storage_error, write_bytes, write_json, write_text
 from fpnkit.plots.drawing import Drawing
 from fpnkit.plots.style import style
 
@@ -95,7 +95,7 @@ def _is_there(stem: Path, origin: Mapping[str, object], formats: Sequence[str]) 
     Uncommitted code changes have no commit to compare, so they always redraw.
     """
     try:
-        found = json.loads(stem.with_name(f"{stem.name}.json").read_text())
+        found = parse_json(stem.with_name(f"{stem.name}.json").read_text())
     except (OSError, ValueError):
         return False
     if found != json.loads(json.dumps(origin)) or "dirty" in str(origin.get("commit", "dirty")):
@@ -106,7 +106,7 @@ def _is_there(stem: Path, origin: Mapping[str, object], formats: Sequence[str]) 
 def _remove_others(directory: Path, names: set[str]) -> None:
     for path in directory.glob("*.json"):
         try:
-            ours = json.loads(path.read_text()).get("figure") == path.stem
+            ours = parse_json(path.read_text()).get("figure") == path.stem
         except (OSError, ValueError, AttributeError):
             continue
         if ours and path.stem not in names:

@@ -9,7 +9,7 @@ from typing import Any
 
 from fpnkit.errors import ConfigError, RunError
 from fpnkit.foundation import text
-from fpnkit.foundation.files import directory_size
+from fpnkit.foundation.files import directory_size, parse_json
 from fpnkit.runs import commands, layout
 from fpnkit.runs.evaluations import Evaluation, read_evaluations
 from fpnkit.runs.metrics import MetricsLine, read_metrics
@@ -291,7 +291,7 @@ def _commands(info: RunInfo) -> DetailSection:
 def read_json(path: Path) -> Mapping[str, Any]:
     """A JSON object; empty if there is none."""
     try:
-        data = json.loads(path.read_bytes())
+        data = parse_json(path.read_bytes())
     except (OSError, ValueError):
         return {}
     return data if isinstance(data, dict) else {}

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
 
-from fpnkit.foundation.files import from_json, storage_error, to_json
+from fpnkit.foundation.files import from_json, parse_json, storage_error, to_json
 
 Split = Literal["train", "val"]
 
@@ -104,7 +104,7 @@ def read_metrics(path: Path) -> list[MetricsLine]:
     lines: dict[tuple[Split, int, int], MetricsLine] = {}
     for text in data.split(b"\n"):
         with contextlib.suppress(ValueError, KeyError, TypeError):
-            line = MetricsLine.from_dict(from_json(json.loads(text)))
+            line = MetricsLine.from_dict(from_json(parse_json(text)))
             lines[line.split, line.epoch, line.step] = line
     return list(lines.values())
 
@@ -115,7 +115,7 @@ def _mend(file: int, path: Path) -> None:
     if whole == len(data):
         return
     try:
-        lacks_newline_only = isinstance(json.loads(data[whole:]), dict)
+        lacks_newline_only = isinstance(parse_json(data[whole:]), dict)
     except ValueError:
         lacks_newline_only = False
     if lacks_newline_only:

@@ -1,11 +1,10 @@
 """The researcher's note and tags of a run: note.md and tags.json, which no trainer writes."""
 
-import json
 from collections.abc import Iterable
 from pathlib import Path
 
 from fpnkit.errors import RunError
-from fpnkit.foundation.files import write_json, write_text
+from fpnkit.foundation.files import parse_json, write_json, write_text
 from fpnkit.runs import layout
 
 
@@ -41,7 +40,7 @@ def read_tags(run_dir: Path) -> tuple[str, ...]:
     """Tags in the order in which they were added. Raises RunError if the file was damaged by hand."""
     path = run_dir / layout.TAGS
     try:
-        data = json.loads(path.read_bytes())
+        data = parse_json(path.read_bytes())
     except (FileNotFoundError, NotADirectoryError):
         return ()
     except OSError as error:
