@@ -8,7 +8,7 @@ from fpnkit.errors import UserError
 from fpnkit.foundation.machine import cores
 
 # Images times coders: with small images and a fast coder they take as long as a start, else longer.
-_WORTH_A_WORKER = 50
+_WORTH_A_WORKER = 100
 _MOST_ON_A_DEVICE = 4  # each has a context and all weights on it
 
 
