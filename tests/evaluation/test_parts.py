@@ -9,6 +9,7 @@ import pytest
 
 from fpnkit import rd
 from fpnkit.anchors import __main__ as anchors
+from fpnkit.anchors.boxes import Boxes, SeenBoxes
 from fpnkit.anchors.catalogue import select
 from fpnkit.codecs.coder import CodedImage, Coder, CoderInput, ReceivedFeatures, ReceivedImage
 from fpnkit.config.load import plain, to_yaml
@@ -73,6 +74,10 @@ def test_parts_are_scored_through_real_files_and_an_interruption_changes_nothing
     assert getattr(whole, f"{part}_map_interval") is None  # so few images
     assert average_precision_of(Matches.load(tmp_path / "whole" / part_matches(part))).map == found
 
+    alone = measured(Boxes(20, SeenBoxes([], [], (1,), "no images")), task, tmp_path / "boxes")
+    assert alone.map is not None
+    assert getattr(alone, f"{part}_map") is None  # it sends boxes alone
+
     with pytest.raises(KeyboardInterrupt):
         measured(Stopping(zstandard(task), after=2), task, tmp_path / "stopped")
     assert len(read_images(tmp_path / "stopped")) == 2
@@ -86,7 +91,7 @@ def test_tables_and_curves_show_parts(home: Path, tmp_path: Path, capsys: pytest
     part: Part = "mask"
     (tmp_path / "data").mkdir()
     (tmp_path / "config.yaml").write_text(to_yaml(plain(part_config(part, tmp_path / "data"))))
-    chosen = ["--only", "features_zstd", "--qualities", "2", "8"]
+    chosen = ["--only", "features_zstd", "--qualities", "2", "8", "--workers", "2"]
     assert anchors.main(["--config", str(tmp_path / "config.yaml"), *chosen]) == 0
     header, *rows, last = capsys.readouterr().out.splitlines()
     assert header.endswith(f"of ceiling  {part} mAP")
