@@ -92,7 +92,7 @@ def _parser() -> argparse.ArgumentParser:
         "--fill",
         action="store_true",
         help=f"then measures what is missing between {100 * LOWEST:.0f} and {100 * HIGHEST:.0f} %% of the ceiling, "
-        f"until no two points are more than {100 * WIDEST:.0f} apart",
+        f"until no two points are more than {100 * WIDEST:.0f} %% of it apart",
     )
     cli.add_device(parser)
     cli.add_spreading(parser)
