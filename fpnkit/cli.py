@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 called_as: str | None = None  # `fpnkit train`, where that is what was typed
 
 STOPPED = 130
+SLURM = "slurm"
 RUN = "a path or a unique part of a name"
 GOES_ON = "interrupted; the same command goes on where it stopped"
 NOTHING_MEASURED = "dry run: everything is in order; nothing was measured"
@@ -89,6 +90,20 @@ def add_settings(parser: argparse.ArgumentParser, flags: Iterable[str] = (), tex
     parser.add_argument("--set", metavar="KEY.PATH=VALUE", action="append", default=[], help=text)
 
 
+def add_place(parser: argparse.ArgumentParser) -> None:
+    """Add `--on` and `--slurm`, of commands that train."""
+    parser.add_argument(
+        "--on", choices=("here", SLURM), default="here", help="slurm: submit to Slurm and return (default: here)"
+    )
+    parser.add_argument(
+        "--slurm",
+        metavar="KEY=VALUE",
+        action="append",
+        default=[],
+        help="an option of sbatch, such as partition=gpu; the same as --set slurm.KEY=VALUE",
+    )
+
+
 def positive(text: str) -> float:
     """A number above 0, for `type` of an argument."""
     value = float(text)
@@ -121,10 +136,13 @@ def given_flags(options: argparse.Namespace) -> dict[str, str]:
 
 def overrides(options: argparse.Namespace) -> list[Override]:
     """Overrides from `--set` and the flags. Raises ConfigError."""
-    from fpnkit.config.flags import flag_overrides
+    from fpnkit.config.flags import flag_overrides, slurm_override
     from fpnkit.config.load import parse_override
 
-    return [*map(parse_override, options.set), *flag_overrides(given_flags(options))]
+    of_slurm = list(map(slurm_override, getattr(options, "slurm", [])))
+    if of_slurm and options.on != SLURM:
+        raise UserError(f"{of_slurm[0].origin}: required --on {SLURM} beside it")
+    return [*map(parse_override, options.set), *of_slurm, *flag_overrides(given_flags(options))]
 
 
 def base_dir(options: argparse.Namespace) -> Path:

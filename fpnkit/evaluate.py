@@ -9,6 +9,8 @@ Examples:
   # a run, found by the time in its name; all whole qualities if it has several
   python -m fpnkit.evaluate 20261216_143022
   python -m fpnkit.evaluate 20261216_143022 --qualities 0 2.5 5 --search 24
+  # what has finished of a sweep
+  python -m fpnkit.evaluate --sweep example_sweep_1f7a09c2
   # a first look at two runs, on 50 images of COCO
   python -m fpnkit.evaluate 143022 090000 --set data.test.limit=50
   # all of COCO on a GPU, without its coded files
@@ -28,8 +30,10 @@ from typing import TYPE_CHECKING, Any
 
 from fpnkit import cli
 from fpnkit.config.load import plain
+from fpnkit.errors import RunError, UserError
 from fpnkit.foundation.callable_module import make_callable
 from fpnkit.foundation.files import to_json
+from fpnkit.launch.sweep import sweep_state
 from fpnkit.runs.results import FEWEST_IMAGES, NO_INTERVAL, PARTS, Part, Summary
 from fpnkit.runs.trained import find_candidates
 
@@ -50,7 +54,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = cli.command_parser("fpnkit.evaluate", __doc__)
-    parser.add_argument("runs", metavar="RUN", nargs="+", help=cli.RUN)
+    parser.add_argument("runs", metavar="RUN", nargs="*", help=cli.RUN)
+    parser.add_argument("--sweep", metavar="ID", help="the finished runs of a sweep")
     which = parser.add_mutually_exclusive_group()
     which.add_argument(
         "--qualities", metavar="Q", nargs="+", type=float, help="of codecs of several rates (default: all whole ones)"
@@ -72,7 +77,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _evaluate_all(options: argparse.Namespace, session: cli.Session) -> None:
-    candidates = find_candidates(options.runs, options.base_dir, options.set, _OVERRIDABLE)
+    candidates = find_candidates(_runs(options), options.base_dir, options.set, _OVERRIDABLE)
     wanted = [(each, each.chosen(options.qualities)) for each in candidates]
     if options.target_bpp is not None:
         for each in candidates:
@@ -109,6 +114,20 @@ def _evaluate_all(options: argparse.Namespace, session: cli.Session) -> None:
                 print(_describe(job.directory, summary), flush=True)
     if options.json:
         print(json.dumps(measured, indent=1, allow_nan=False))
+
+
+def _runs(options: argparse.Namespace) -> list[str]:
+    if options.sweep is None:
+        if not options.runs:
+            raise UserError("required RUN…, or --sweep ID")
+        return list(options.runs)
+    if options.runs:
+        raise UserError(f"--sweep {options.sweep}: required no RUN beside it, found {options.runs[0]}")
+    state = sweep_state(cli.base_dir(options), options.sweep)
+    finished = [str(point.run.path) for point in state if point.run is not None and point.status == "finished"]
+    if not finished:
+        raise RunError(f"sweep {options.sweep}: required a finished run, found none of {len(state)}")
+    return finished
 
 
 def _at_target(model: Model, task: Task, options: argparse.Namespace) -> float:

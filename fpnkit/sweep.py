@@ -1,9 +1,9 @@
 """Train one run per lambda, and per seed: python -m fpnkit.sweep --config FILE --lambdas A B C
 
 The same command, typed again, continues: it skips finished runs, resumes interrupted ones and trains missing ones;
-further lambdas join the sweep. With --json, stdout has one document at the end, about every lambda and seed, and stderr
-the rest. Exit codes: 0 all finished, 1 some did not, 2 the input is wrong and nothing was started, 130 stopped on
-request.
+further lambdas join the sweep. With --on slurm it submits what is neither finished nor queued, and returns. With
+--json, stdout has one document at the end, about every lambda and seed, and stderr the rest. Exit codes: 0 all
+finished, 1 some did not, 2 the input is wrong and nothing was started, 130 stopped on request.
 
 Examples:
   # five points of a curve, measured at the end; 2.5 minutes in all
@@ -12,6 +12,8 @@ Examples:
   python -m fpnkit.sweep --config configs/example_sweep.yaml --lambdas 1e-4 5e-4 --seeds 0 1 --anchors jpeg --dry-run
   # two trainings at a time
   python -m fpnkit.sweep --config configs/example_sweep.yaml --lambdas 3e-6 2e-5 1e-4 5e-4 2.5e-3 --jobs 2
+  # the runs as tasks of one job array of Slurm
+  python -m fpnkit.sweep --config configs/example_sweep.yaml --lambdas 1e-4 5e-4 --on slurm --slurm time=4:00:00
 """
 
 from __future__ import annotations
@@ -30,6 +32,7 @@ from fpnkit import cli
 from fpnkit.anchors.catalogue import require_encoders, select
 from fpnkit.config.flags import SHARED_FLAGS
 from fpnkit.config.load import plain, to_yaml
+from fpnkit.config.schema import CodecConfig
 from fpnkit.errors import ConfigError, FpnkitError, RunError, UserError
 from fpnkit.foundation import guest, text
 from fpnkit.foundation.callable_module import make_callable
@@ -41,8 +44,10 @@ from fpnkit.foundation.tables import print_rows
 from fpnkit.launch.here import foreground
 from fpnkit.launch.local import command
 from fpnkit.launch.needs import Needs, needs
-from fpnkit.launch.places import AUTO, Places, choose_places
+from fpnkit.launch.places import AUTO, Place, Places, choose_places, number_of
+from fpnkit.launch.queue import queued, with_jobs
 from fpnkit.launch.request import read_points
+from fpnkit.launch.slurm import require_accepted
 from fpnkit.launch.sweep import (
     Sweep,
     SweepPoint,
@@ -55,7 +60,8 @@ from fpnkit.launch.sweep import (
     write_sweep,
 )
 from fpnkit.launch.sweep_report import SweepReport, action_for, sweep_report
-from fpnkit.launch.sweep_training import Work, exact, name_of, train_all
+from fpnkit.launch.sweep_submitting import Submission, points_of, submit_all
+from fpnkit.launch.sweep_training import TO_DO, Work, exact, name_of, train_all
 from fpnkit.runs.create import require_base_directory
 from fpnkit.runs.store import RunInfo, list_runs
 from fpnkit.runs.trained import find_candidates
@@ -85,6 +91,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="N",
         help="trainings at a time, each with its share of the cores; auto: as many as there are cores, or CUDA devices",
     )
+    cli.add_place(parser)
     parser.add_argument("--devices", metavar="A,B", default="", help="CUDA devices; one training a device at a time")
     parser.add_argument("--evaluate", action="store_true", help="evaluate the finished runs at the end")
     parser.add_argument(
@@ -114,8 +121,8 @@ def _sweep(options: argparse.Namespace, session: cli.Session) -> tuple[int, Swee
     require_base_directory(base_dir)
     sweep = extended(base_dir, sweep)
     runs = list_runs(base_dir) if base_dir.exists() else []
-    state = [find_point(sweep, runs, *point) for point in points]
-    todo = [point for point in state if action_for(point) in ("train", "resume")]
+    state = _state(options, sweep, base_dir, runs, points)
+    todo = [point for point in state if action_for(point) in TO_DO]
     _require_measurable(options, sweep, state if todo else [])
     places = _places(options, sweep, todo)
     _say_plan(sweep, base_dir, state)
@@ -140,6 +147,8 @@ def _sweep(options: argparse.Namespace, session: cli.Session) -> tuple[int, Swee
     session.report.tell(sweep=sweep.id, phase="training")
     lock = DirectoryLock(config_path(base_dir, sweep.id).parent, "another process is working on this sweep")
     try:
+        if options.on == cli.SLURM:
+            return _submit(options, sweep, base_dir, points)
         with foreground(quiet_stdout=options.json, report=session.report) as front:
             work = Work(sweep, base_dir, points, places, front, session.report)
             code = _conclude(work, train_all(work), options)
@@ -161,7 +170,7 @@ def _require_detector(sweep: Sweep, state: Sequence[SweepPoint]) -> None:
     """Raise `RunError` if a run has another detector: an object of the same name has the same settings."""
     from fpnkit.detectors.build import build_detector
 
-    detector = build_detector(sweep.config(*sweep.points()[0]).detector)
+    detector = build_detector(_config(sweep).detector)
     found = detector.fingerprint()
     for run in (point.run for point in state):
         known = None if run is None else run.detector_fingerprint
@@ -172,10 +181,49 @@ def _require_detector(sweep: Sweep, state: Sequence[SweepPoint]) -> None:
             )
 
 
+def _state(
+    options: argparse.Namespace,
+    sweep: Sweep,
+    base_dir: Path,
+    runs: Sequence[RunInfo],
+    points: Sequence[tuple[float, int]],
+) -> list[SweepPoint]:
+    if options.on == cli.SLURM:
+        return points_of(sweep, base_dir, runs, points)
+    return list(with_jobs([find_point(sweep, runs, *point) for point in points], queued(base_dir), sweep.id))
+
+
+def _submit(
+    options: argparse.Namespace, sweep: Sweep, base_dir: Path, points: Sequence[tuple[float, int]]
+) -> tuple[int, SweepReport]:
+    """Hand it to Slurm. The state is read again: another command may have submitted before the lock was taken."""
+    at_once = None if options.jobs in (None, AUTO) else number_of(options.jobs)
+    following = [command(["--sweep", sweep.id, "--base-dir", str(base_dir)], "fpnkit.evaluate")] * options.evaluate
+    following += _following_anchors(options, config_path(base_dir, sweep.id))
+    work = Submission(sweep, base_dir, _config(sweep).slurm, at_once, following)
+    taken = submit_all(work, points_of(sweep, base_dir, list_runs(base_dir), points))
+    print("the queue: squeue --me; how far they are: this command again, or python -m fpnkit.runs", flush=True)
+    return 0, sweep_report(sweep, base_dir, points_of(sweep, base_dir, list_runs(base_dir), points), taken)
+
+
+def _config(sweep: Sweep) -> CodecConfig:
+    """Of its first run."""
+    return sweep.config(*sweep.points()[0])
+
+
 def _places(options: argparse.Namespace, sweep: Sweep, todo: Sequence[SweepPoint]) -> Places:
     devices = [name.strip() for name in options.devices.split(",") if name.strip()]
+    if options.on == cli.SLURM:
+        if devices:
+            raise UserError(
+                f"--devices {options.devices}: required none with --on slurm, which gives a job its devices"
+            )
+        if guest.current() is not None:
+            raise UserError("--on slurm: required a detector that is no object, which no other process has")
+        require_accepted(_config(sweep).slurm)
+        return Places((Place(),), "")
     jobs = options.jobs or (AUTO if devices else "1")
-    places = choose_places(jobs, devices, sweep.config(*sweep.points()[0]).training, len(todo))
+    places = choose_places(jobs, devices, _config(sweep).training, len(todo))
     if len(places) > 1 and guest.current() is not None:
         raise UserError(f"--jobs {jobs}: required 1 with a detector that is an object, found {len(places)}")
     return places
@@ -185,6 +233,7 @@ def _say_plan(sweep: Sweep, base_dir: Path, state: Sequence[SweepPoint]) -> None
     counts = {
         "finished": sum(point.status == "finished" for point in state),
         "running elsewhere": sum(point.status == "running" for point in state),
+        "queued": sum(point.status == "queued" for point in state),
         "diverged before": sum(point.diverged for point in state),
         "to resume": sum(action_for(point) == "resume" for point in state),
         "to train": sum(action_for(point) == "train" for point in state),
@@ -196,7 +245,7 @@ def _say_plan(sweep: Sweep, base_dir: Path, state: Sequence[SweepPoint]) -> None
 def _require_measurable(options: argparse.Namespace, sweep: Sweep, state: Sequence[SweepPoint]) -> None:
     """Raise now what would be raised after hours: by evaluation after the training of `state`, or by anchors."""
     if options.anchors or (options.evaluate and state):
-        sweep.config(*sweep.points()[0]).data.require_test()
+        _config(sweep).data.require_test()
     if options.evaluate:
         for each in find_candidates(_finished(state), None, [], ()):
             try:
@@ -212,16 +261,19 @@ def _finished(state: Sequence[SweepPoint]) -> list[str]:
 def _following(options: argparse.Namespace, config: Path, finished: Sequence[str]) -> list[list[str]]:
     """The commands that come after training; `config` is the sweep's own."""
     commands = [command(finished, "fpnkit.evaluate")] if options.evaluate and finished else []
-    if options.anchors:
-        commands.append(command(["--config", str(config), "--only", *options.anchors], "fpnkit.anchors"))
-    return commands
+    return commands + _following_anchors(options, config)
+
+
+def _following_anchors(options: argparse.Namespace, config: Path) -> list[list[str]]:
+    arguments = ["--config", str(config), "--only", *options.anchors]
+    return [command(arguments, "fpnkit.anchors")] if options.anchors else []
 
 
 def _try_following(options: argparse.Namespace, sweep: Sweep, state: Sequence[SweepPoint], report: Reporter) -> int:
     """Dry runs of them; 0, or the exit code of the first that fails."""
     with tempfile.TemporaryDirectory(prefix="fpnkit-") as folder:
         config = Path(folder) / "config.yaml"
-        write_text(config, to_yaml(plain(sweep.config(*sweep.points()[0]))))
+        write_text(config, to_yaml(plain(_config(sweep))))
         for each in _following(options, config, _finished(state)):
             code, _ = _ask([*each, "--dry-run"], options, report)
             if code:
@@ -260,6 +312,8 @@ def _needs(
     varied = ["--lambda", repr(first.lmbda), "--seed", str(first.seed)]
     given = [part for flag, value in cli.given_flags(options).items() for part in (flag, value)]
     given += [part for each in options.set for part in ("--set", each)]
+    if options.on == cli.SLURM:  # the machine that submits need not have the device
+        given += ["--set", "training.device=cpu"]
     arguments = ["--config", options.config, *given, *varied, "--base-dir", str(base_dir), "--dry-run"]
     code, found = _ask(command(arguments), options, report)
     return code or needs(sweep, todo, runs, base_dir, found.parameters, found.cache_bytes or 0)

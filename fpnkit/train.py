@@ -15,6 +15,7 @@ Examples:
 from __future__ import annotations
 
 import argparse
+import json
 import logging
 import sys
 from collections.abc import Sequence
@@ -26,13 +27,17 @@ from fpnkit.config.flags import FLAGS
 from fpnkit.config.identity import detector_name, loss_settings, settings_hash
 from fpnkit.config.load import load_config, shown_settings, to_yaml
 from fpnkit.config.schema import CodecConfig, Config, FolderData, ImageSource, ShapesData
-from fpnkit.errors import AmbiguousRunError, ConfigError, DivergedError, FpnkitError, RunError
+from fpnkit.errors import AmbiguousRunError, ConfigError, DivergedError, FpnkitError, RunError, UserError
 from fpnkit.foundation import guest
 from fpnkit.foundation.callable_module import make_callable
 from fpnkit.foundation.files import same_disk, write_text
+from fpnkit.launch.launchers import submit_to_slurm
+from fpnkit.launch.local import command
 from fpnkit.launch.needs import needs_of_run
+from fpnkit.launch.slurm import require_accepted
 from fpnkit.runs import layout
 from fpnkit.runs.create import require_base_directory
+from fpnkit.runs.job import SchedulerJob, write_job
 from fpnkit.runs.record import ConfigSummary, read_record
 from fpnkit.runs.writer import RunWriter, refuse_running
 
@@ -63,6 +68,7 @@ def _parser() -> argparse.ArgumentParser:
     cli.add_base_dir(parser)
     parser.add_argument("--resume", metavar="RUN", help="continue a run: a path or a unique part of its name")
     parser.add_argument("--sweep", metavar="ID", help="the sweep that the run belongs to")
+    cli.add_place(parser)
     parser.add_argument("--dry-run", action="store_true", help="check everything, train nothing, leave nothing behind")
     return parser
 
@@ -73,6 +79,8 @@ def _start(options: argparse.Namespace, session: cli.Session) -> int:
     config = load_config(options.config, cli.overrides(options))
     base_dir = _base_dir(options) or layout.default_base_dir(config.task)
     require_base_directory(base_dir)
+    if options.on == cli.SLURM:
+        return _submit(options, config, base_dir, session)
 
     from fpnkit.detectors.build import (
         with_weights_file,  # torch only from here on, so that a mistyped key is reported immediately
@@ -114,6 +122,8 @@ def _resume(options: argparse.Namespace, session: cli.Session) -> int:
     before = read_record(path)
     refuse_running(path, before)
     config = load_config(path / layout.CONFIG_USED, cli.overrides(options))
+    if options.on == cli.SLURM:
+        return _submit(options, config, path.parent, session, path)
 
     from fpnkit.foundation.logs import RunLog
     from fpnkit.torch_files import load_checkpoint
@@ -140,6 +150,36 @@ def _resume(options: argparse.Namespace, session: cli.Session) -> int:
         return _train(learner, config, run, run_log, state, session, trains_on=finished)
     finally:
         run_log.close()
+
+
+def _submit(
+    options: argparse.Namespace, config: Config, base_dir: Path, session: cli.Session, run: Path | None = None
+) -> int:
+    """Hand the same command, without `--on`, to Slurm. `run` is to be resumed."""
+    if guest.current() is not None:
+        raise UserError("--on slurm: required a detector that is no object, which no other process has")
+    if options.dry_run:
+        require_accepted(config.slurm)
+        print("dry run: Slurm would accept it; nothing was submitted")
+        return 0
+    if run is None:
+        given = [part for flag, value in cli.given_flags(options).items() for part in (flag, value)]
+        given += [part for text in options.set for part in ("--set", text)]
+        given += ["--sweep", options.sweep] if options.sweep else []
+        slurm = [part for key, value in config.slurm.items() for part in ("--set", f"slurm.{key}={json.dumps(value)}")]
+        arguments = ["--config", str(Path(options.config).absolute()), *given, *slurm, "--base-dir", str(base_dir)]
+    else:
+        arguments = [
+            "--resume",
+            str(run),
+            *(["--epochs", str(config.training.epochs)] if cli.given_flags(options) else []),
+        ]
+    launch = submit_to_slurm([command(arguments)], base_dir, config.slurm)[0]
+    if run is not None:
+        write_job(run, SchedulerJob(launch.job, str(launch.log)))
+    session.report.tell(launched=str(launch.file))
+    print(f"submitted as {launch.label}; its output: {launch.log}")
+    return 0
 
 
 def _base_dir(options: argparse.Namespace) -> Path | None:

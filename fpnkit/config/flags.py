@@ -22,6 +22,13 @@ def override(flag: str, key: tuple[str, ...], text: str) -> Override:
     return Override(key, parse_override(f"{'.'.join(key)}={text}").value, f"{flag} {text}")
 
 
+def slurm_override(text: str) -> Override:
+    """The override of `--slurm KEY=VALUE`, or of `--slurm KEY` for an option without a value."""
+    key, equals, value = text.partition("=")
+    read = parse_override(f"slurm.{key}={value}").value if equals else True
+    return Override(("slurm", key), read, f"--slurm {text}")
+
+
 def flag_overrides(values: Mapping[str, str | None]) -> list[Override]:
     """Overrides from the flags that have a value."""
     return [override(flag, FLAGS[flag], text) for flag, text in values.items() if text is not None]

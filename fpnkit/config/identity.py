@@ -21,6 +21,7 @@ OUTPUT_ONLY = (
     "data.test",
     "data.train.annotations_check",
     "data.val.annotations_check",
+    "slurm",
     "training.device",
     "training.keep_best",
     "training.log_every",

@@ -157,6 +157,8 @@ class ConfigBase(Section):
     task: str
     data: Data
     analysis: Analysis = Analysis()
+    slurm: dict[str, str | int | bool] = Field(default_factory=dict)
+    """Options of sbatch for `--on slurm`, such as `partition: gpu`; `true` for one without a value."""
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     """Of everything random."""
 

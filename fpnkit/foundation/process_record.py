@@ -67,6 +67,7 @@ class ProcessRecord:
     since: str | None = None  # ISO 8601: the phase began
     doing: Doing | None = None
     inner: str | None = None  # the record of a command that it waits for
+    launched: str | None = None  # what says where it submitted the training to a scheduler
 
 
 def read_process_record(path: Path) -> ProcessRecord:

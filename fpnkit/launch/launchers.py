@@ -18,21 +18,44 @@ from fpnkit.launch.local import LocalLaunch, command
 from fpnkit.launch.old_output import record_of_old
 from fpnkit.launch.output import last_lines, last_words
 from fpnkit.launch.protocol import FOLDER, SCHEMA_VERSION, TRAIN, Launch, ProcessState
+from fpnkit.launch.slurm import Options, SlurmLaunch, submit_array
 from fpnkit.runs import layout
 from fpnkit.runs.create import require_base_directory
 from fpnkit.runs.record import read_record
-from fpnkit.runs.status import run_status
+from fpnkit.runs.status import GOING_ON, status_of
 
-LAUNCHERS: dict[str, type[Launch]] = {each.launcher: each for each in (LocalLaunch,)}
+LAUNCHERS: dict[str, type[Launch]] = {each.launcher: each for each in (LocalLaunch, SlurmLaunch)}
 _KEPT = 20  # outputs of ended processes that may have failed
 
 
-def submit(arguments: Sequence[str], base_dir: Path, module: str = TRAIN, on: str = LocalLaunch.launcher) -> Launch:
-    """Run `python -m fpnkit.train ARGUMENTS` independently of this process.
+def submit(arguments: Sequence[str], base_dir: Path, module: str = TRAIN) -> Launch:
+    """Run `python -m fpnkit.train ARGUMENTS` on this machine, independently of this process.
 
     `base_dir` is where its arguments put runs. Raises RunError or StorageError, and then leaves nothing behind or
     running.
     """
+    with _place_for_log(base_dir) as log:
+        return LocalLaunch.submit(command(arguments, module), log)
+
+
+def submit_to_slurm(
+    commands: Sequence[Sequence[str]],
+    base_dir: Path,
+    options: Options,
+    *,
+    at_once: int | None = None,
+    after: Sequence[str] = (),
+) -> list[SlurmLaunch]:
+    """Submit a job array, see `slurm.submit_array`. Raises what that and `submit` raise, and then leaves nothing."""
+    with _place_for_log(base_dir) as log:
+        launches = submit_array(commands, log, options, at_once=at_once, after=after)
+        log.unlink()  # its name is the stem of theirs
+        return launches
+
+
+@contextlib.contextmanager
+def _place_for_log(base_dir: Path) -> Iterator[Path]:
+    """A new log in the folder of launches; gone again after an error."""
     base_dir = base_dir.absolute()
     require_base_directory(base_dir)
     folder, is_new = base_dir / FOLDER, not base_dir.exists()
@@ -43,7 +66,7 @@ def submit(arguments: Sequence[str], base_dir: Path, module: str = TRAIN, on: st
     except OSError as error:
         raise _explain(folder, error) from error
     try:
-        return LAUNCHERS[on].submit(command(arguments, module), log)
+        yield log
     except BaseException:
         log.unlink()
         with contextlib.suppress(OSError):  # only if they are empty
@@ -82,7 +105,7 @@ def look(launch: Launch, lines: int = 20) -> ProcessState:
     record = facts(launch)
     run = run_of(launch, record)
     if not running and not launch.here:
-        running = run is not None and _status(run) == "running"
+        running = run is not None and _status(run) in GOING_ON
     failure = None if running or run is not None else _failure(launch, record)
     return ProcessState(running, record, run, tuple(last_lines(launch.log, lines)), failure)
 
@@ -137,7 +160,7 @@ def _read(folder: Path) -> Iterator[Launch]:
 
 def _status(run: Path) -> str:
     try:
-        return run_status(read_record(run)).word
+        return status_of(run, read_record(run)).word
     except RunError:
         return "incomplete"
 

@@ -51,7 +51,10 @@ class LocalLaunch(Launch):
 
     @classmethod
     def submit(cls, argv: Sequence[str], log: Path) -> Self:
-        """Start the process."""
+        """Start the process, append its output to `log`, and keep its facts in the record next to it.
+
+        Raises FpnkitError, and then nothing runs.
+        """
         process = _popen(argv, log)
         try:
             created = datetime.fromtimestamp(psutil.Process(process.pid).create_time()).astimezone()

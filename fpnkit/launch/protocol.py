@@ -1,18 +1,17 @@
 """The protocol of places where trainings can run.
 
-A new place is a subclass of `Launch` and one line in `launchers`: it submits a command, knows whether it is alive, and
-ends it. Finding, inspecting and waiting work from files and are shared: `<base_dir>/.launch/<stamp>_<n>.log` receives
-the command's output from the start, `<stamp>_<n>.record` its facts (see `process_record`), and `<stamp>_<n>.json` says
-what was submitted where.
+A new place is a subclass of `Launch`, which knows whether it is alive and ends it, and a function that submits, next to
+it; `launchers` has a line for it. Finding, inspecting and waiting work from files and are shared:
+`<base_dir>/.launch/<stamp>_<n>.log` receives the command's output from the start, `<stamp>_<n>.record` its facts (see
+`process_record`), and `<stamp>_<n>.json` says what was submitted where.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import ClassVar, Literal, Self
+from typing import ClassVar, Literal
 
 from fpnkit.foundation.files import write_json
 from fpnkit.foundation.process_record import ProcessRecord
@@ -30,6 +29,7 @@ class Launch(ABC):
     """A submitted command, perhaps from long ago and elsewhere."""
 
     launcher: ClassVar[str]  # its name among the launchers
+    scheduled: ClassVar[bool] = False  # whether it may wait before it begins
 
     file: Path  # what says so
     argv: tuple[str, ...]  # without secrets
@@ -38,14 +38,6 @@ class Launch(ABC):
     host: str  # that submitted it
     stop_asked: str | None = None  # ISO 8601; of a command with a run directory that has it instead, see `stop.asked`
     schema_version: int = SCHEMA_VERSION
-
-    @classmethod
-    @abstractmethod
-    def submit(cls, argv: Sequence[str], log: Path) -> Self:
-        """Run the command, append its output to `log`, and keep its facts in the record next to it.
-
-        Also calls `write`. Raises FpnkitError, and then nothing runs.
-        """
 
     @property
     @abstractmethod
@@ -60,6 +52,11 @@ class Launch(ABC):
     @abstractmethod
     def lives(self) -> bool:
         """Whether this very command is running; False if this machine cannot tell."""
+
+    @property
+    def waits(self) -> str | None:
+        """What a scheduler says about it, for people, while it may not have begun."""
+        return None
 
     @abstractmethod
     def end(self, how: How) -> str:

@@ -9,15 +9,17 @@ from functools import partial
 from pathlib import Path
 
 from fpnkit.errors import RunError, StorageError
-from fpnkit.foundation import clock
+from fpnkit.foundation import clock, slurm
 from fpnkit.foundation.files import write_text
 from fpnkit.foundation.processes import host_name, process_lives
-from fpnkit.launch.launchers import load, run_of
+from fpnkit.launch.launchers import facts, load, run_of
 from fpnkit.launch.local import end_process
 from fpnkit.launch.protocol import How, Launch
+from fpnkit.launch.queue import jobs
 from fpnkit.runs import layout
+from fpnkit.runs.job import read_job
 from fpnkit.runs.record import read_record
-from fpnkit.runs.status import run_status
+from fpnkit.runs.status import status_of
 
 
 def stop(target: Launch | Path, how: How = "graceful") -> str:
@@ -30,6 +32,11 @@ def stop(target: Launch | Path, how: How = "graceful") -> str:
     if isinstance(target, Launch):
         if target.lives():
             return _end(target, target.label, how, target.end)
+        record = facts(target)
+        if record.launched is not None and Path(record.launched).exists():
+            return stop(load(Path(record.launched)), how)
+        if record.sweep is not None and (ongoing := jobs(target.base_dir, record.sweep)):
+            return "; ".join(stop(each, how) for each in ongoing)
         run = None if target.here else run_of(target)
         if run is None:
             raise RunError(f"{target.label} on {target.host}: is not running")
@@ -49,10 +56,14 @@ def asked(target: Launch | Path) -> bool:
 
 def _stop_run(run_dir: Path, how: How) -> str:
     record = read_record(run_dir)
-    status = run_status(record)
+    status, job = status_of(run_dir, record), read_job(run_dir)
+    if status.word == "queued" and job is not None:
+        return _end_job(job.id, "cancelled", None)
     if status.word not in ("running", "stale"):
         raise RunError(f"{run_dir}: is not running, it is {status.word}")
     if record.host != host_name():
+        if how != "graceful" and job is not None:
+            return _end_job(job.id, "killed" if how == "kill" else "stopped", "KILL" if how == "kill" else None)
         if how != "graceful":
             raise RunError(f"{run_dir}: runs on {record.host}; from here it can only be asked to stop gracefully")
         write_text(run_dir / layout.STOP, "")
@@ -60,6 +71,14 @@ def _stop_run(run_dir: Path, how: How) -> str:
     if record.pid is None or not process_lives(record.pid, record.pid_created or "", record.pid_start):
         raise RunError(f"{run_dir}: process {record.pid} is not running")  # it ended in this moment
     return _end(run_dir, f"process {record.pid}", how, partial(end_process, record.pid))
+
+
+def _end_job(job: str, done: str, signal: str | None) -> str:
+    try:
+        slurm.cancel(job, signal)
+    except slurm.SchedulerError as error:
+        raise RunError(f"job {job}: cannot be ended: {error}") from error
+    return f"{done} job {job}"
 
 
 def _end(target: Launch | Path, label: str, how: How, end: Callable[[How], str]) -> str:

@@ -26,7 +26,7 @@ from fpnkit.foundation.files import is_machine_error, storage_error, write_text
 from fpnkit.foundation.redact import without_secrets
 from fpnkit.runs import layout
 from fpnkit.runs.settings import learned_by
-from fpnkit.runs.status import StatusWord
+from fpnkit.runs.status import GOING_ON, StatusWord
 from fpnkit.runs.store import RunInfo, list_runs
 
 SCHEMA_VERSION = 1
@@ -66,6 +66,7 @@ class SweepPoint:
     seed: int
     run: RunInfo | None
     status: StatusWord | Literal["missing", "waiting"]  # `waiting`: for the sweep's process to come to it
+    job: str | None = None  # of a scheduler, that is to make the run
 
     @property
     def resumable(self) -> bool:
@@ -197,7 +198,7 @@ def find_point(sweep: Sweep, runs: Sequence[RunInfo], lmbda: float, seed: int) -
     """
     near = [run for run in runs if (run.lmbda, run.seed) == (lmbda, seed) and run.kind == "fpn_compression"]
     wanted = learned(plain(sweep.config(lmbda, seed)))
-    for status in ("finished", "running"):
+    for status in ("finished", *GOING_ON):
         for run in near:
             if run.status == status and (run.sweep == sweep.id or learned_by(run.path) == wanted):
                 return SweepPoint(lmbda, seed, run, run.status)

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Literal
 
 from fpnkit.launch.sweep import Sweep, SweepPoint, sweep_path
+from fpnkit.runs.status import GOING_ON
 
-Action = Literal["train", "resume", "skip", "give_up"]  # skip: finished, or running elsewhere; give up: it diverged
+Action = Literal["train", "resume", "skip", "give_up"]  # skip: finished, running or queued; give up: it diverged
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ def sweep_report(
 
 def action_for(point: SweepPoint) -> Action:
     """What is to be done about it."""
-    if point.status in ("finished", "running"):
+    if point.status in ("finished", *GOING_ON):
         return "skip"
     if point.diverged:
         return "give_up"

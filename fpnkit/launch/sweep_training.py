@@ -19,7 +19,7 @@ from fpnkit.launch.sweep import Sweep, SweepPoint, config_path, find_point
 from fpnkit.launch.sweep_report import Action, action_for
 from fpnkit.runs.store import list_runs
 
-_TO_DO = ("resume", "train")
+TO_DO = ("resume", "train")
 
 
 @dataclass(frozen=True)
@@ -76,24 +76,28 @@ def _start(work: Work, number: int, place: Place) -> bool:
     point, action = left[0], action_for(left[0])
     work.taken[point.lmbda, point.seed] = action
     label = f"[{number + 1}/{len(work.points)}] "
-    where = place.told if action in _TO_DO else ""
-    print(f"{label}{name_of(point)}: {_told(point, action)}{where}", flush=True)
-    if action not in _TO_DO:
+    where = place.told if action in TO_DO else ""
+    print(f"{label}{name_of(point)}: {told(point, action)}{where}", flush=True)
+    if action not in TO_DO:
         return False
-    todo = [each for each in left if action_for(each) in _TO_DO]
+    todo = [each for each in left if action_for(each) in TO_DO]
     print(needs(work.sweep, todo, runs, work.base_dir, None, at_once=len(work.places)).time_left(), flush=True)
-    if action == "resume" and point.run is not None:
-        argv = command(["--resume", str(point.run.path)])
-    else:
-        config = str(config_path(work.base_dir, work.sweep.id))
-        varied = ["--lambda", repr(point.lmbda), "--seed", str(point.seed)]
-        argv = command(["--config", config, *varied, "--base-dir", str(work.base_dir), "--sweep", work.sweep.id])
+    argv = command_for(work.sweep, work.base_dir, point)
     started = _Started(number, label, action, place)
     if len(work.places) == 1:
         work.front.start(started, argv)
     else:
         work.front.start(started, argv, label=label, environment=place.environment)
     return True
+
+
+def command_for(sweep: Sweep, base_dir: Path, point: SweepPoint) -> list[str]:
+    """Trains a point, or resumes its run."""
+    if point.resumable and point.run is not None:
+        return command(["--resume", str(point.run.path)])
+    varied = ["--lambda", repr(point.lmbda), "--seed", str(point.seed)]
+    own = ["--base-dir", str(base_dir), "--sweep", sweep.id]
+    return command(["--config", str(config_path(base_dir, sweep.id)), *varied, *own])
 
 
 def _ending(ended: EndedProcess) -> str:
@@ -112,12 +116,17 @@ def exact(lmbda: float) -> str:
     return short if float(short := text.rate(lmbda)) == lmbda else repr(lmbda)
 
 
-def _told(point: SweepPoint, action: str) -> str:
+def told(point: SweepPoint, action: str) -> str:
+    """What is done about it, for people."""
+    if point.job is not None:
+        return f"queued ({point.job}); it is left alone"
     if point.run is None or action == "train":
         return "training"
     name = point.run.name
     if point.status == "running":
         return f"{name} is running on {point.run.host}; it is left alone"
+    if point.status == "queued":
+        return f"{name} is queued ({point.run.reason}); it is left alone"
     if action == "give_up":
         return f"{name} diverged and would again; to train it anew: python -m fpnkit.runs trash {name}"
     return f"{name} is finished" if point.status == "finished" else f"{name} was {point.status}; resuming"

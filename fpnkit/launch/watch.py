@@ -14,14 +14,15 @@ from fpnkit.foundation import text
 from fpnkit.foundation.process_record import Doing, Phase, at_work
 from fpnkit.launch.launchers import facts, find, load, look
 from fpnkit.launch.output import last_traceback, last_words
-from fpnkit.launch.protocol import FOLDER, SWEEP, Launch, ProcessState
+from fpnkit.launch.protocol import FOLDER, SWEEP, TRAIN, Launch, ProcessState
+from fpnkit.launch.queue import jobs, queued, with_jobs
 from fpnkit.launch.request import Request
 from fpnkit.launch.stop import asked
 from fpnkit.launch.sweep import SweepPoint, sweep_state
 from fpnkit.runs import layout
 from fpnkit.runs.record import RunRecord, read_record
 from fpnkit.runs.settings import learned_by
-from fpnkit.runs.status import run_status
+from fpnkit.runs.status import GOING_ON, status_of
 from fpnkit.runs.store import RunInfo, list_runs
 
 STARTING, FAILED, ENDED = "starting", "failed", "ended"  # beside the status words of runs
@@ -61,6 +62,8 @@ def see(path: Path) -> TrainingState:
     if path.parent.name != FOLDER:
         return _see_run(path)
     launched = load(path)
+    if (elsewhere := facts(launched).launched) is not None and not launched.lives() and Path(elsewhere).exists():
+        launched = load(Path(elsewhere))  # it has submitted the training, and its work is done
     return _see_sweep(launched) if launched.module == SWEEP else _see_launched(launched)
 
 
@@ -73,6 +76,8 @@ def running(base_dir: Path, runs: Sequence[RunInfo] | None = None) -> list[Choic
     for launched in find(base_dir):
         if not launched.lives():
             continue
+        if launched.scheduled:
+            continue
         if launched.module == SWEEP:
             sweeps.append(Choice(launched.file, f"sweep {facts(launched).sweep or 'about to start'}"))
         elif (seen := look(launched, 0)).run is None:
@@ -82,8 +87,9 @@ def running(base_dir: Path, runs: Sequence[RunInfo] | None = None) -> list[Choic
         runs = list_runs(base_dir) if runs is None else runs
     except RunError:  # no such directory yet
         runs = []
-    found = sorted((run for run in runs if run.status == "running"), key=_created, reverse=True)
-    return [*sweeps, *starting, *(Choice(run.path, _label(run)) for run in found)]
+    found = sorted((run for run in runs if run.status in GOING_ON), key=_created, reverse=True)
+    waiting = [Choice(each.launch.file, each.describe) for each in queued(base_dir)]
+    return [*sweeps, *starting, *waiting, *(Choice(run.path, _label(run)) for run in found)]
 
 
 def twins(request: Request) -> list[Choice]:
@@ -124,6 +130,8 @@ def _see_launched(launched: Launch) -> TrainingState:
         return _see_run(seen.run)
     if _stopped_early(launched, seen):
         return _early(launched)
+    if (waits := launched.waits) is not None:
+        return TrainingState(launched.label, "queued", True, waits, log=launched.log, asked=asked(launched))
     gone = seen.record.run is not None
     status = FAILED if not seen.running else "running" if gone else STARTING
     if seen.record.outcome == "finished" and not gone:
@@ -163,12 +171,14 @@ def _early(launched: Launch) -> TrainingState:
 def _see_sweep(launched: Launch) -> TrainingState:
     seen = look(launched, 0)
     sweep_id = seen.record.sweep
+    ongoing = jobs(launched.base_dir, sweep_id) if sweep_id else []
     state: tuple[SweepPoint, ...] = ()
     if _stopped_early(launched, seen):
         return _early(launched)
     stopping = asked(launched)
     try:
-        state = sweep_state(launched.base_dir, sweep_id) if sweep_id else ()
+        if sweep_id:
+            state = with_jobs(sweep_state(launched.base_dir, sweep_id), queued(launched.base_dir), sweep_id)
     except RunError:
         if seen.failure is None and not seen.running:
             raise
@@ -180,11 +190,14 @@ def _see_sweep(launched: Launch) -> TrainingState:
     status = FAILED if seen.failure else ENDED
     if seen.running:
         status = "running" if state else STARTING
+    elif ongoing:
+        begun = any(point.status == "running" for point in state) or any(each.module != TRAIN for each in ongoing)
+        status = "running" if begun else "queued"
     return TrainingState(
         name=f"sweep {sweep_id}" if sweep_id else launched.label,
         status=status,
-        running=seen.running,
-        reason=None if seen.failure else seen.record.reason,
+        running=seen.running or bool(ongoing),
+        reason=None if seen.failure else _of_queue(ongoing) or seen.record.reason,
         run=current.path if current else None,
         record=_record(current.path) if current else None,
         log=launched.log,
@@ -194,6 +207,12 @@ def _see_sweep(launched: Launch) -> TrainingState:
         sweep=state,
         asked=stopping,
     )
+
+
+def _of_queue(ongoing: Sequence[Launch]) -> str | None:
+    """What the scheduler does after training, or that it cannot be asked."""
+    rest = [each for each in ongoing if each.module != TRAIN]
+    return "; ".join(f"{each.module.removeprefix('fpnkit.')}: {each.waits}" for each in rest) or None
 
 
 def _waiting(state: tuple[SweepPoint, ...], launched: Launch) -> tuple[SweepPoint, ...]:
@@ -219,7 +238,7 @@ def _record(run: Path) -> RunRecord | None:
 
 def _see_run(run: Path) -> TrainingState:
     record = read_record(run)
-    status = run_status(record)
+    status = status_of(run, record)
     log = max(run.glob("train_*.log"), default=None)
     failure = None
     if status.word == "crashed":
@@ -229,7 +248,7 @@ def _see_run(run: Path) -> TrainingState:
     return TrainingState(
         name=run.name,
         status=status.word,
-        running=status.word == "running",
+        running=status.word in GOING_ON,
         reason=status.reason,
         run=run,
         record=record,

@@ -15,7 +15,7 @@ from fpnkit.runs.metrics import MetricsLine, read_metrics
 from fpnkit.runs.record import RunRecord, read_record
 from fpnkit.runs.results import MATCHES, Summary, read_ceiling, read_summary
 from fpnkit.runs.settings import has_several_rates, learned_by
-from fpnkit.runs.status import run_status
+from fpnkit.runs.status import status_of
 from fpnkit.runs.store import run_info
 
 ANCHORS = "anchors"
@@ -39,7 +39,7 @@ def read_run(path: Path) -> RunPoints:
     except RunError:
         info = run_info(path)
         return RunPoints(left_out=f"run {name}: left out: {info.status}" + (f" ({info.reason})" if info.reason else ""))
-    status = run_status(record)
+    status = status_of(path, record)
     if record.kind != "fpn_compression":
         return RunPoints(left_out=f"run {name}: left out: it trains a detector, not a codec")
     if status.word == "crashed":

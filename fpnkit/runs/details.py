@@ -16,6 +16,7 @@ from fpnkit.runs.metrics import MetricsLine, read_metrics
 from fpnkit.runs.notes import read_note
 from fpnkit.runs.record import RunRecord, read_record
 from fpnkit.runs.results import PARTS
+from fpnkit.runs.status import GOING_ON
 from fpnkit.runs.store import RunInfo, run_info
 
 _PACKAGES = ("fpnkit", "torch", "torchvision", "compressai", "numpy")
@@ -281,7 +282,7 @@ def _commands(info: RunInfo) -> DetailSection:
     rows = [("command", line) for line in commands.read_commands(run_dir)[-1:]]
     if not run_dir.is_dir():
         return DetailSection("Commands", [])
-    if info.status not in ("running", "finished") and (run_dir / layout.LAST).exists():
+    if info.status not in (*GOING_ON, "finished") and (run_dir / layout.LAST).exists():
         rows.append(("resume", commands.resume_command(run_dir)))
     if (run_dir / layout.CONFIG_USED).exists():
         rows.append(("run again", commands.rerun_command(run_dir)))

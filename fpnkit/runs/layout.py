@@ -21,6 +21,7 @@ BEST_MODEL = "best_model.pth"
 LAST = "last.pth"
 TAGS = "tags.json"  # written by the researcher alone
 NOTE = "note.md"  # written by the researcher alone
+JOB = "job.json"  # of a run that a scheduler has
 STOP = "STOP"  # its appearance asks the run to stop
 ENV = "env"
 GIT_JSON = "git.json"

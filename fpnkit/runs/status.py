@@ -3,6 +3,9 @@
 exit record             → finished (code 0) · stopped (130, on request) · crashed (any other)
 none, on this host      → running if its very process lives, else killed
 none, on another host   → running if the heartbeat is fresh, else stale
+
+A run that was stopped, killed or is stale is queued if its scheduler's job is to go on with it; why such a job ended is
+the reason of a kill.
 """
 
 from dataclasses import dataclass
@@ -11,12 +14,14 @@ from pathlib import Path
 from typing import Literal
 
 from fpnkit.errors import RunError
-from fpnkit.foundation import clock
+from fpnkit.foundation import clock, slurm
 from fpnkit.foundation.processes import host_name, process_lives
 from fpnkit.runs import layout
+from fpnkit.runs.job import read_job
 from fpnkit.runs.record import RunRecord, read_record
 
-StatusWord = Literal["running", "finished", "stopped", "crashed", "killed", "stale", "incomplete", "imported"]
+StatusWord = Literal["queued", "running", "finished", "stopped", "crashed", "killed", "stale", "incomplete", "imported"]
+GOING_ON = ("queued", "running")
 
 EXIT_FINISHED = 0
 EXIT_CRASHED = 1
@@ -48,10 +53,26 @@ def run_status(record: RunRecord, *, now: datetime | None = None) -> RunStatus:
     return RunStatus("stale", f"no sign of life from {record.host} since {record.heartbeat}")
 
 
+def status_of(run: Path, record: RunRecord, *, now: datetime | None = None) -> RunStatus:
+    """The state of a run, as its record and its scheduler tell."""
+    status = run_status(record, now=now)
+    if status.word not in ("stopped", "killed", "stale") or (job := read_job(run)) is None:
+        return status
+    found = slurm.find(job.id)
+    if found is not None and found.lives and found.state != "COMPLETING":  # of which none knows whether it comes back
+        return RunStatus("queued", found.told)
+    if status.word == "stopped":
+        return status
+    why = slurm.why_ended(job.id, Path(job.output))
+    if why is None and not slurm.answers():
+        return status
+    return RunStatus("killed", f"job {job.id}: {why or 'has ended'}")
+
+
 def no_model(run: Path) -> RunError:
     """That it has none so far, and whether to wait for it."""
     try:
-        lives = run_status(read_record(run)).word == "running"
+        lives = status_of(run, read_record(run)).word in GOING_ON
     except RunError:
         lives = False
     said = f"run {run}: required {layout.BEST_MODEL}, found none; it has not finished an epoch"

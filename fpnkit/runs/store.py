@@ -14,7 +14,7 @@ from fpnkit.runs import layout
 from fpnkit.runs.evaluations import read_evaluations
 from fpnkit.runs.old_log import read_old_log
 from fpnkit.runs.record import RunRecord, read_record, trained_seconds
-from fpnkit.runs.status import RunStatus, StatusWord, run_status
+from fpnkit.runs.status import RunStatus, StatusWord, status_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -121,7 +121,7 @@ def _read_run(path: Path, now: datetime) -> RunInfo | None:
         record = read_record(path)
     except RunError as error:
         return _without_record(path, str(error).removeprefix(f"{path}{os.sep}"))
-    return _row(path, record, run_status(record, now=now), now)
+    return _row(path, record, status_of(path, record, now=now), now)
 
 
 def _without_record(path: Path, reason: str) -> RunInfo | None:

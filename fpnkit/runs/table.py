@@ -31,6 +31,7 @@ _RIGHT |= {"bpp", "map"}
 _RIGHT |= {"epochs", "seed", "best_epoch"}
 _BOLD, _DIM, _RED, _GREEN, _YELLOW = "1", "2", "31", "1;32", "33"  # as terminals number them
 _STYLES = {
+    "queued": _GREEN,
     "running": _GREEN,
     "crashed": _RED,
     "killed": _RED,

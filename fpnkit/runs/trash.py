@@ -16,6 +16,7 @@ from fpnkit.foundation.files import directory_size, storage_error
 from fpnkit.foundation.lock import DirectoryLock
 from fpnkit.runs import layout
 from fpnkit.runs.create import create_run_directory
+from fpnkit.runs.status import GOING_ON
 from fpnkit.runs.store import RunInfo, run_info
 
 
@@ -46,8 +47,8 @@ def require_movable(run: str, base_dir: Path) -> RunInfo:
     info = run_info(base_dir / path.name)
     if info.status == "imported":
         raise RunError(f"{path.name}: is an old-style log; such files are left as they are")
-    if info.status == "running":
-        raise RunError(f"{path.name}: is running; stop it first")
+    if info.status in GOING_ON:
+        raise RunError(f"{path.name}: is {info.status}; stop it first")
     return info
 
 

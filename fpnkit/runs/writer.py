@@ -21,9 +21,10 @@ from fpnkit.foundation.processes import host_name, own_process, process_start
 from fpnkit.foundation.redact import Redactor
 from fpnkit.runs import commands, layout, provenance
 from fpnkit.runs.create import create_run_directory
+from fpnkit.runs.job import note_job, read_job, surrounding_job
 from fpnkit.runs.metrics import MetricsLine, MetricsWriter
 from fpnkit.runs.record import Best, ConfigSummary, RunRecord, read_record, record_to_dict, trained_seconds
-from fpnkit.runs.status import EXIT_CRASHED, EXIT_FINISHED, run_status
+from fpnkit.runs.status import EXIT_CRASHED, EXIT_FINISHED, status_of
 
 _log = logging.getLogger(__name__)
 
@@ -157,6 +158,7 @@ class RunWriter:
             host=host_name(),
             started=clock.to_text(start),
         )
+        note_job(path)
         self._write_record()
         if config_yaml is not None:
             write_text(path / layout.CONFIG_USED, config_yaml)
@@ -264,8 +266,11 @@ class RunWriter:
 
 
 def refuse_running(run_dir: Path, record: RunRecord) -> None:
-    """Raise RunError if the run is being trained."""
-    if run_status(record).word == "running":
+    """Raise RunError if the run is being trained, or is to be by another job than ours."""
+    status = status_of(run_dir, record)
+    if status.word == "queued" and surrounding_job() != read_job(run_dir):
+        raise RunError(f"{run_dir}: is queued ({status.reason}); cancel that first")
+    if status.word == "running":
         raise RunError(f"{run_dir}: is running as process {record.pid} on {record.host} since {record.started}")
 
 

@@ -19,6 +19,7 @@ _ALARMING = f"border-left:4px solid {ALARM};padding:4px 10px;color:{INK};line-he
 
 # Icon and color behind white text, dark enough for it in every theme; the word says the same without both.
 _BADGES = {
+    "queued": ("◷", "#00695c"),
     "running": ("▶", "#0b6bb0"),
     "finished": ("✔", "#2e7d32"),
     "stopped": ("■", "#8a5a00"),

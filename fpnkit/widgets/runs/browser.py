@@ -28,7 +28,18 @@ from fpnkit.widgets.runs.notes import NotesView
 from fpnkit.widgets.runs.table import RunTable
 
 MOST_SHOWN = 200  # options in a list: a browser needs a second for some thousands, and nobody reads them
-_STATUSES = (ANY_STATUS, "running", "finished", "stopped", "crashed", "killed", "stale", "incomplete", "imported")
+_STATUSES = (
+    ANY_STATUS,
+    "queued",
+    "running",
+    "finished",
+    "stopped",
+    "crashed",
+    "killed",
+    "stale",
+    "incomplete",
+    "imported",
+)
 _TABS = ("Details", "Compare", "Notes", "Archive")  # short: a narrow page cuts long ones
 
 

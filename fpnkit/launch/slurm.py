@@ -1,0 +1,171 @@
+"""Jobs of Slurm: a job array with one task per command, or a single one.
+
+A task runs `fpnkit.launch.slurm_task`, which starts the command, passes signals on, and goes on with its run when the
+job is requeued.
+"""
+
+from __future__ import annotations
+
+import getpass
+import os
+import shlex
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from fpnkit.errors import RunError, UserError
+from fpnkit.foundation import clock, slurm
+from fpnkit.foundation.processes import host_name
+from fpnkit.foundation.redact import Redactor
+from fpnkit.launch.protocol import How, Launch
+
+Options = Mapping[str, str | int | bool]
+
+_TASK = "fpnkit.launch.slurm_task"
+_SIGNAL = "USR1@90"  # before the time limit; a step and saving the state have to fit in
+_DEFAULTS: Options = {"job-name": "fpnkit", "signal": _SIGNAL, "requeue": True}
+_OURS = (
+    *(
+        "array",
+        "chdir",
+        "dependency",
+        "error",
+        "help",
+        "input",
+        "open-mode",
+        "output",
+        "parsable",
+        "quiet",
+        "test-only",
+    ),
+    *("usage", "version", "wait", "wrap"),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SlurmLaunch(Launch):
+    """A job, or a task of a job array."""
+
+    launcher = "slurm"
+    scheduled = True
+
+    user: str
+    job: str  # its id; empty for the moment between writing this and submitting
+
+    @property
+    def label(self) -> str:
+        """`job <id>`."""
+        return f"job {self.job}"
+
+    @property
+    def here(self) -> bool:
+        """Whether the scheduler answers here, and to the user whose job it is."""
+        return self.user == getpass.getuser() and slurm.answers()
+
+    def lives(self) -> bool:
+        """Whether it waits or runs; False if the scheduler does not answer."""
+        found = self._found()
+        return found is not None and found.lives
+
+    @property
+    def waits(self) -> str | None:
+        """What the scheduler says while its command has not begun."""
+        found = self._found()
+        return found.told if found is not None and found.lives else None
+
+    def end(self, how: How) -> str:
+        """Cancel it while it waits; else ask its command, or kill it."""
+        found = self._found()
+        if found is None or not found.lives:
+            raise RunError(f"{self.label}: is not in the queue")
+        try:
+            if found.waits:
+                slurm.cancel(self.job)
+                return f"cancelled {self.label}, which had not begun"
+            slurm.cancel(self.job, {"graceful": "INT", "now": None, "kill": "KILL"}[how])
+        except slurm.SchedulerError as error:
+            raise RunError(f"{self.label}: cannot be ended: {error}") from error
+        return f"killed {self.label}" if how == "kill" else f"asked {self.label} to stop"
+
+    def _found(self) -> slurm.Job | None:
+        return slurm.find(self.job) if self.user == getpass.getuser() else None
+
+
+def flags(options: Options) -> list[str]:
+    """Arguments of sbatch. Raises `UserError` for keys that are set here."""
+    given = {key.replace("_", "-"): value for key, value in options.items()}
+    if wrong := [key for key in given if key in _OURS]:
+        raise UserError(f"slurm.{wrong[0]}: is set by fpnkit itself; required other options of sbatch")
+    if given.get("no-requeue"):
+        given["requeue"] = False
+    whole = {**_DEFAULTS, **given}
+    signal = str(whole["signal"])
+    whole["signal"] = signal if ":" in signal else f"B:{signal}"  # to the script, which passes it on
+    shown = {key: value for key, value in whole.items() if value is not False}
+    return [f"--{key}" if value is True else f"--{key}={value}" for key, value in shown.items()]
+
+
+def require_accepted(options: Options) -> None:
+    """Let Slurm check the options. Raises `UserError` with its words, or `SchedulerError`."""
+    slurm.require_accepted(_script([]), flags(options))
+
+
+def submit_array(
+    commands: Sequence[Sequence[str]],
+    log: Path,
+    options: Options,
+    *,
+    at_once: int | None = None,
+    after: Sequence[str] = (),
+) -> list[SlurmLaunch]:
+    """Submit one task per command, `at_once` of them at a time, to begin when the jobs `after` have ended.
+
+    `log` is a new name in the folder of launches; the tasks' names derive from it. Raises `UserError` with Slurm's
+    words, `SchedulerError` or `StorageError`, and then nothing is submitted and nothing is left.
+    """
+    for argv in commands:
+        if tuple(Redactor(os.environ, argv).arguments(argv)) != tuple(argv):
+            raise UserError("a job keeps its command in a file: required none that names a secret")
+    stem = log.with_suffix("")
+    launches = [_launch(stem.with_name(f"{stem.name}t{task}.json"), argv) for task, argv in enumerate(commands)]
+    throttle = "" if at_once is None else f"%{at_once}"
+    pattern = str(stem.with_name(f"{stem.name}t")).replace("%", "%%") + "%a.log"
+    own = [f"--array=0-{len(commands) - 1}{throttle}", f"--output={pattern}", "--open-mode=append"]
+    if after:
+        own.append(f"--dependency=afterany:{':'.join(after)}")
+    try:
+        for launch in launches:
+            launch.write()
+        array = slurm.submit(_script(launches), [*flags(options), *own])
+    except BaseException:
+        for launch in launches:
+            launch.file.unlink(missing_ok=True)
+        raise
+    submitted = [replace(launch, job=f"{array}_{task}") for task, launch in enumerate(launches)]
+    for launch in submitted:
+        launch.write()
+    return submitted
+
+
+def array_of(job: str) -> str:
+    """The id of the whole array that a task belongs to."""
+    return job.partition("_")[0]
+
+
+def _launch(file: Path, argv: Sequence[str]) -> SlurmLaunch:
+    return SlurmLaunch(
+        file=file,
+        argv=tuple(argv),
+        cwd=os.getcwd(),
+        started=clock.to_text(clock.now()),
+        host=host_name(),
+        user=getpass.getuser(),
+        job="",
+    )
+
+
+def _script(launches: Sequence[SlurmLaunch]) -> str:
+    files = "\n".join(f"  {shlex.quote(str(launch.file))}" for launch in launches)
+    task = shlex.join([sys.executable, "-u", "-m", _TASK])
+    return f'#!/bin/bash\ntasks=(\n{files}\n)\nexec {task} "${{tasks[$SLURM_ARRAY_TASK_ID]}}"\n'

@@ -1,0 +1,123 @@
+"""What a job of Slurm runs: python -m fpnkit.launch.slurm_task FILE
+
+FILE is what `slurm.submit_array` wrote. The command's end is the job's. A signal before the time limit lets a training
+finish its step and save; then the job is requeued, and goes on in the same run directory. A job that is cancelled or
+preempted saves as well; whether it comes back is Slurm's to say.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import FrameType
+from typing import cast
+
+from fpnkit.errors import RunError
+from fpnkit.foundation import slurm
+from fpnkit.foundation.process_record import record_environment
+from fpnkit.launch.launchers import load, run_of
+from fpnkit.launch.local import command
+from fpnkit.launch.protocol import TRAIN
+from fpnkit.launch.slurm import SlurmLaunch
+from fpnkit.runs import layout
+from fpnkit.runs.job import SchedulerJob, job_environment
+from fpnkit.runs.record import read_record
+
+_STOPPED = 130
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
+_KILL_SECONDS = 60.0  # for Slurm to end a job that was requeued
+
+
+@dataclass
+class Task:
+    """The command of one job."""
+
+    launch: SlurmLaunch
+    process: subprocess.Popen[bytes] | None = None
+    asked: signal.Signals | None = None  # the first that arrived
+
+    def receive(self, number: int, frame: FrameType | None) -> None:
+        """Pass it on: twice would end a training at once, and Slurm may well send it twice."""
+        if self.asked is None:
+            self.asked = signal.Signals(number)
+            say(f"{self.launch.label}: {self.asked.name}")
+            self._pass_on()
+
+    def run(self) -> int:
+        """Run the command to its end."""
+        for number in _SIGNALS:
+            signal.signal(number, self.receive)
+        job = SchedulerJob(self.launch.job, str(self.launch.log))
+        environment = {**record_environment(self.launch.record), **_threads(), **job_environment(job)}
+        self.process = subprocess.Popen(self.launch.argv, stdin=subprocess.DEVNULL, env=environment)
+        self._pass_on()  # what came while it was being started
+        return self.process.wait()
+
+    def _pass_on(self) -> None:
+        if self.asked is not None and self.process is not None:
+            self.process.send_signal(signal.SIGINT if self.asked == signal.SIGINT else signal.SIGTERM)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the task and return its exit code."""
+    launch = cast(SlurmLaunch, load(Path(arguments[0])))
+    launch = replace(launch, job=slurm.own_job() or launch.job)
+    run = run_of(launch)
+    if run is not None and (run / layout.STOP).exists():
+        say(f"{launch.label}: there is a file {run / layout.STOP}; it does not go on")
+        return _STOPPED
+    if launch.module == TRAIN and run is not None and (run / layout.LAST).exists():
+        launch = replace(launch, argv=tuple(command(["--resume", str(run)])))
+        say(f"{launch.label}: goes on with {run}")
+    launch.write()
+    before = _step(run)
+    task = Task(launch)
+    code = task.run()
+    if code in (_STOPPED, -signal.SIGTERM, -signal.SIGINT) and task.asked is not None and _comes_back(task, before):
+        say(f"{launch.label}: requeued, it goes on from step {_step(run_of(launch))}")
+        slurm.requeue(launch.job)
+        time.sleep(_KILL_SECONDS)
+    return code if code >= 0 else 128 - code
+
+
+def _comes_back(task: Task, before: int) -> bool:
+    """Whether it was the time limit, nobody has asked it to stop, and requeuing helps."""
+    label, run = task.launch.label, run_of(task.launch)
+    slurm.ask_again()
+    found = slurm.find(task.launch.job)
+    if task.asked == signal.SIGINT or found is None or found.state != "RUNNING":
+        return False
+    if run is not None and (run / layout.STOP).exists():
+        return False
+    if task.launch.module == TRAIN and int(os.environ.get("SLURM_RESTART_COUNT", 0)) and _step(run) <= before:
+        say(f"{label}: not requeued: it came no step further since it began; it needs a longer time limit")
+        return False
+    return True
+
+
+def _step(run: Path | None) -> int:
+    try:
+        return 0 if run is None else read_record(run).step
+    except RunError:
+        return 0
+
+
+def _threads() -> dict[str, str]:
+    """As many as the job has cores: Slurm need not bind it to them."""
+    cores = os.environ.get("SLURM_CPUS_ON_NODE")
+    return {} if cores is None or "OMP_NUM_THREADS" in os.environ else {"OMP_NUM_THREADS": cores}
+
+
+def say(line: str) -> None:
+    """For people, into the job's output."""
+    print(f"{time.strftime('%Y-%m-%d %H:%M:%S')} fpnkit: {line}", flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
