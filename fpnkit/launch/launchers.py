@@ -142,7 +142,9 @@ def _new_log(folder: Path) -> Path:
         path = folder / f"{stamp}_{number}.log"
         with contextlib.suppress(FileExistsError):
             os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
-            return path
+            if not any(folder.glob(f"{path.stem}t*")):  # tasks of a job array, whose stem it was
+                return path
+            path.unlink()
     raise AssertionError("unreachable")
 
 
