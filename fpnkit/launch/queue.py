@@ -7,11 +7,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from fpnkit.errors import RunError
-from fpnkit.launch.launchers import find, run_of
+from fpnkit.launch.launchers import facts, find, run_of
 from fpnkit.launch.protocol import TRAIN, Launch
 from fpnkit.launch.sweep import SweepPoint
 from fpnkit.runs import layout
 from fpnkit.runs.record import read_record
+from fpnkit.runs.status import GOING_ON, status_of
 
 
 @dataclass(frozen=True)
@@ -34,8 +35,8 @@ class Queued:
 
 
 def jobs(base_dir: Path, sweep: str | None = None) -> list[Launch]:
-    """That have not ended, newest first; of one sweep, its evaluation included."""
-    found = [launch for launch in find(base_dir) if launch.scheduled and launch.lives()]
+    """That have not ended, as far as can be known, newest first; of one sweep, its evaluation included."""
+    found = [launch for launch in find(base_dir) if launch.scheduled and _may_live(launch)]
     return found if sweep is None else [launch for launch in found if sweep_of(launch) == sweep]
 
 
@@ -78,6 +79,18 @@ def _sweep_of_run(run: Path) -> str | None:
         return read_record(run).sweep
     except RunError:
         return None
+
+
+def _may_live(launch: Launch) -> bool:
+    """From files if the scheduler does not answer."""
+    if launch.here:
+        return launch.lives()
+    if (run := run_of(launch)) is None:
+        return facts(launch).outcome is None
+    try:
+        return status_of(run, read_record(run)).word in GOING_ON
+    except RunError:
+        return False
 
 
 def _trains(launch: Launch) -> bool:

@@ -71,6 +71,8 @@ class SlurmLaunch(Launch):
     @property
     def waits(self) -> str | None:
         """What the scheduler says while its command has not begun."""
+        if not self.here:
+            return f"{self.label}: the scheduler does not answer"
         found = self._found()
         return found.told if found is not None and found.lives else None
 
