@@ -120,6 +120,7 @@ def test_a_scheduler_that_hangs_is_left(stand: Stand, monkeypatch: pytest.Monkey
         ("7|PENDING|None|", 130, RunStatus("queued", "job 7: pending")),
         ("7|RUNNING|None|node1", 130, RunStatus("queued", "job 7: running on node1")),  # it is about to go on
         ("7|COMPLETING|None|node1", 130, RunStatus("stopped", "SIGTERM")),
+        ("7|TIMEOUT|None|node1", 130, RunStatus("stopped", "job 7: time limit")),
         ("7|COMPLETED|None|node1", 130, RunStatus("stopped", "SIGTERM")),
         ("7|PENDING|Priority|", 0, RunStatus("finished", "SIGTERM")),
         ("7|OUT_OF_MEMORY|None|node1", None, RunStatus("killed", "job 7: out of memory")),
