@@ -197,7 +197,7 @@ def find_point(sweep: Sweep, runs: Sequence[RunInfo], lmbda: float, seed: int) -
     It was made by the sweep, or is finished or running with equal settings, whoever made it.
     """
     near = [run for run in runs if (run.lmbda, run.seed) == (lmbda, seed) and run.kind == "fpn_compression"]
-    wanted = learned(plain(sweep.config(lmbda, seed)))
+    wanted = learned(plain(sweep.config(lmbda, seed))) if near else {}
     for status in ("finished", *GOING_ON):
         for run in near:
             if run.status == status and (run.sweep == sweep.id or learned_by(run.path) == wanted):
