@@ -117,14 +117,11 @@ def require_accepted(script: str, options: Sequence[str]) -> None:
 
 
 def cancel(job: str, signal: str | None = None) -> None:
-    """End a job: SIGTERM, and SIGKILL half a minute later by default; or send its script a signal.
+    """End a job: SIGTERM, and SIGKILL half a minute later by default; or send all its processes a signal.
 
-    SIGKILL also reaches everything else in the job. Raises `SchedulerError`.
+    Raises `SchedulerError`.
     """
-    how = [] if signal is None else [f"--signal={signal}"]
-    if signal not in (None, "KILL"):
-        how.append("--batch")
-    _ask(["scancel", *how, job])
+    _ask(["scancel", *([] if signal is None else [f"--signal={signal}"]), job])
     ask_again()
 
 
