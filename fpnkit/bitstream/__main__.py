@@ -21,8 +21,9 @@ from pathlib import Path
 
 from fpnkit import cli, container
 from fpnkit.bitstream.inspection import inspect_files
-from fpnkit.bitstream.targets import make_folder, one_by_one, plan
+from fpnkit.bitstream.targets import one_by_one, plan
 from fpnkit.bitstream.wanted import Target, Wanted
+from fpnkit.foundation.files import make_directory
 from fpnkit.foundation.help import Paragraphs, examples_of
 from fpnkit.runs.run import find
 
@@ -50,7 +51,7 @@ def _run(options: argparse.Namespace, session: cli.Session) -> None:
         work = transcode.encoder(checkpoint, list(targets), _wanted(options), device)
     else:
         work = transcode.decoder(checkpoint, list(targets), device)
-    make_folder(options.output)
+    make_directory(options.output)
     one_by_one(targets, work)
 
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from fpnkit.errors import StorageError
+from fpnkit.errors import StorageError, UserError
 
 TEMPORARY_SUFFIX = ".tmp"
 _MACHINE_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG, errno.ENOMEM, errno.EMFILE, errno.ENFILE}
@@ -25,6 +25,16 @@ def is_machine_error(error: OSError) -> bool:
 def storage_error(path: Path, error: OSError) -> StorageError:
     """The error for a file that could not be written."""
     return StorageError(f"{path}: could not be written: {error.strerror}")
+
+
+def make_directory(path: Path) -> None:
+    """Create it with its parents. Raises `UserError`, or `StorageError` if the machine is at fault."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        if is_machine_error(error):
+            raise storage_error(path, error) from error
+        raise UserError(f"{path}: required a directory that can be written to: {error.strerror}") from error
 
 
 def write_bytes(path: Path, data: bytes) -> None:
