@@ -50,7 +50,7 @@ def _run(options: argparse.Namespace, session: cli.Session) -> None:
     if encoding:
         work = transcode.encoder(checkpoint, list(targets), _wanted(options), device)
     else:
-        work = transcode.decoder(checkpoint, list(targets), device)
+        work = transcode.decoder(checkpoint, list(targets), device, options.max_values)
     make_directory(options.output)
     one_by_one(targets, work)
 
@@ -79,6 +79,8 @@ def _parser() -> argparse.ArgumentParser:
             cli.add_device(action)
         if name == "encode":
             _add_rate(action)
+        if name == "decode":
+            cli.add_max_values(action)
         action.add_argument("inputs", metavar=inputs, nargs="+", type=Path)
         cli.add_base_dir(action)
         if name == "inspect":
