@@ -29,8 +29,9 @@ from fpnkit.evaluation.recipes import CoderRecipe, StationRecipe, spread
 from fpnkit.evaluation.room import SAMPLED_IMAGES, require_room
 from fpnkit.evaluation.task import Task
 from fpnkit.foundation import clock
-from fpnkit.foundation.files import make_directory, remove_temporaries
+from fpnkit.foundation.files import make_directory
 from fpnkit.foundation.progress import Progress
+from fpnkit.foundation.temporaries import remove_temporaries
 from fpnkit.metrics import rate
 from fpnkit.metrics.bootstrap import map_interval
 from fpnkit.metrics.distortion import snr_db

@@ -3,16 +3,16 @@
 import gzip
 import os
 import tarfile
-import threading
 import zlib
 from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any
 
 from fpnkit.errors import RunError
-from fpnkit.foundation.files import TEMPORARY_SUFFIX, directory_size, storage_error
+from fpnkit.foundation.files import directory_size, storage_error
 from fpnkit.foundation.lock import DirectoryLock
 from fpnkit.foundation.steps import Step, Tell, nobody
+from fpnkit.foundation.temporaries import remove_temporaries, temporary
 from fpnkit.runs import layout
 from fpnkit.runs.store import RunInfo
 from fpnkit.runs.trash import Trashed, move, new_bin, purge
@@ -33,20 +33,21 @@ def archive(info: RunInfo, base_dir: Path, tell: Tell = nobody) -> Path:
     if folder.is_symlink():
         raise RunError(f"{folder}: must be a directory of its own, found a symbolic link to {os.readlink(folder)}")
     lock = DirectoryLock(info.path)
-    temporary = folder / f".{os.getpid()}_{threading.get_ident()}{TEMPORARY_SUFFIX}"
+    unfinished = temporary(folder / info.path.name)
     try:
         folder.mkdir(exist_ok=True)
+        remove_temporaries(folder)
         size = directory_size(info.path)
-        _pack(info.path, temporary, _Counter(tell, Step(_PACKING, of=size, are_bytes=True, then=(_COMPARING,))))
-        _check(info.path, temporary, _Counter(tell, Step(_COMPARING, of=size, are_bytes=True)))
+        _pack(info.path, unfinished, _Counter(tell, Step(_PACKING, of=size, are_bytes=True, then=(_COMPARING,))))
+        _check(info.path, unfinished, _Counter(tell, Step(_COMPARING, of=size, are_bytes=True)))
         target = _unused(folder, info.path.name)
-        os.replace(temporary, target)
+        os.replace(unfinished, target)
     except (tarfile.TarError, zlib.error, EOFError) as error:
         raise RunError(f"{info.path}: its archive could not be read back; nothing was removed") from error
     except OSError as error:
         raise storage_error(folder, error) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        unfinished.unlink(missing_ok=True)
         lock.release()
     # Through the trash: if the deletion is interrupted, no half of a run appears in the list.
     binned = move(info.path, new_bin(base_dir) / info.path.name)
