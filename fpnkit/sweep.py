@@ -138,7 +138,7 @@ def _sweep(options: argparse.Namespace, session: cli.Session) -> tuple[int, Swee
         return 0, sweep_report(sweep, base_dir, state, planned, dry_run=True)
     write_sweep(base_dir, sweep)
     session.report.tell(sweep=sweep.id, phase="training")
-    lock = DirectoryLock(config_path(base_dir, sweep.id).parent, "another process is working on this sweep")
+    lock = DirectoryLock(config_path(base_dir, sweep.id).parent, "sweep")
     try:
         with foreground(quiet_stdout=options.json, report=session.report) as front:
             work = Work(sweep, base_dir, points, places, front, session.report)

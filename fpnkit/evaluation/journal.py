@@ -40,7 +40,7 @@ class Journal:
         _require_same(directory, identity, device)
         if not self.finished:
             # Two writers would corrupt the files; held until the journal is closed.
-            self._lock = DirectoryLock(directory, "another process is evaluating into this directory; wait for it")
+            self._lock = DirectoryLock(directory, "evaluate")
         rows = _complete_lines(directory / IMAGES)
         self._count = len(rows)
         if self.finished:  # checked again: another process may have finished it just before releasing the lock

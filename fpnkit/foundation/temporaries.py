@@ -30,8 +30,13 @@ def temporary(path: Path) -> Path:
     return path.with_name(f".{path.name[:_SHOWN]}.{_maker(os.getpid())}-{threading.get_ident()}{TEMPORARY_SUFFIX}")
 
 
-def remove_temporaries(directory: Path, *, of_any_name: bool = True) -> None:
-    """Remove what dead processes left in the directory.
+def is_temporary(path: Path) -> bool:
+    """Whether `temporary` made the name."""
+    return _NAME.fullmatch(path.name) is not None
+
+
+def remove_temporaries(directory: Path, *, of_any_name: bool = True) -> int:
+    """Remove what dead processes left in the directory; how many that was.
 
     `of_any_name`: also what older versions left, whose names do not say who made it; for directories of fpnkit alone.
     """
@@ -39,11 +44,15 @@ def remove_temporaries(directory: Path, *, of_any_name: bool = True) -> None:
         with os.scandir(directory) as entries:
             found = [entry for entry in entries if entry.name[:1] == "." and entry.name.endswith(TEMPORARY_SUFFIX)]
     except OSError:
-        return
+        return 0
+    dead = []
     for entry in found:
         match = _NAME.fullmatch(entry.name)
         if of_any_name if match is None else _is_dead(Path(entry.path), match):
-            _remove(Path(entry.path))
+            dead.append(Path(entry.path))
+    for path in dead:
+        _remove(path)
+    return len(dead)
 
 
 def tidy_once(directory: Path) -> None:
