@@ -43,6 +43,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("-o", "--output", metavar="F", type=Path, required=True, help=".json, or .png for one file")
     parser.add_argument("--image", metavar="IMAGE", type=Path, help="to draw on")
     parser.add_argument("--score", metavar="X", type=float, default=0.5, help="draw those with at least this score")
+    cli.add_max_values(parser)
     cli.add_base_dir(parser)
     return parser
 
@@ -58,7 +59,7 @@ def _boxes(options: argparse.Namespace) -> None:
     entries = []
     for number, path in enumerate(options.files):
         with naming(path):
-            pyramid = codec.decode(path.read_bytes())
+            pyramid = codec.decode(path.read_bytes(), max_values=options.max_values)
         found = detector.detect(pyramid)
         print(f"{path}: {found}", flush=True)
         entries += _entries(number, path, found)

@@ -76,9 +76,15 @@ def measuring_device(options: argparse.Namespace) -> torch.device:
 def add_spreading(parser: argparse.ArgumentParser) -> None:
     """Add `--workers` and `--keep-streams`, of commands that measure many images."""
     workers = "processes that measure side by side (default: one per core, fewer for few images)"
-    parser.add_argument("--workers", metavar="N", type=_count, help=workers)
+    parser.add_argument("--workers", metavar="N", type=count, help=workers)
     streams = "coded files that stay: all, those of the first 20 images, none (default: all)"
     parser.add_argument("--keep-streams", choices=("none", "some", "all"), default="all", help=streams)
+
+
+def add_max_values(parser: argparse.ArgumentParser) -> None:
+    """Add `--max-values`, of commands that decode."""
+    most = "in a file's pyramid, of 12 bytes of memory each (default: 50 million); larger files are refused"
+    parser.add_argument("--max-values", metavar="N", type=count, help=most)
 
 
 def add_settings(parser: argparse.ArgumentParser, flags: Iterable[str] = (), text: str = "sets any other key") -> None:
@@ -117,12 +123,13 @@ def add_search(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--search",
         metavar="N",
-        type=_count,
+        type=count,
         help="move the latents of each image N times before they are coded: fewer bits, slower (such as 24)",
     )
 
 
-def _count(text: str) -> int:
+def count(text: str) -> int:
+    """A whole number above 0, for `type` of an argument."""
     value = int(text)
     if value < 1:
         raise ValueError(text)

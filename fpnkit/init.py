@@ -23,6 +23,7 @@ from pathlib import Path
 from fpnkit import cli
 from fpnkit.config.keys import json_schema
 from fpnkit.errors import UserError
+from fpnkit.foundation.files import make_directory, storage_error
 from fpnkit.foundation.shipped import SHIPPED, shipped
 
 _FILES = {"configs": ("**/*.yaml",), "notebooks": ("*.ipynb", "onnx_detector.py", "stand_in.py")}
@@ -53,7 +54,18 @@ def _begin(folder: Path) -> None:
     taken = [name for name in SHIPPED if (folder / name).exists()]
     if taken:
         raise UserError(f"{folder}: required no {' and no '.join(SHIPPED)} in it, found {' and '.join(taken)}")
-    counts = {}
+    make_directory(folder)
+    try:
+        counts = _copy(folder)
+    except OSError as error:
+        for name in SHIPPED:
+            shutil.rmtree(folder / name, ignore_errors=True)
+        raise storage_error(folder, error) from error
+    print(_NEXT.format(folder=folder, **counts), end="")
+
+
+def _copy(folder: Path) -> dict[str, int]:
+    counts: dict[str, int] = {}
     for name in SHIPPED:
         source = shipped(name)
         files = [file for pattern in _FILES[name] for file in sorted(source.glob(pattern))]
@@ -66,7 +78,7 @@ def _begin(folder: Path) -> None:
         counts[name] = sum(file.match(_FILES[name][0]) for file in files)
     (folder / _SCHEMA).write_text(json.dumps(json_schema(), indent=1, ensure_ascii=False) + "\n")
     (folder / "checkpoints").mkdir(exist_ok=True)
-    print(_NEXT.format(folder=folder, **counts), end="")
+    return counts
 
 
 def _point_to_schema(config: Path, folder: Path) -> None:

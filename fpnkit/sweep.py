@@ -145,7 +145,7 @@ def _sweep(options: argparse.Namespace, session: cli.Session) -> tuple[int, Swee
         return 0, sweep_report(sweep, base_dir, state, planned, dry_run=True)
     write_sweep(base_dir, sweep)
     session.report.tell(sweep=sweep.id, phase="training")
-    lock = DirectoryLock(config_path(base_dir, sweep.id).parent, "another process is working on this sweep")
+    lock = DirectoryLock(config_path(base_dir, sweep.id).parent, "sweep")
     try:
         if options.on == cli.SLURM:
             return _submit(options, sweep, base_dir, points)

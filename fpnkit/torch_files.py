@@ -6,6 +6,7 @@ import io
 import pickletools
 import re
 import warnings
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from pickle import UnpicklingError
@@ -17,17 +18,20 @@ from fpnkit.errors import WeightsError
 from fpnkit.foundation.files import write_bytes
 
 SCHEMA_VERSION = 1  # of checkpoints
+_LARGEST_GROWTH = 2  # of a file's bytes as its records are read
 
 
 def read_torch_file(path: Path) -> dict[str, Any]:
     """The dictionary in a `.pth` file, on the CPU.
 
-    Raises `WeightsError` if the file is missing, empty, damaged, contains code or is something else.
+    Raises `WeightsError` if the file is missing, empty, damaged, contains code, would take far more memory than it has
+    bytes, or is something else.
     """
     if not path.is_file():
         raise WeightsError(f"{path}: required a weight file, found {'a folder' if path.is_dir() else 'nothing'}")
     if path.stat().st_size == 0:
         raise WeightsError(f"{path}: required a weight file, found an empty file")
+    _require_stored(path)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about pickles not written by torch; what matters is reported below
@@ -47,6 +51,7 @@ def read_torch_file(path: Path) -> dict[str, Any]:
         raise _not_weights(path) from None
     if not isinstance(content, Mapping):
         raise WeightsError(f"{path}: required a dictionary, found a {type(content).__name__}")
+    _require_plain(path, content)
     return dict(content)
 
 
@@ -77,6 +82,44 @@ def load_checkpoint(path: Path, kind: str) -> dict[str, Any]:
             "it was written by a newer fpnkit"
         )
     return content
+
+
+def _require_stored(path: Path) -> None:
+    """torch writes records without compression; two megabytes of compressed ones can be two gigabytes of zeros."""
+    try:
+        with zipfile.ZipFile(path) as file:
+            found = sum(record.file_size for record in file.infolist())
+    except Exception:  # no such file, or none that torch can read either; the old format has no records
+        return
+    size = path.stat().st_size
+    if found > _LARGEST_GROWTH * size:
+        raise WeightsError(f"{path}: required records that are stored as they are, found {found} bytes in {size}")
+
+
+def _require_plain(path: Path, content: object) -> None:
+    """Raise `WeightsError` for a tensor whose numbers do not all stand in the file, or are no real numbers."""
+    waiting, seen = [content], set[int]()
+    while waiting:
+        each = waiting.pop()
+        if isinstance(each, torch.Tensor):
+            if not _is_plain(each):
+                raise WeightsError(
+                    f"{path}: required tensors of real numbers that all stand in it, found {_kind(each)}"
+                )
+        elif isinstance(each, Mapping | list | tuple) and id(each) not in seen:
+            seen.add(id(each))
+            waiting += each.values() if isinstance(each, Mapping) else each
+
+
+def _is_plain(tensor: torch.Tensor) -> bool:
+    dense = tensor.layout == torch.strided and tensor.device.type == "cpu" and not tensor.is_nested
+    numbers = not tensor.is_quantized and not tensor.is_complex()
+    return dense and numbers and tensor.numel() * tensor.element_size() <= tensor.untyped_storage().nbytes()
+
+
+def _kind(tensor: torch.Tensor) -> str:
+    kind = "nested" if tensor.is_nested else f"{list(tensor.shape)}"
+    return f"{kind} of {tensor.dtype}, {tensor.layout}, on {tensor.device}"
 
 
 def _is_plain_pickle(path: Path) -> bool:

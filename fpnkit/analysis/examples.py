@@ -14,7 +14,7 @@ from PIL import Image
 from fpnkit.analysis.parts import FOLDER, Tables
 from fpnkit.analysis.statistics import maps as shown
 from fpnkit.analysis.subject import Subject
-from fpnkit.foundation.files import write_bytes
+from fpnkit.foundation.files import make_directory, write_bytes
 from fpnkit.metrics.detection import SELF_MAP_SCORE
 from fpnkit.plots.maps import Photo
 
@@ -38,7 +38,7 @@ def shown_tables(
     """Maps and boxes of each image, and channels of the first; photos are saved next to the tables."""
     order = list(dict.fromkeys(image_bits["image"].tolist()))
     indices = [subject.bench.indices[order.index(image)] for image in image_ids]
-    (directory / FOLDER).mkdir(parents=True, exist_ok=True)
+    make_directory(directory / FOLDER)
     rows: list[tuple[int, int, int, int]] = []
     tables: Tables = {}
     for number, (image, index) in enumerate(zip(image_ids, indices, strict=True), start=1):

@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from fpnkit.foundation.files import parse_json, write_json, write_text
+from fpnkit.foundation.files import make_directory, parse_json, write_json, write_text
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +34,7 @@ class Parts:
             log.info("%s: tables already exist", name)
             return known
         tables = compute()
-        self._folder.mkdir(parents=True, exist_ok=True)
+        make_directory(self._folder)
         for table, content in tables.items():
             write_text(self._folder / f"{table}.csv", content.to_csv(index=False))
         mark = {"facts": _with_version(facts), "tables": list(tables)}

@@ -19,7 +19,8 @@ from fpnkit.analysis.parts import Parts, Tables
 from fpnkit.analysis.statistics.epochs import epochs_table
 from fpnkit.analysis.statistics.sensitivity import weights_or_none, weights_yaml
 from fpnkit.analysis.subject import Subject, feature_facts
-from fpnkit.foundation.files import remove_temporaries, write_text
+from fpnkit.foundation.files import make_directory, write_text
+from fpnkit.foundation.temporaries import remove_temporaries
 from fpnkit.metrics.distortion import level_weights
 from fpnkit.plots.save import save_all
 from fpnkit.runs import layout
@@ -54,7 +55,7 @@ def analyze(
 
     `small`: only what differs between codecs, one image in detail, figures as PNG only.
     """
-    directory.mkdir(parents=True, exist_ok=True)
+    make_directory(directory)
     remove_temporaries(directory)
     parts = Parts(directory)
     tables = {} if small else parts.get("features", _scaled_facts(subject), lambda: compute.feature_tables(subject))

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import torch
 
+from fpnkit import container
 from fpnkit.api.detector import FrozenDetector
 from fpnkit.api.features import FeaturePyramid
 from fpnkit.codecs.at_rate import highest_within
@@ -66,9 +67,15 @@ class Codec:
         assert target is not None
         return self._coded(pyramid, highest_within(sizes, self.qualities, target, unit).quality, search)
 
-    def decode(self, data: bytes) -> FeaturePyramid:
-        """Raises `StreamError` for anything but what this model has encoded."""
-        received = LearnedCoder(self._trained).decode(data)
+    def decode(self, data: bytes, *, max_values: int | None = None) -> FeaturePyramid:
+        """Raises `StreamError` for anything but what this model has encoded, and for a pyramid of more values.
+
+        A value takes about 12 bytes of memory (default: at most 50 million).
+        """
+        coder, stream = LearnedCoder(self._trained), container.read(data)
+        coder.check(stream)
+        coder.require_values(stream, max_values)
+        received = coder.decode_stream(stream)
         return FeaturePyramid(received.pyramid, received.geometry)
 
     @torch.no_grad()

@@ -21,8 +21,9 @@ from pathlib import Path
 
 from fpnkit import cli, container
 from fpnkit.bitstream.inspection import inspect_files
-from fpnkit.bitstream.targets import make_folder, one_by_one, plan
+from fpnkit.bitstream.targets import one_by_one, plan
 from fpnkit.bitstream.wanted import Target, Wanted
+from fpnkit.foundation.files import make_directory
 from fpnkit.foundation.help import Paragraphs, examples_of
 from fpnkit.runs.run import find
 
@@ -49,8 +50,8 @@ def _run(options: argparse.Namespace, session: cli.Session) -> None:
     if encoding:
         work = transcode.encoder(checkpoint, list(targets), _wanted(options), device)
     else:
-        work = transcode.decoder(checkpoint, list(targets), device)
-    make_folder(options.output)
+        work = transcode.decoder(checkpoint, list(targets), device, options.max_values)
+    make_directory(options.output)
     one_by_one(targets, work)
 
 
@@ -78,6 +79,8 @@ def _parser() -> argparse.ArgumentParser:
             cli.add_device(action)
         if name == "encode":
             _add_rate(action)
+        if name == "decode":
+            cli.add_max_values(action)
         action.add_argument("inputs", metavar=inputs, nargs="+", type=Path)
         cli.add_base_dir(action)
         if name == "inspect":

@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from fpnkit.errors import FpnkitError, UserError
-from fpnkit.foundation.files import is_machine_error, storage_error
 
 
 def plan(inputs: Sequence[Path], folder: Path, suffix: str) -> dict[Path, Path]:
@@ -28,16 +27,6 @@ def plan(inputs: Sequence[Path], folder: Path, suffix: str) -> dict[Path, Path]:
     if problems:
         raise UserError("\n".join(problems))
     return {source: target for target, source in sources.items()}
-
-
-def make_folder(folder: Path) -> None:
-    """Create the folder with its parents. Raises `UserError`, or `StorageError` if the machine is at fault."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        if is_machine_error(error):
-            raise storage_error(folder, error) from error
-        raise UserError(f"{folder}: required a directory that can be written to: {error.strerror}") from error
 
 
 def one_by_one(targets: Mapping[Path, Path], work: Callable[[Path, Path], str]) -> None:

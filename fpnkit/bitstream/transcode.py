@@ -99,13 +99,14 @@ class _Sender:
         return LearnedCoder(self.trained, quality, search).encode(source).data
 
 
-def decoder(checkpoint: Path, files: Sequence[Path], device: torch.device = CPU) -> Work:
-    """From `.fpn` files to `.safetensors` files. Checks everything first except the payloads."""
+def decoder(checkpoint: Path, files: Sequence[Path], device: torch.device = CPU, most: int | None = None) -> Work:
+    """From `.fpn` files to `.safetensors` files of at most so many values. Checks everything first but payloads."""
     coder = LearnedCoder(on_device(load_codec(checkpoint), f"run {checkpoint.parent}", device))
     for path in files:
         stream = container.read_file(path)
         with container.naming(path):
             coder.check(stream)
+            coder.require_values(stream, most)
 
     def work(source: Path, target: Path) -> str:
         stream = container.read_file(source)

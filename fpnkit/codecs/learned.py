@@ -10,6 +10,9 @@ from fpnkit.codecs.sender import SenderSearch
 from fpnkit.container import SHARED, FilePayload, StreamFile
 from fpnkit.errors import StreamError
 
+# Decoding takes about 12 bytes for each: 600 MB. 1920 x 1080 pixels have 44 million at 256 channels from stride 4 on.
+MOST_VALUES = 50_000_000
+
 
 class LearnedCoder:
     """Encodes and decodes with one model.
@@ -75,6 +78,24 @@ class LearnedCoder:
                 f"levels: required {len(names)} of {self._kind}, found {len(stream.sizes)} of {stream.codec}"
             )
         self._check_sizes(stream)
+
+    def require_values(self, stream: StreamFile, most: int | None = None) -> None:
+        """Raise `StreamError` for a file of a few bytes that claims a pyramid of gigabytes.
+
+        Counted is what every level has where the one that reaches furthest ends, which is what may be computed.
+        """
+        levels = self._codec.spec.levels
+        rows, columns = (
+            max(size[side] * level.stride for level, size in zip(levels, stream.sizes, strict=True)) for side in (0, 1)
+        )
+        most = MOST_VALUES if most is None else most
+        found = sum(level.channels * -(-rows // level.stride) * -(-columns // level.stride) for level in levels)
+        if found > most:
+            raise StreamError(
+                f"levels: required a pyramid of at most {most:,} values, found {found:,} for a canvas of "
+                f"{stream.geometry.canvas[0]} x {stream.geometry.canvas[1]}; --max-values N, or max_values in Python, "
+                "lifts the limit"
+            )
 
     def _check_sizes(self, stream: StreamFile) -> None:
         """Strides are rounded to powers of two, so a real level is never larger than this."""

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 from fpnkit.data.feature_file import SUFFIX
-from fpnkit.foundation.files import TEMPORARY_SUFFIX
+from fpnkit.foundation.temporaries import TEMPORARY_SUFFIX
 
 UNUSED_SECONDS = 24 * 3600.0  # after which another detector's features may be dropped
 _FOLDER_NAME = re.compile(r"[0-9a-f]{16}")  # nothing else below the root is counted or dropped

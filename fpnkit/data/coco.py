@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any, NotRequired, cast
 
@@ -16,7 +16,7 @@ from typing_extensions import TypedDict
 
 from fpnkit.container import MAX_SIDE
 from fpnkit.data.coco_parts import LabeledParts, read_parts
-from fpnkit.data.files import file_identity, first_five, problems_of_files, read_rgb
+from fpnkit.data.files import file_identity, first_five, problems_of_files, read_rgb, shortened
 from fpnkit.data.images import Category, Sample
 from fpnkit.data.labels_check import Doubt, doubts
 from fpnkit.errors import DataError
@@ -24,6 +24,8 @@ from fpnkit.runs.results import Part
 
 _log = logging.getLogger(__name__)
 
+_LARGEST_ID, _LARGEST_CATEGORY = 2**63 - 1, 2**31 - 1  # what tables hold; what rows of boxes hold, in float64
+_LARGEST_COORDINATE = 2**31 - 1  # far outside of any image
 _LIFTED = "where this is meant so, annotations_check: off beside the annotations accepts it"
 
 
@@ -202,18 +204,26 @@ def _problems(content: _File) -> list[str]:
     finite = np.isfinite(boxes).all(axis=1)
     found: dict[str, list[object]] = {
         "images of impossible size": [
-            f"{entry['file_name']} of {entry['width']} x {entry['height']}"
+            f"{shortened(entry['file_name'])} of {entry['width']} x {entry['height']}"
             for entry in images
             if not (1 <= entry["width"] <= MAX_SIDE and 1 <= entry["height"] <= MAX_SIDE)
         ],
         "file names that lead out of the folder": [
-            entry["file_name"] for entry in images if not _is_inside(entry["file_name"])
+            shortened(entry["file_name"]) for entry in images if not _is_inside(entry["file_name"])
         ],
+        f"image ids that are not within {_LARGEST_ID}": _beyond(image_ids, _LARGEST_ID),
+        f"annotation ids that are not within {_LARGEST_ID}": _beyond(
+            (entry["id"] for entry in annotations if "id" in entry), _LARGEST_ID
+        ),
+        f"category ids that are not within {_LARGEST_CATEGORY}": _beyond(category_ids, _LARGEST_CATEGORY),
         "image ids that occur twice": _repeated([entry["id"] for entry in images]),
         "category ids that occur twice": _repeated([entry["id"] for entry in categories]),
         "unknown image_id in annotations": _others([entry["image_id"] for entry in annotations], image_ids),
         "unknown category_id in annotations": _others([entry["category_id"] for entry in annotations], category_ids),
         "boxes that are not finite": boxes[~finite].tolist(),
+        f"boxes with numbers that are not within {_LARGEST_COORDINATE}": boxes[
+            finite & (np.abs(boxes) > _LARGEST_COORDINATE).any(axis=1)
+        ].tolist(),
         "boxes of negative size": boxes[finite & (boxes[:, 2:] < 0).any(axis=1)].tolist(),
     }
     empty = [] if images else ["images: required at least one, found none"]
@@ -231,6 +241,10 @@ def _box_array(annotations: list[_Annotation]) -> NDArray[np.float64]:
 
 def _repeated(ids: list[int]) -> list[object]:
     return [number for number, times in Counter(ids).items() if times > 1]
+
+
+def _beyond(ids: Iterable[int], largest: int) -> list[object]:
+    return [number for number in ids if abs(number) > largest]
 
 
 def _others(ids: list[int], known: set[int]) -> list[object]:
@@ -259,7 +273,7 @@ def _rows_by_image(annotations: list[_Annotation]) -> dict[int, NDArray[np.float
     boxes = _box_array(annotations)
     rows: defaultdict[int, list[list[float]]] = defaultdict(list)
     for entry, box in zip(annotations, boxes.tolist(), strict=True):
-        rows[entry["image_id"]].append([*box, entry["category_id"], entry.get("iscrowd", 0)])
+        rows[entry["image_id"]].append([*box, entry["category_id"], bool(entry.get("iscrowd", 0))])
     return {image_id: np.array(those, dtype=np.float64) for image_id, those in rows.items()}
 
 

@@ -75,7 +75,7 @@ def _mask(name: str, entry: Entry, size: Size, problems: defaultdict[str, list[o
         return None
     try:
         return rle_of(entry["segmentation"], *size)
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:  # the latter: whole numbers of hundreds of digits
         problems["broken segmentations of annotations"].append(f"{name} ({error})")
         return None
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fpnkit.container import MAX_SIDE
 from fpnkit.errors import UserError
 
 MISSING = 'masks: required pycocotools, found none; pip install "fpnkit[masks]" installs it'
@@ -46,8 +46,9 @@ def rle_of(segmentation: object, height: int, width: int) -> Rle:
         polygons = [[float(number) for number in _numbers(polygon, "polygons")] for polygon in segmentation]
         if any(len(polygon) < _FEWEST_NUMBERS or len(polygon) % 2 for polygon in polygons):
             raise ValueError("polygons: required x and y of three points or more")
-        if not all(math.isfinite(number) for polygon in polygons for number in polygon):
-            raise ValueError("polygons: required finite numbers")
+        if not all(abs(number) <= MAX_SIDE for polygon in polygons for number in polygon):  # nor if it is NaN
+            # pycocotools takes memory in proportion to a polygon's length
+            raise ValueError(f"polygons: required numbers within {MAX_SIDE}")
         return _text(tools.merge(tools.frPyObjects(polygons, height, width)))
     if not isinstance(segmentation, dict) or not {"size", "counts"} <= segmentation.keys():
         raise ValueError("required polygons, or `size` and `counts`")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +12,7 @@ from torch import Tensor, nn
 
 from fpnkit.data.images import Category
 from fpnkit.errors import RunError, WeightsError
+from fpnkit.foundation.files import parse_json
 from fpnkit.runs.layout import default_base_dir, find_run
 from fpnkit.torch_files import read_torch_file
 
@@ -98,7 +98,12 @@ def _read_safetensors(path: Path) -> WeightFile:
         raise WeightsError(f"{path}: required a weight file, found nothing") from None
     except (SafetensorError, OSError) as error:
         raise WeightsError(f"{path}: required a safetensors file; it cannot be read as one: {error}") from None
-    return WeightFile(path, state, _categories(path, json.loads(metadata.get("categories", "[]"))))
+    categories = metadata.get("categories", "[]")
+    try:
+        pairs = parse_json(categories)
+    except ValueError:
+        pairs = categories
+    return WeightFile(path, state, _categories(path, pairs))
 
 
 def _read_pickle(path: Path) -> WeightFile:
@@ -124,7 +129,7 @@ def _categories(path: Path, pairs: Iterable[Any]) -> tuple[Category, ...]:
     try:
         return tuple(Category(int(number), str(name)) for number, name in pairs)
     except (TypeError, ValueError):
-        raise WeightsError(f"{path}: `categories`: required a list of [id, name], found {pairs!r}") from None
+        raise WeightsError(f"{path}: `categories`: required a list of [id, name], found {f'{pairs!r}'[:100]}") from None
 
 
 def _counted(count: int, what: str, names: list[str]) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 
 from fpnkit.detectors.base import Detections
 from fpnkit.errors import UserError
-from fpnkit.foundation.files import append_text, from_json, parse_json, to_json, write_bytes, write_json
+from fpnkit.foundation.files import append_text, from_json, make_directory, parse_json, to_json, write_bytes, write_json
 from fpnkit.foundation.lock import DirectoryLock
 from fpnkit.metrics.coco_format import detections_from_coco
 from fpnkit.runs import layout
@@ -36,11 +36,11 @@ class Journal:
         """
         self.directory = directory
         self._lock: DirectoryLock | None = None
-        directory.mkdir(parents=True, exist_ok=True)
+        make_directory(directory)
         _require_same(directory, identity, device)
         if not self.finished:
             # Two writers would corrupt the files; held until the journal is closed.
-            self._lock = DirectoryLock(directory, "another process is evaluating into this directory; wait for it")
+            self._lock = DirectoryLock(directory, "evaluate")
         rows = _complete_lines(directory / IMAGES)
         self._count = len(rows)
         if self.finished:  # checked again: another process may have finished it just before releasing the lock

@@ -29,8 +29,9 @@ from fpnkit.evaluation.recipes import CoderRecipe, StationRecipe, spread
 from fpnkit.evaluation.room import SAMPLED_IMAGES, require_room
 from fpnkit.evaluation.task import Task
 from fpnkit.foundation import clock
-from fpnkit.foundation.files import remove_temporaries
+from fpnkit.foundation.files import make_directory
 from fpnkit.foundation.progress import Progress
+from fpnkit.foundation.temporaries import remove_temporaries
 from fpnkit.metrics import rate
 from fpnkit.metrics.bootstrap import map_interval
 from fpnkit.metrics.distortion import snr_db
@@ -120,7 +121,7 @@ def _measure(
     portable = task.recipe is not None and all(job.recipe is not None for job, _ in pairs)
     count = count_of_workers(workers, pieces, task.device, portable=portable)
     for job, _ in pairs:
-        (job.directory / STREAMS).mkdir(exist_ok=True)
+        make_directory(job.directory / STREAMS)
         remove_temporaries(job.directory / STREAMS)
     failed: dict[int, tuple[int, Fault]] = {}
 

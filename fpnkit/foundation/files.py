@@ -6,14 +6,13 @@ import json
 import math
 import os
 import shutil
-import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from fpnkit.errors import StorageError
+from fpnkit.errors import StorageError, UserError
+from fpnkit.foundation.temporaries import temporary, tidy_once
 
-TEMPORARY_SUFFIX = ".tmp"
 _MACHINE_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG, errno.ENOMEM, errno.EMFILE, errno.ENFILE}
 
 
@@ -27,24 +26,34 @@ def storage_error(path: Path, error: OSError) -> StorageError:
     return StorageError(f"{path}: could not be written: {error.strerror}")
 
 
+def make_directory(path: Path) -> None:
+    """Create it with its parents. Raises `UserError`, or `StorageError` if the machine is at fault."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        if is_machine_error(error):
+            raise storage_error(path, error) from error
+        raise UserError(f"{path}: required a directory that can be written to: {error.strerror}") from error
+
+
 def write_bytes(path: Path, data: bytes) -> None:
     """Replace the file in one step; until then, and on failure, the old file stays.
 
     Raises StorageError and leaves nothing behind.
     """
-    # A unique name per writer; not `tempfile`, whose files colleagues cannot read (mode 600).
-    temporary = path.with_name(f".{path.name[:100]}.{os.getpid()}.{threading.get_ident()}{TEMPORARY_SUFFIX}")
+    tidy_once(path.parent)
+    unfinished = temporary(path)  # not `tempfile`, whose files colleagues cannot read (mode 600)
     try:
-        with open(temporary, "wb") as file:
+        with open(unfinished, "wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(temporary, path)
+        os.replace(unfinished, path)
     except OSError as error:
         raise storage_error(path, error) from error
     finally:
         with contextlib.suppress(OSError):
-            temporary.unlink()
+            unfinished.unlink()
 
 
 def write_text(path: Path, text: str) -> None:
@@ -64,13 +73,6 @@ def append_text(path: Path, text: str) -> None:
             file.write(text)
     except OSError as error:
         raise storage_error(path, error) from error
-
-
-def remove_temporaries(directory: Path) -> None:
-    """Remove temporary files that killed writers left in the directory."""
-    for path in directory.glob(f".*{TEMPORARY_SUFFIX}"):
-        with contextlib.suppress(OSError):
-            path.unlink()
 
 
 def directory_size(path: Path) -> int:

@@ -13,7 +13,15 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from fpnkit.errors import UserError
-from fpnkit.foundation.files import is_machine_error, parse_json, storage_error, write_bytes, write_json, write_text
+from fpnkit.foundation.files import (
+    is_machine_error,
+    make_directory,
+    parse_json,
+    storage_error,
+    write_bytes,
+    write_json,
+    write_text,
+)
 from fpnkit.plots.drawing import Drawing
 from fpnkit.plots.style import style
 
@@ -75,7 +83,7 @@ def save_all(
 
     A figure that the same code drew from the same `source` is left alone.
     """
-    directory.mkdir(parents=True, exist_ok=True)
+    make_directory(directory)
     for drawing in drawings:
         origin = {**source, "figure": drawing.name, "dark": dark, "formats": list(formats)}
         if not _is_there(directory / drawing.name, origin, formats):

@@ -79,6 +79,7 @@ def restore(options: argparse.Namespace, base_dir: Path) -> None:
 
 def purge(options: argparse.Namespace, base_dir: Path) -> None:
     """Show what would go, ask, delete."""
+    bin_.tidy(base_dir)
     found = (bin_.find_trashed(run, base_dir) for run in options.runs)
     items = _unique(found) if options.runs else bin_.list_trash(base_dir)
     if not items:

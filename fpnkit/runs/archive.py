@@ -3,16 +3,16 @@
 import gzip
 import os
 import tarfile
-import threading
 import zlib
 from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any
 
 from fpnkit.errors import RunError
-from fpnkit.foundation.files import TEMPORARY_SUFFIX, directory_size, storage_error
-from fpnkit.foundation.lock import DirectoryLock
+from fpnkit.foundation.files import directory_size, storage_error
+from fpnkit.foundation.lock import LOCK, DirectoryLock
 from fpnkit.foundation.steps import Step, Tell, nobody
+from fpnkit.foundation.temporaries import remove_temporaries, temporary
 from fpnkit.runs import layout
 from fpnkit.runs.store import RunInfo
 from fpnkit.runs.trash import Trashed, move, new_bin, purge
@@ -32,24 +32,25 @@ def archive(info: RunInfo, base_dir: Path, tell: Tell = nobody) -> Path:
     folder = base_dir / layout.ARCHIVE
     if folder.is_symlink():
         raise RunError(f"{folder}: must be a directory of its own, found a symbolic link to {os.readlink(folder)}")
-    lock = DirectoryLock(info.path)
-    temporary = folder / f".{os.getpid()}_{threading.get_ident()}{TEMPORARY_SUFFIX}"
+    lock = DirectoryLock(info.path, "archive")
+    unfinished = temporary(folder / info.path.name)
     try:
         folder.mkdir(exist_ok=True)
+        remove_temporaries(folder)
         size = directory_size(info.path)
-        _pack(info.path, temporary, _Counter(tell, Step(_PACKING, of=size, are_bytes=True, then=(_COMPARING,))))
-        _check(info.path, temporary, _Counter(tell, Step(_COMPARING, of=size, are_bytes=True)))
+        _pack(info.path, unfinished, _Counter(tell, Step(_PACKING, of=size, are_bytes=True, then=(_COMPARING,))))
+        _check(info.path, unfinished, _Counter(tell, Step(_COMPARING, of=size, are_bytes=True)))
         target = _unused(folder, info.path.name)
-        os.replace(temporary, target)
+        os.replace(unfinished, target)
+        # Through the trash: if the deletion is interrupted, no half of a run appears in the list.
+        binned = move(info.path, new_bin(base_dir) / info.path.name)
     except (tarfile.TarError, zlib.error, EOFError) as error:
         raise RunError(f"{info.path}: its archive could not be read back; nothing was removed") from error
     except OSError as error:
         raise storage_error(folder, error) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        unfinished.unlink(missing_ok=True)
         lock.release()
-    # Through the trash: if the deletion is interrupted, no half of a run appears in the list.
-    binned = move(info.path, new_bin(base_dir) / info.path.name)
     purge([Trashed(binned, binned.parent.name, 0)])
     return target
 
@@ -79,7 +80,8 @@ class _Counted(gzip.GzipFile):
 def _pack(run_dir: Path, path: Path, counter: _Counter) -> None:
     with open(path, "wb") as file:
         with _Counted(file, counter) as packed, tarfile.open(fileobj=packed, mode="w") as tar:
-            tar.add(run_dir, arcname=run_dir.name)
+            lock = f"{run_dir.name}/{LOCK}"  # reading it would release it
+            tar.add(run_dir, arcname=run_dir.name, filter=lambda member: None if member.name == lock else member)
         file.flush()
         os.fsync(file.fileno())
 
@@ -90,6 +92,7 @@ def _check(run_dir: Path, path: Path, counter: _Counter) -> None:
     for folder, directories, files in os.walk(run_dir):
         inside = run_dir.name / Path(folder).relative_to(run_dir)
         missing |= {str(inside / name) for name in (*directories, *files)}
+    missing.discard(f"{run_dir.name}/{LOCK}")
     with tarfile.open(path, "r:gz") as tar:
         for member in tar:
             original = run_dir.parent / member.name

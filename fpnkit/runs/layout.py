@@ -3,6 +3,7 @@
 import difflib
 import os
 import re
+import unicodedata
 from datetime import datetime
 from pathlib import Path
 from typing import Literal, get_args
@@ -119,6 +120,11 @@ def is_run_directory(path: Path) -> bool:
         return False
 
 
+def _composed(text: str) -> str:
+    """The same for an é of one character, as most keyboards give it, and of two, as names from a Mac have it."""
+    return unicodedata.normalize("NFC", text)
+
+
 def find_run(text: str, base_dir: Path) -> Path:
     """The run directory, or lone old-style log, for a path, a name, a short name or a unique part of a name.
 
@@ -136,6 +142,7 @@ def find_run(text: str, base_dir: Path) -> Path:
         [name for name in names if name == text]
         or [name for name in names if short_name(name) == text]
         or [name for name in names if text in name]
+        or [name for name in names if _composed(text) in _composed(name)]
     )
     if len(fits) == 1:
         return base_dir / fits[0]

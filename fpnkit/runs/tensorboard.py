@@ -7,6 +7,7 @@ from fpnkit.config.diff import flatten
 from fpnkit.errors import RunError
 from fpnkit.foundation import clock
 from fpnkit.foundation.files import storage_error
+from fpnkit.foundation.temporaries import remove_temporaries, temporary
 from fpnkit.runs import layout
 from fpnkit.runs.metrics import read_metrics
 
@@ -27,11 +28,12 @@ def write_events(run_dir: Path) -> Path:
         raise RunError(f"{run_dir / layout.METRICS}: cannot be read: {error.strerror}") from error
     if not lines:
         raise RunError(f"{run_dir}: required metrics, found none in {layout.METRICS}")
-    target, temporary = run_dir / layout.TENSORBOARD, run_dir / f".{layout.TENSORBOARD}.tmp"
+    target = run_dir / layout.TENSORBOARD
+    unfinished = temporary(target)
+    remove_temporaries(run_dir)
     try:
-        shutil.rmtree(temporary, ignore_errors=True)
         for split in sorted({line.split for line in lines}):
-            writer = EventFileWriter(str(temporary / split))
+            writer = EventFileWriter(str(unfinished / split))
             for line in lines:
                 if line.split == split:
                     time = clock.from_text(line.time)
@@ -42,7 +44,9 @@ def write_events(run_dir: Path) -> Path:
                     writer.add_event(event)
             writer.close()
         shutil.rmtree(target, ignore_errors=True)
-        temporary.rename(target)
+        unfinished.rename(target)
     except OSError as error:
         raise storage_error(target, error) from error
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
     return target

@@ -4,6 +4,7 @@
 whatever a name says.
 """
 
+import contextlib
 import os
 import shutil
 from collections.abc import Sequence
@@ -13,7 +14,8 @@ from pathlib import Path
 from fpnkit.errors import RunError
 from fpnkit.foundation import clock
 from fpnkit.foundation.files import directory_size, storage_error
-from fpnkit.foundation.lock import DirectoryLock
+from fpnkit.foundation.lock import GONE, DirectoryLock
+from fpnkit.foundation.temporaries import is_temporary, remove_temporaries, temporary
 from fpnkit.runs import layout
 from fpnkit.runs.create import create_run_directory
 from fpnkit.runs.status import GOING_ON
@@ -44,7 +46,12 @@ def require_movable(run: str, base_dir: Path) -> RunInfo:
     place = path.absolute().parent.resolve()
     if place != base_dir.resolve() or path.name in ("", "..") or not layout.is_listed(path.name):
         raise RunError(f"run {run!r}: does not lie in {base_dir} itself; only such runs are moved, see --base-dir")
-    info = run_info(base_dir / path.name)
+    try:
+        info = run_info(base_dir / path.name)
+    except RunError as error:
+        if path.exists():
+            raise
+        raise RunError(f"{path}: {GONE}") from error
     if info.status == "imported":
         raise RunError(f"{path.name}: is an old-style log; such files are left as they are")
     if info.status in GOING_ON:
@@ -54,7 +61,7 @@ def require_movable(run: str, base_dir: Path) -> RunInfo:
 
 def trash(info: RunInfo, base_dir: Path) -> Path:
     """Move a run that passed `require_movable`; return its new path. Raises RunError or StorageError."""
-    lock = DirectoryLock(info.path)  # a resume that starts now must not lose its directory
+    lock = DirectoryLock(info.path, "trash")  # a resume that starts now must not lose its directory
     try:
         return move(info.path, new_bin(base_dir) / info.path.name)
     finally:
@@ -63,7 +70,15 @@ def trash(info: RunInfo, base_dir: Path) -> Path:
 
 def new_bin(base_dir: Path) -> Path:
     """A fresh folder in the trash, named by the time."""
+    tidy(base_dir)
     return create_run_directory(_trash_dir(base_dir), clock.stamp(clock.now()))
+
+
+def tidy(base_dir: Path) -> None:
+    """Delete what a killed `purge` has begun to delete."""
+    for folder in _folders(_trash_dir(base_dir)):
+        if remove_temporaries(folder, of_any_name=False):
+            _remove_if_empty(folder)
 
 
 def list_trash(base_dir: Path) -> list[Trashed]:
@@ -101,11 +116,22 @@ def restore(item: Trashed, base_dir: Path) -> Path:
 
 
 def purge(items: Sequence[Trashed]) -> None:
-    """Delete for good. Raises StorageError for the first one that cannot be deleted."""
+    """Delete for good. Raises StorageError for the first one that cannot be deleted, RunError for one that is gone."""
     for item in items:
+        doomed = temporary(item.path)  # one of several processes gets it, and none restores half of it
         try:
-            shutil.rmtree(item.path)  # removes links, not what they point to
+            os.rename(item.path, doomed)
+        except FileNotFoundError as error:
+            raise RunError(
+                f"{item.removed}/{item.name}: is no longer in the trash; another process has deleted or restored it"
+            ) from error
         except OSError as error:
+            raise storage_error(item.path, error) from error
+        try:
+            shutil.rmtree(doomed)  # removes links, not what they point to
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                os.rename(doomed, item.path)
             raise storage_error(item.path, error) from error
         _remove_if_empty(item.path.parent)
 
@@ -131,7 +157,8 @@ def _folders(path: Path) -> list[Path]:
     """Require real directories, so that no link leads out of the trash."""
     try:
         with os.scandir(path) as entries:
-            return [path / entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
+            found = [path / entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
+            return [each for each in found if not is_temporary(each)]
     except FileNotFoundError:
         return []
     except OSError as error:

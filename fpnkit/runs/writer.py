@@ -15,10 +15,11 @@ from typing import Any, Self
 
 from fpnkit.errors import RunError, StorageError
 from fpnkit.foundation import clock
-from fpnkit.foundation.files import directory_size, remove_temporaries, storage_error, write_json, write_text
+from fpnkit.foundation.files import directory_size, storage_error, write_json, write_text
 from fpnkit.foundation.lock import DirectoryLock
 from fpnkit.foundation.processes import host_name, own_process, process_start
 from fpnkit.foundation.redact import Redactor
+from fpnkit.foundation.temporaries import remove_temporaries
 from fpnkit.runs import commands, layout, provenance
 from fpnkit.runs.create import create_run_directory
 from fpnkit.runs.job import note_job, read_job, surrounding_job

@@ -52,6 +52,18 @@ def test_an_image_becomes_bytes_and_these_become_boxes(run: Any, street: Path) -
     assert len(codec.encode(pyramid, quality=0)) < len(data)
 
 
+def test_a_pyramid_of_more_values_than_wanted_is_not_decoded(run: Any, street: Path) -> None:
+    pyramid, codec = run.detector().pyramid(street), run.codec()
+    data, values = codec.encode(pyramid), sum(level.numel() for level in pyramid.values())
+    with pytest.raises(StreamError) as error:
+        codec.decode(data, max_values=values - 1)
+    assert str(error.value) == (
+        f"levels: required a pyramid of at most {values - 1:,} values, found {values:,} for a canvas of 192 x 192; "
+        "--max-values N, or max_values in Python, lifts the limit"
+    )
+    assert sum(level.numel() for level in codec.decode(data, max_values=values).values()) == values
+
+
 def test_bytes_are_those_of_the_command(run: Any, street: Path, tmp_path: Path) -> None:
     arguments = ["encode", run.name, str(street), "--quality", "1.5", "-o", str(tmp_path)]
     from fpnkit.bitstream.__main__ import main

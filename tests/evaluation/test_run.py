@@ -253,7 +253,7 @@ def test_a_directory_of_another_evaluation_is_refused(task: Task, tmp_path: Path
 
 def test_a_second_process_is_kept_out_of_the_directory(task: Task, tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
-    take = "lock = DirectoryLock(pathlib.Path(sys.argv[1]))"
+    take = "lock = DirectoryLock(pathlib.Path(sys.argv[1]), 'evaluate')"
     hold = f"import pathlib, sys; from fpnkit.foundation.lock import DirectoryLock; {take}; print(flush=True); input()"
     with subprocess.Popen(
         [sys.executable, "-c", hold, str(tmp_path / "out")], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True

@@ -63,24 +63,6 @@ def test_a_name_of_255_bytes_can_be_written(tmp_path):
     assert path.read_text() == "y"
 
 
-def test_a_killed_writer_leaves_only_what_remove_temporaries_removes(tmp_path):
-    path = tmp_path / "last.pth"
-    files.write_bytes(path, b"old")
-    code = """
-import os, signal, sys
-from pathlib import Path
-from fpnkit.foundation import files
-os.fsync = lambda file: os.kill(os.getpid(), signal.SIGKILL)
-files.write_bytes(Path(sys.argv[1]), b"new")
-"""
-    assert python(code, path).returncode == -9
-    assert len(os.listdir(tmp_path)) == 2
-    (tmp_path / ".hidden").touch()
-    files.remove_temporaries(tmp_path)
-    assert sorted(os.listdir(tmp_path)) == [".hidden", "last.pth"]
-    assert path.read_bytes() == b"old"
-
-
 def test_nan_and_infinities_become_null_with_their_name_beside(tmp_path):
     value = {"loss": math.nan, "snr_db": {"p2": math.inf, "p3": -math.inf, "p4": 1.5}, "list": [math.nan, 1]}
     files.write_json(tmp_path / "a.json", value)

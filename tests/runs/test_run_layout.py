@@ -88,6 +88,18 @@ def test_a_run_is_found_by_path_by_name_by_short_name_and_by_a_part(base, monkey
     assert layout.find_run(".", base) == Path(".")
 
 
+def test_an_accent_may_be_typed_in_either_way(base):
+    composed, decomposed = "run_caf\u00e9", "run_nai\u0308ve"
+    for name in (composed, decomposed):
+        (base / name).mkdir()
+        (base / name / "run.json").touch()
+    assert layout.find_run("cafe\u0301", base) == base / composed
+    assert layout.find_run("na\u00efve", base) == base / decomposed
+    (base / "run_cafe\u0301").mkdir()
+    (base / "run_cafe\u0301" / "run.json").touch()
+    assert layout.find_run(composed, base) == base / composed  # two that look alike: what was typed
+
+
 def test_several_runs_that_fit_are_listed_newest_first(base):
     with pytest.raises(RunError) as error:
         layout.find_run("2.50e-04", base)

@@ -19,3 +19,8 @@ def mounted(folder: Path, options: str) -> Iterator[None]:
         yield
     finally:
         subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+def make_read_only(folder: Path) -> None:
+    """A `mounted` one, for root too."""
+    subprocess.run(["mount", "-o", "remount,ro", str(folder)], check=True)

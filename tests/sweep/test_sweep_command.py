@@ -187,7 +187,7 @@ def test_a_sweep_is_worked_on_by_one_process(config: Path, base: Path, capsys: p
     make_run(base, whole.config(1e-3, 0))
     write_sweep(base, whole)
     folder = config_path(base, whole.id).parent
-    lock = DirectoryLock(folder)
+    lock = DirectoryLock(folder, "sweep")
     try:
         done = sweep("--config", config, "--lambdas", "1e-3", "--base-dir", base)
     finally:
