@@ -107,8 +107,9 @@ def _parallel(ranks: Ranks, device: torch.device, before: RunRecord | None) -> P
         last, numbers = (earlier.world_size, earlier.before) if earlier is not None else (1, ())
         if last != ranks.size:
             numbers = (*numbers, last)
-            told = "resumed with %d processes, trained by %d so far: what follows is not the same bit for bit"
-            log.info(told, ranks.size, last)
+            goes = "process goes" if ranks.size == 1 else "processes go"
+            told = "%d %s on with what %d have trained: what follows is not the same bit for bit"
+            log.info(told, ranks.size, goes, last)
     if ranks.size == 1 and not numbers:
         return None
     devices, hosts, pids = zip(*members, strict=True)

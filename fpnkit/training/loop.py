@@ -181,7 +181,7 @@ def train(
                     _save(files, run, learner, schedule, at)
                     saved = time.monotonic()
                 if stopping:
-                    return _stopped(files, run, stop, at)
+                    return _stopped(files, run, stop, at, ranks)
             rates = speed.of_each()
             end = replace(_validate(learner, run, at, schedule, started, files), images_per_second=rates)
             if end.validation.values.loss < at.best_loss:
@@ -191,7 +191,7 @@ def train(
             at.next_epoch()
             _save(files, run, learner, schedule, at)
             if stop.requested() and at.epoch <= settings.epochs:
-                return _stopped(files, run, stop, at)
+                return _stopped(files, run, stop, at, ranks)
     return TrainingEnd(True, over)
 
 
@@ -315,9 +315,9 @@ def _restore(state: dict[str, Any], learner: Learner, schedule: Schedule) -> Pro
     return Progress.of(state["progress"])
 
 
-def _stopped(files: BackgroundWriter, run: AnyRun, stop: StopRequest, at: Progress) -> TrainingEnd:
+def _stopped(files: BackgroundWriter, run: AnyRun, stop: StopRequest, at: Progress, ranks: Ranks) -> TrainingEnd:
     files.wait()
-    again = f"python -m fpnkit.train --resume {run.path}"
+    again = f"{'python' if ranks.size == 1 else 'torchrun …'} -m fpnkit.train --resume {run.path}"
     if guest.current() is not None:
         again = f'fpnkit.train(fpnkit.run("{run.path}"), detector=…)'
     log.info("stopped by %s after step %d; to go on: %s", stop.reason, at.step, again)

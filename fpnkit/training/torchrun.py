@@ -11,6 +11,7 @@ import contextlib
 import io
 import json
 import os
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -162,6 +163,7 @@ class Group(Ranks):
             code = command()
             return code
         finally:
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)  # which torchrun sends to whoever is not the first to end
             with contextlib.suppress(RuntimeError):  # the store's process may be gone
                 if self.leads:
                     self._store.set(_TOLD, "")
