@@ -85,7 +85,7 @@ class Ranks:
         """Seed torch's generator, in each process in its own way, where several draw samples of their own."""
 
     def fail(self, reason: str, error: Exception) -> None:
-        """Get the others out of whatever they wait for; they raise `RankLost` with the reason."""
+        """Leave the reason to the others, which raise `RankLost` with it when this process ends."""
 
     def spread(self, items: Sequence[T], work: Callable[[T], R]) -> list[R]:
         """`work` of each item, shared out; the results of all, in order, on all processes."""

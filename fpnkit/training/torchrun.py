@@ -56,7 +56,7 @@ class Group(Ranks):
             backend, store=PrefixStore("torch", store), rank=rank, world_size=size, timeout=_TIMEOUT
         )
         self._store = PrefixStore("fpnkit", store)
-        self._agreements = 0
+        self._agreements, self._failed = 0, False
 
     def require_device(self, device: torch.device) -> None:
         """Raise `UserError` unless each process of this machine can have a device of its own."""
@@ -147,30 +147,30 @@ class Group(Ranks):
         return [parts[index % self.size][index // self.size] for index in range(len(items))]
 
     def fail(self, reason: str, error: Exception) -> None:
-        """Get the others out of whatever they wait for; they find the reason."""
-        with contextlib.suppress(RuntimeError):
+        self._failed = True
+        with contextlib.suppress(RuntimeError):  # the store's process may be gone
             if not isinstance(error, RankLost) and not self._store.check([_FAILED]):
                 self._store.set(_FAILED, f"rank {self.rank}: {reason}")
-        dist.destroy_process_group()
 
     def ended(self, command: Callable[[], int]) -> int:
-        """The command's exit code, once all is said.
+        """The command's exit code; the caller ends the process, which is what gets the others out of a collective.
 
-        torchrun ends all when the first one fails, so the others wait for rank 0 before they do.
+        torchrun ends all when the first one fails. In training they are prepared for that; before, all wait until rank
+        0 has said why.
         """
         code = 1
         try:
             code = command()
             return code
         finally:
-            signal.signal(signal.SIGTERM, signal.SIG_IGN)  # which torchrun sends to whoever is not the first to end
-            with contextlib.suppress(RuntimeError):  # the store's process may be gone
-                if self.leads:
-                    self._store.set(_TOLD, "")
-                deadline = time.monotonic() + _LAST_WORDS_SECONDS
-                while code and not self._store.check([_TOLD]) and time.monotonic() < deadline:
-                    time.sleep(0.02)
-            if dist.is_initialized():
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+            if not self._failed:
+                with contextlib.suppress(RuntimeError):
+                    if self.leads:
+                        self._store.set(_TOLD, "")
+                    deadline = time.monotonic() + _LAST_WORDS_SECONDS
+                    while code and not self._store.check([_TOLD]) and time.monotonic() < deadline:
+                        time.sleep(0.02)
                 dist.destroy_process_group()
 
     @contextmanager
