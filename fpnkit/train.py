@@ -2,6 +2,7 @@
 
 The run directory is the last line on stdout. Exit codes: 0 trained, 1 failed, 2 the input is wrong and nothing was
 started, 130 stopped on request with its state saved.
+`torchrun --nproc-per-node N -m fpnkit.train …` trains one run with N processes, see docs/parallel.md.
 
 Examples:
   # built-in images and detector, a few minutes
@@ -10,8 +11,6 @@ Examples:
   python -m fpnkit.train --config configs/train_fused_nanodet_coco.yaml --lambda 8000 --epochs 20 --dry-run
   # more epochs of a run, found by the time in its name
   python -m fpnkit.train --resume 20261216_143022 --epochs 12
-
-`torchrun --nproc-per-node N -m fpnkit.train …` trains one run with N processes, see docs/parallel.md.
 """
 
 from __future__ import annotations
