@@ -99,7 +99,10 @@ def _run(options: argparse.Namespace, session: cli.Session, *, ranks: Ranks) -> 
 
 def _parallel(ranks: Ranks, device: torch.device, before: RunRecord | None) -> Parallel | None:
     """None for a run that one process trains, and has always trained."""
-    members = ranks.gathered((str(device), host_name(), os.getpid()))
+    import torch
+
+    exact = str(torch.empty(0, device=device).device)  # `cuda` with its number
+    members = ranks.gathered((exact, host_name(), os.getpid()))
     earlier = before.parallel if before is not None else None
     numbers: tuple[int, ...] = ()
     if before is not None:
