@@ -2,6 +2,7 @@
 
 The run directory is the last line on stdout. Exit codes: 0 trained, 1 failed, 2 the input is wrong and nothing was
 started, 130 stopped on request with its state saved.
+`torchrun --nproc-per-node N -m fpnkit.train …` trains one run with N processes, see docs/parallel.md.
 
 Examples:
   # built-in images and detector, a few minutes
@@ -15,22 +16,27 @@ Examples:
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import logging
+import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fpnkit import cli
 from fpnkit.config.flags import FLAGS
-from fpnkit.config.identity import detector_name, loss_settings, settings_hash
+from fpnkit.config.identity import loss_settings, settings_hash
 from fpnkit.config.load import load_config, shown_settings, to_yaml
-from fpnkit.config.schema import CodecConfig, Config, FolderData, ImageSource, ShapesData
+from fpnkit.config.schema import CodecConfig, Config
 from fpnkit.errors import AmbiguousRunError, ConfigError, DivergedError, FpnkitError, RunError, UserError
 from fpnkit.foundation import guest
 from fpnkit.foundation.callable_module import make_callable
 from fpnkit.foundation.files import same_disk, write_text
+from fpnkit.foundation.processes import host_name
 from fpnkit.launch.launchers import submit_to_slurm
 from fpnkit.launch.local import command
 from fpnkit.launch.needs import needs_of_run
@@ -38,10 +44,14 @@ from fpnkit.launch.slurm import require_accepted
 from fpnkit.runs import layout
 from fpnkit.runs.create import require_base_directory
 from fpnkit.runs.job import SchedulerJob, write_job
-from fpnkit.runs.record import ConfigSummary, read_record
-from fpnkit.runs.writer import RunWriter, refuse_running
+from fpnkit.runs.record import Parallel, RunRecord, read_record
+from fpnkit.runs.settings import summary_of
+from fpnkit.runs.writer import AnyRun, RunWriter, UnwrittenRun, refuse_running
+from fpnkit.training.ranks import ALONE, Ranks
 
 if TYPE_CHECKING:
+    import torch
+
     from fpnkit.foundation.logs import RunLog
     from fpnkit.foundation.signals import EarlyStop
     from fpnkit.training.loop import Learner
@@ -54,11 +64,66 @@ _INTERRUPTED = "interrupted before training began; no run directory was made"
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code."""
-    return cli.run(_parser(), arguments, _run, interrupted=_INTERRUPTED)
+
+    def command(ranks: Ranks) -> int:
+        return cli.run(_parser(), arguments, functools.partial(_run, ranks=ranks), interrupted=_INTERRUPTED)
+
+    if guest.current() is not None or "RANK" not in os.environ or os.environ.get("WORLD_SIZE", "1") == "1":
+        return command(ALONE)
+    from fpnkit.training import torchrun
+
+    with torchrun.joined() as ranks:
+        return ranks.ended(lambda: command(ranks))
 
 
-def _run(options: argparse.Namespace, session: cli.Session) -> int:
-    return _resume(options, session) if options.resume else _start(options, session)
+@dataclass(frozen=True)
+class _Ready:
+    """A training of which all that can be wrong has been checked; its run is not yet touched."""
+
+    learner: Learner
+    config: Config
+    opened: Callable[[Parallel | None], RunWriter]
+    before: RunRecord | None = None
+    state: dict[str, Any] | None = None  # to go on from
+    trains_on: bool = False  # the run had finished before
+
+
+def _run(options: argparse.Namespace, session: cli.Session, *, ranks: Ranks) -> int:
+    if options.on == cli.SLURM:
+        return _submit(options, session)
+    from fpnkit.foundation.logs import RunLog
+
+    with closing(RunLog(logging.INFO if ranks.leads else logging.WARNING)) as run_log:
+        with ranks.agreed():
+            ready = (_resumed if options.resume else _new)(options, session, ranks)
+        if options.dry_run:
+            return 0
+        session.early.check()
+        parallel = _parallel(ranks, ready.learner.device, ready.before)
+        with ranks.agreed():
+            run = ready.opened(parallel) if ranks.leads else UnwrittenRun()
+        return _train(ready, run, run_log, session, ranks)
+
+
+def _parallel(ranks: Ranks, device: torch.device, before: RunRecord | None) -> Parallel | None:
+    """None for a run that one process trains, and has always trained."""
+    import torch
+
+    exact = str(torch.empty(0, device=device).device)  # `cuda` with its number
+    members = ranks.gathered((exact, host_name(), os.getpid()))
+    earlier = before.parallel if before is not None else None
+    numbers: tuple[int, ...] = ()
+    if before is not None:
+        last, numbers = (earlier.world_size, earlier.before) if earlier is not None else (1, ())
+        if last != ranks.size:
+            numbers = (*numbers, last)
+            goes = "process goes" if ranks.size == 1 else "processes go"
+            told = "%d %s on with what %d have trained: what follows is not the same bit for bit"
+            log.info(told, ranks.size, goes, last)
+    if ranks.size == 1 and not numbers:
+        return None
+    devices, hosts, pids = zip(*members, strict=True)
+    return Parallel(ranks.size, devices, hosts, pids, numbers)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -73,45 +138,47 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _start(options: argparse.Namespace, session: cli.Session) -> int:
-    if options.config is None:
-        raise ConfigError(["required --config FILE, or --resume RUN"])
-    config = load_config(options.config, cli.overrides(options))
-    base_dir = _base_dir(options) or layout.default_base_dir(config.task)
-    require_base_directory(base_dir)
-    if options.on == cli.SLURM:
-        return _submit(options, config, base_dir, session)
-
+def _new(options: argparse.Namespace, session: cli.Session, ranks: Ranks) -> _Ready:
+    config, base_dir = _config(options)
+    ranks.require_batch(config.training.batch_size)
     from fpnkit.detectors.build import (
         with_weights_file,  # torch only from here on, so that a mistyped key is reported immediately
     )
-    from fpnkit.foundation.logs import RunLog
 
     config = config.model_copy(update={"detector": with_weights_file(config.detector)})
-    run_log = RunLog()
-    try:
-        learner = _learner(config, session, dry_run=options.dry_run, base_dir=base_dir)
-        if options.dry_run:
-            log.info("dry run: everything is in order; a run would be created in %s", base_dir)
-            return 0
-        session.early.check()
-        run = RunWriter.create(
+    learner = _learner(config, session, ranks, dry_run=options.dry_run, base_dir=base_dir)
+    if options.dry_run:
+        log.info("dry run: everything is in order; a run would be created in %s", base_dir)
+
+    def create(parallel: Parallel | None) -> RunWriter:
+        return RunWriter.create(
             base_dir,
             kind=config.task,
             config_yaml=to_yaml(shown_settings(config)),
-            summary=_summary(config),
+            summary=summary_of(config),
             epochs=config.training.epochs,
             argv=guest.argv(),
             sweep=options.sweep,
             settings_hash=_settings_hash(config),
             detector_fingerprint=learner.detector_fingerprint,
+            parallel=parallel,
         )
-        return _train(learner, config, run, run_log, None, session)
-    finally:
-        run_log.close()
+
+    return _Ready(learner, config, create)
 
 
-def _resume(options: argparse.Namespace, session: cli.Session) -> int:
+def _config(options: argparse.Namespace) -> tuple[Config, Path]:
+    """Of a new run, and where it will be made."""
+    if options.config is None:
+        raise ConfigError(["required --config FILE, or --resume RUN"])
+    config = load_config(options.config, cli.overrides(options))
+    base_dir = _base_dir(options) or layout.default_base_dir(config.task)
+    require_base_directory(base_dir)
+    return config, base_dir
+
+
+def _to_resume(options: argparse.Namespace) -> Path:
+    """The run, which nobody trains."""
     given = [
         flag for flag in (*FLAGS, "config", "set", "sweep", "dry_run") if getattr(options, flag) and flag != "--epochs"
     ]
@@ -119,13 +186,16 @@ def _resume(options: argparse.Namespace, session: cli.Session) -> int:
         names = ", ".join(f"--{name.strip('-').replace('_', '-')}" for name in given)
         raise ConfigError([f"--resume takes every setting from the run but --epochs; found {names}"])
     path = _find(options.resume, _base_dir(options))
-    before = read_record(path)
-    refuse_running(path, before)
-    config = load_config(path / layout.CONFIG_USED, cli.overrides(options))
-    if options.on == cli.SLURM:
-        return _submit(options, config, path.parent, session, path)
+    refuse_running(path, read_record(path))
+    return path
 
-    from fpnkit.foundation.logs import RunLog
+
+def _resumed(options: argparse.Namespace, session: cli.Session, ranks: Ranks) -> _Ready:
+    path = _to_resume(options)
+    before = read_record(path)
+    config = load_config(path / layout.CONFIG_USED, cli.overrides(options))
+    ranks.require_batch(config.training.batch_size)
+
     from fpnkit.torch_files import load_checkpoint
     from fpnkit.training.checkpoint import require_resumable
 
@@ -134,46 +204,46 @@ def _resume(options: argparse.Namespace, session: cli.Session) -> int:
     state = load_checkpoint(path / layout.LAST, "last")
     finished = before.exit_code == 0
     require_resumable(path, config, state, finished=finished)
-    run_log = RunLog()
-    try:
-        learner = _learner(config, session, resumed=True)
-        learner.load_state_dict(state["learner"])  # before the run is touched, so that a mismatch leaves it unchanged
-        session.early.check()
+    learner = _learner(config, session, ranks, resumed=True)
+    learner.load_state_dict(state["learner"])  # before the run is touched, so that a mismatch leaves it unchanged
+
+    def resume(parallel: Parallel | None) -> RunWriter:
         run = RunWriter.resume(
             path,
             argv=guest.argv(),
             epochs=config.training.epochs,
             settings_hash=_settings_hash(config),
             detector_fingerprint=learner.detector_fingerprint,
+            parallel=parallel,
         )
         write_text(path / layout.CONFIG_USED, to_yaml(shown_settings(config)))
-        return _train(learner, config, run, run_log, state, session, trains_on=finished)
-    finally:
-        run_log.close()
+        return run
+
+    return _Ready(learner, config, resume, before, state, trains_on=finished)
 
 
-def _submit(
-    options: argparse.Namespace, config: Config, base_dir: Path, session: cli.Session, run: Path | None = None
-) -> int:
-    """Hand the same command, without `--on`, to Slurm. `run` is to be resumed."""
+def _submit(options: argparse.Namespace, session: cli.Session) -> int:
+    """Hand the same command, without `--on`, to Slurm."""
     if guest.current() is not None:
         raise UserError("--on slurm: required a detector that is no object, which no other process has")
+    if options.resume:
+        run = _to_resume(options)
+        config, base_dir = load_config(run / layout.CONFIG_USED, cli.overrides(options)), run.parent
+        arguments = ["--resume", str(run)]
+    else:
+        config, base_dir = _config(options)
+        run = None
+        arguments = ["--config", str(Path(options.config).absolute()), "--base-dir", str(base_dir)]
+        arguments += [part for text in options.set for part in ("--set", text)]
+        arguments += ["--sweep", options.sweep] if options.sweep else []
+        arguments += [
+            part for key, value in config.slurm.items() for part in ("--set", f"slurm.{key}={json.dumps(value)}")
+        ]
+    arguments += [part for flag, value in cli.given_flags(options).items() for part in (flag, value)]
     if options.dry_run:
         require_accepted(config.slurm)
         print("dry run: Slurm would accept it; nothing was submitted")
         return 0
-    if run is None:
-        given = [part for flag, value in cli.given_flags(options).items() for part in (flag, value)]
-        given += [part for text in options.set for part in ("--set", text)]
-        given += ["--sweep", options.sweep] if options.sweep else []
-        slurm = [part for key, value in config.slurm.items() for part in ("--set", f"slurm.{key}={json.dumps(value)}")]
-        arguments = ["--config", str(Path(options.config).absolute()), *given, *slurm, "--base-dir", str(base_dir)]
-    else:
-        arguments = [
-            "--resume",
-            str(run),
-            *(["--epochs", str(config.training.epochs)] if cli.given_flags(options) else []),
-        ]
     launch = submit_to_slurm([command(arguments)], base_dir, config.slurm)[0]
     if run is not None:
         write_job(run, SchedulerJob(launch.job, str(launch.log)))
@@ -210,6 +280,7 @@ def _find(text: str, base_dir: Path | None) -> Path:
 def _learner(
     config: Config,
     session: cli.Session,
+    ranks: Ranks,
     *,
     resumed: bool = False,
     dry_run: bool = False,
@@ -231,69 +302,82 @@ def _learner(
     session.early.check()
     session.report.tell(phase="preparing")
     if not isinstance(config, CodecConfig):
-        return detector_learner(config, check)
-    return codec_learner(config, resumed=resumed, dry_run=dry_run, check=check)
+        return detector_learner(config, check, ranks)
+    return codec_learner(config, resumed=resumed, dry_run=dry_run, check=check, ranks=ranks)
 
 
-def _train(
-    learner: Learner,
-    config: Config,
-    run: RunWriter,
-    run_log: RunLog,
-    state: dict[str, Any] | None,
-    session: cli.Session,
-    *,
-    trains_on: bool = False,
-) -> int:
-    """`trains_on`: the run had finished before."""
+def _train(ready: _Ready, run: AnyRun, run_log: RunLog, session: cli.Session, ranks: Ranks) -> int:
+    if isinstance(run, UnwrittenRun):
+        return _follow(ready, run, session.early, ranks)
     session.report.tell(run=str(run.path), phase="training")
     run_log.write_to(run.log_path, run.redact)
     log.info("run %s", run.path)
+    if ranks.size > 1:
+        log.info(
+            "%d processes, each with %d of a batch's images", ranks.size, ready.config.training.batch_size // ranks.size
+        )
+    failure: Exception | None = None
     try:
-        code, reason = _outcome(learner, config, run, state, session.early, trains_on=trains_on)
+        code, reason = _outcome(ready, run, session.early, ranks)
     except KeyboardInterrupt:
         code, reason = cli.STOPPED, "interrupted"
     except DivergedError as error:
         log.error("%s", error)
-        code, reason = error.exit_code, "diverged"
+        code, reason, failure = error.exit_code, "diverged", error
     except FpnkitError as error:
         log.error("%s", error)
-        code, reason = FpnkitError.exit_code, str(error)
+        code, reason, failure = FpnkitError.exit_code, str(error), error
     except Exception as error:
         log.exception("crashed")
-        code, reason = FpnkitError.exit_code, f"{type(error).__name__}: {error}".splitlines()[0][:200]
+        code, reason, failure = FpnkitError.exit_code, _named(error), error
+    if failure is not None:
+        ranks.fail(reason, failure)
     run.end(reason, code)
     session.report.tell(reason=run.redact(reason))
     print(run.path)
     return code
 
 
-def _outcome(
-    learner: Learner,
-    config: Config,
-    run: RunWriter,
-    state: dict[str, Any] | None,
-    early: EarlyStop,
-    *,
-    trains_on: bool,
-) -> tuple[int, str]:
+def _follow(ready: _Ready, run: UnwrittenRun, early: EarlyStop, ranks: Ranks) -> int:
+    """The same training beside rank 0, which tells of its end; only what nobody expected is told here as well."""
+    try:
+        code, _ = _outcome(ready, run, early, ranks)
+    except KeyboardInterrupt:
+        return cli.STOPPED
+    except FpnkitError as error:
+        ranks.fail(str(error), error)
+        return FpnkitError.exit_code
+    except Exception as error:
+        log.exception("crashed")
+        ranks.fail(_named(error), error)
+        return FpnkitError.exit_code
+    return code
+
+
+def _named(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}".splitlines()[0][:200]
+
+
+def _outcome(ready: _Ready, run: AnyRun, early: EarlyStop, ranks: Ranks) -> tuple[int, str]:
     from fpnkit.analysis.training import TrainingFigures
     from fpnkit.training.diagnostics import diagnostics_writer
     from fpnkit.training.loop import train
     from fpnkit.training.tally import Values, describe
 
+    config = ready.config
     figures = TrainingFigures(config)
     early.check()
     outcome = train(
-        learner,
+        ready.learner,
         run,
         config.training,
-        warmup_steps=0 if isinstance(config, CodecConfig) else learner.steps_per_epoch,
-        after_epoch=[diagnostics_writer(config.analysis.diagnostics_every), figures.after_epoch],
-        resume=state,
-        trains_on=trains_on,
+        warmup_steps=0 if isinstance(config, CodecConfig) else ready.learner.steps_per_epoch,
+        after_epoch=[diagnostics_writer(config.analysis.diagnostics_every), figures.after_epoch] if ranks.leads else [],
+        resume=ready.state,
+        trains_on=ready.trains_on,
+        ranks=ranks,
     )
-    if outcome.finished:
+    if outcome.finished and ranks.leads:
         figures.finish(run.path)
     best = run.record.best
     if best is not None:
@@ -304,26 +388,6 @@ def _outcome(
 def _settings_hash(config: Config) -> str:
     """Computed from settings without secrets, as in `config_used.yaml`."""
     return settings_hash(loss_settings(shown_settings(config)))
-
-
-def _summary(config: Config) -> ConfigSummary:
-    return ConfigSummary(
-        lmbda=config.loss.lmbda if isinstance(config, CodecConfig) else None,
-        lr=config.training.lr,
-        batch_size=config.training.batch_size,
-        codec=config.codec.kind if isinstance(config, CodecConfig) else None,
-        detector=detector_name(config.detector),
-        dataset=_dataset(config.data.train),
-        seed=config.seed,
-    )
-
-
-def _dataset(source: ImageSource) -> str:
-    """The folder name that people would use for the data set."""
-    if isinstance(source, ShapesData):
-        return "shapes"
-    path = Path(source.images)
-    return path.name if isinstance(source, FolderData) or path.name != "images" else path.parent.name
 
 
 make_callable(__name__, "fpnkit.api.commands:train")

@@ -27,6 +27,7 @@ LONG = [
     "tests/notebooks/test_notebooks.py",
     "tests/analyze/",
     "tests/test_source.py",
+    "tests/parallel/",
     "tests/train/",
     "tests/runs/test_run_faults.py",
     "tests/anchors/",

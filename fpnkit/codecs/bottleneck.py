@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from fpnkit.codecs import rans  # before compressai, whose import it keeps quiet
+from fpnkit.codecs.noise import drawn_for_batch
 from fpnkit.errors import UserError
 
 # isort: split
@@ -29,6 +30,13 @@ class Bottleneck(EntropyBottleneck, rans.CodingTables):  # type: ignore[misc]
             if prefix + name in state_dict:
                 setattr(self, name, torch.empty_like(state_dict[prefix + name]))
         super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
+
+    def quantize(self, inputs: Tensor, mode: str, means: Tensor | None = None) -> Tensor:
+        """compressai's; `inputs` (channel, 1, values of all images)."""
+        if mode == "noise":
+            return inputs + drawn_for_batch(inputs, _uniform, axis=2)
+        quantized: Tensor = super().quantize(inputs, mode, means)
+        return quantized
 
     def symbols(self, latents: Tensor) -> Tensor:
         """Latents (channel, height, width) → symbols as floats: rounded, 0 at the channel's median."""
@@ -100,3 +108,7 @@ class Bottleneck(EntropyBottleneck, rans.CodingTables):  # type: ignore[misc]
         likeliest = self._quantized_cdf.diff(dim=1).amax(1).double()  # of 65536; beyond a table's end no difference is
         least = int(0.999 * cells * float((16 - likeliest.log2()).sum()) / 8)
         rans.require_length(found, cells * self.channels, f"{cells} cells", least)
+
+
+def _uniform(like: Tensor) -> Tensor:
+    return torch.empty_like(like).uniform_(-0.5, 0.5)

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from fpnkit.codecs import rans
 from fpnkit.codecs.exact import ExactNetwork, on_grid
 from fpnkit.codecs.gaussian import GaussianTables
+from fpnkit.codecs.noise import drawn_for_batch
 
 LARGEST_SYMBOL = 2**14  # symbol times step is then exact
 _TOO_LARGE = 2.0 * LARGEST_SYMBOL  # stands for whatever cannot be coded
@@ -80,7 +81,7 @@ class ContextModel(nn.Module):
                 rounded = distance + (distance.round() - distance).detach()
                 log2 = log2_deviation - steps.log2[:, part]
                 if noise:
-                    new = self.gaussian.bits(distance + torch.rand_like(distance) - 0.5, log2)
+                    new = self.gaussian.bits(distance + drawn_for_batch(distance, torch.rand_like) - 0.5, log2)
                 else:
                     new = _valued(
                         self.gaussian.bits(distance, log2), self.gaussian.bits(rounded.detach(), log2.detach())

@@ -45,13 +45,14 @@ class DetachableStream:
 class RunLog:
     """Log records of fpnkit, kept in memory until there is a run directory."""
 
-    def __init__(self) -> None:
+    def __init__(self, terminal: int = logging.INFO) -> None:
+        """`terminal`: the lowest level shown there."""
         self._streams = sys.stdout, sys.stderr
         sys.stdout, sys.stderr = (cast(TextIO, DetachableStream(stream)) for stream in (sys.stdout, sys.stderr))
         self._logger = logging.getLogger("fpnkit")
         self._logger.setLevel(logging.DEBUG)
         self._memory = MemoryHandler(capacity=100_000, flushLevel=logging.CRITICAL + 1)
-        self._terminal = _Terminal(logging.INFO)
+        self._terminal = _Terminal(terminal)
         self._terminal.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
         self._file: logging.FileHandler | None = None
         for handler in (self._memory, self._terminal):

@@ -17,6 +17,7 @@ from fpnkit.foundation.files import write_json, write_text
 from fpnkit.foundation.processes import host_name
 from fpnkit.foundation.redact import Redactor
 from fpnkit.runs import layout
+from fpnkit.runs.record import Parallel
 
 _NO_CHECKOUT: dict[str, Any] = {"root": None, "commit": None, "branch": None, "dirty": None, "untracked": []}
 _GIT_TIMEOUT_SECONDS = 30
@@ -43,7 +44,7 @@ class GitState:
     diff: str  # `git diff HEAD`
 
 
-def write_environment(run_dir: Path, redactor: Redactor) -> str:
+def write_environment(run_dir: Path, redactor: Redactor, parallel: Parallel | None = None) -> str:
     """Fill `env/`; return a short description of the commit. Raises StorageError."""
     directory = run_dir / layout.ENV
     directory.mkdir()
@@ -55,7 +56,8 @@ def write_environment(run_dir: Path, redactor: Redactor) -> str:
     patches = [f"# git -C {state.root} diff {state.commit}\n{_patch(state)}" for state in states if state.diff]
     write_text(directory / layout.DIFF_PATCH, redactor.text("".join(patches)))
     write_text(directory / layout.PACKAGES, redactor.text(_packages()))
-    write_json(directory / layout.SYSTEM_JSON, redactor.value(_system()))
+    together = {} if parallel is None else {"parallel": asdict(parallel)}
+    write_json(directory / layout.SYSTEM_JSON, redactor.value(_system() | together))
     return _describe(states)
 
 

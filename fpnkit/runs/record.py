@@ -42,6 +42,17 @@ class Best:
 
 
 @dataclass(frozen=True)
+class Parallel:
+    """The processes that train one run together; by rank. Rank 0 writes the record."""
+
+    world_size: Integer
+    devices: tuple[str, ...] = ()
+    hosts: tuple[str, ...] = ()
+    pids: tuple[Integer, ...] = ()
+    before: tuple[Integer, ...] = ()  # other numbers of processes that trained it earlier: not the same bit for bit
+
+
+@dataclass(frozen=True)
 class RunRecord:
     """run.json, key by key. The run's state follows from these facts, see `fpnkit.runs.status`."""
 
@@ -71,6 +82,7 @@ class RunRecord:
     size_bytes: Integer = 0
     settings_hash: str | None = None  # of what defines the loss, see `fpnkit.config.identity`; None: an older run
     detector_fingerprint: str | None = None  # of the frozen detector; None: it is being trained, or an older run
+    parallel: Parallel | None = None  # None: one process, as always
 
 
 def record_to_dict(record: RunRecord) -> dict[str, Any]:

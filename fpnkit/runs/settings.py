@@ -7,13 +7,35 @@ from pathlib import Path
 from typing import Any
 
 from fpnkit.config.diff import flatten
-from fpnkit.config.identity import learned, several_rates
+from fpnkit.config.identity import detector_name, learned, several_rates
 from fpnkit.config.load import load_config, plain
-from fpnkit.config.schema import Config, Section
+from fpnkit.config.schema import CodecConfig, Config, FolderData, ImageSource, Section, ShapesData
 from fpnkit.config.yaml import parse
 from fpnkit.errors import ConfigError
 from fpnkit.foundation.files import file_stamp
 from fpnkit.runs import layout
+from fpnkit.runs.record import ConfigSummary
+
+
+def summary_of(config: Config) -> ConfigSummary:
+    """What lists show of a config."""
+    return ConfigSummary(
+        lmbda=config.loss.lmbda if isinstance(config, CodecConfig) else None,
+        lr=config.training.lr,
+        batch_size=config.training.batch_size,
+        codec=config.codec.kind if isinstance(config, CodecConfig) else None,
+        detector=detector_name(config.detector),
+        dataset=_dataset(config.data.train),
+        seed=config.seed,
+    )
+
+
+def _dataset(source: ImageSource) -> str:
+    """The folder name that people would use for the data set."""
+    if isinstance(source, ShapesData):
+        return "shapes"
+    path = Path(source.images)
+    return path.name if isinstance(source, FolderData) or path.name != "images" else path.parent.name
 
 
 @dataclass(frozen=True)

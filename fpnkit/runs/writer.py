@@ -24,7 +24,7 @@ from fpnkit.runs import commands, layout, provenance
 from fpnkit.runs.create import create_run_directory
 from fpnkit.runs.job import note_job, read_job, surrounding_job
 from fpnkit.runs.metrics import MetricsLine, MetricsWriter
-from fpnkit.runs.record import Best, ConfigSummary, RunRecord, read_record, record_to_dict, trained_seconds
+from fpnkit.runs.record import Best, ConfigSummary, Parallel, RunRecord, read_record, record_to_dict, trained_seconds
 from fpnkit.runs.status import EXIT_CRASHED, EXIT_FINISHED, status_of
 
 _log = logging.getLogger(__name__)
@@ -53,6 +53,7 @@ class RunWriter:
         sweep: str | None = None,
         settings_hash: str | None = None,
         detector_fingerprint: str | None = None,
+        parallel: Parallel | None = None,
     ) -> Self:
         """Create a run directory with everything known at the start.
 
@@ -79,6 +80,7 @@ class RunWriter:
                 sweep=sweep,
                 settings_hash=settings_hash,
                 detector_fingerprint=detector_fingerprint,
+                parallel=parallel,
             )
             return cls(path, lock, record, argv, created, config_yaml)
         except BaseException:
@@ -97,6 +99,7 @@ class RunWriter:
         heartbeat_seconds: float = 10.0,
         settings_hash: str | None = None,
         detector_fingerprint: str | None = None,
+        parallel: Parallel | None = None,
     ) -> Self:
         """Continue a run in its directory; an older run gets the missing hash and fingerprint.
 
@@ -120,6 +123,7 @@ class RunWriter:
                 seconds_before=trained_seconds(before),
                 settings_hash=before.settings_hash or settings_hash,
                 detector_fingerprint=before.detector_fingerprint or detector_fingerprint,
+                parallel=parallel,
             )
             _remove_stop(run_dir)
             remove_temporaries(run_dir)
@@ -163,7 +167,7 @@ class RunWriter:
         self._write_record()
         if config_yaml is not None:
             write_text(path / layout.CONFIG_USED, config_yaml)
-            commit = provenance.write_environment(path, self._redactor)
+            commit = provenance.write_environment(path, self._redactor, record.parallel)
         else:
             commit = provenance.describe_commit()
         shown = self._redactor.arguments(argv)
@@ -264,6 +268,31 @@ class RunWriter:
         with self._writing:
             record = replace(self._record, heartbeat=clock.to_text(clock.now()))
             write_json(self.path / layout.RUN_JSON, record_to_dict(record))
+
+
+class UnwrittenRun:
+    """A run in a process that leaves it to another one to write; see `RunWriter`."""
+
+    path = Path()
+    record = RunRecord(id="", name="", kind="", created="")
+
+    def metric(self, line: MetricsLine) -> None:
+        """Nothing."""
+
+    def progress(self, epoch: int, step: int) -> None:
+        """Nothing."""
+
+    def best(
+        self, *, epoch: int, loss: float, file: str, metrics: Mapping[str, Any], model_hash: str | None = None
+    ) -> None:
+        """Nothing."""
+
+    def stop_requested(self) -> bool:
+        """The other one looks."""
+        return False
+
+
+AnyRun = RunWriter | UnwrittenRun
 
 
 def refuse_running(run_dir: Path, record: RunRecord) -> None:

@@ -31,7 +31,9 @@ class BackgroundWriter:
     as after a stop at that moment; the error is raised in the training thread.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, writes: bool = True) -> None:
+        """`writes`: False for a process that leaves it to another."""
+        self.writes = writes
         self._thread = one_core_thread("files")
         self._pending: deque[Future[None]] = deque()
         self._error: Exception | None = None
@@ -41,6 +43,8 @@ class BackgroundWriter:
 
         Waits while two are pending. Raises the error of an earlier one.
         """
+        if not self.writes:
+            return
         while len(self._pending) >= _AHEAD:
             wait([self._pending[0]])
             self._pending.popleft()

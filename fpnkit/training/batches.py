@@ -11,10 +11,12 @@ import torch
 from torch import Tensor
 
 from fpnkit.data.cache import FeatureCache
-from fpnkit.data.windows import Features, random_window
+from fpnkit.data.windows import Features, Window, random_window
+from fpnkit.geometry import ImageGeometry
 from fpnkit.pyramid import Pyramid, PyramidSpec
 from fpnkit.training.background import one_core_thread
 from fpnkit.training.losses import Batch
+from fpnkit.training.ranks import ALONE, Ranks
 
 T = TypeVar("T")
 
@@ -52,17 +54,28 @@ class CropBatches:
     """Crops of `crop` pixels of the network input (less if images are smaller) at random places."""
 
     def __init__(
-        self, cache: FeatureCache, spec: PyramidSpec, *, batch_size: int, crop: int, crops_per_image: int, seed: int
+        self,
+        cache: FeatureCache,
+        spec: PyramidSpec,
+        *,
+        batch_size: int,
+        crop: int,
+        crops_per_image: int,
+        seed: int,
+        ranks: Ranks = ALONE,
     ) -> None:
+        """Raises `ConfigError` if several `ranks` cannot have equal parts."""
         self._cache, self._spec, self._batch_size, self._crop, self._seed = cache, spec, batch_size, crop, seed
-        self._items = len(cache) * crops_per_image
+        self._items, self._ranks = len(cache) * crops_per_image, ranks
+        ranks.require_batch(batch_size, self._items)
+        self._geometries: dict[int, ImageGeometry] = {}  # of images seen so far
         self.per_epoch = max(1, self._items // batch_size)  # a last smaller batch is left out
 
     def batch(self, epoch: int, index: int) -> Batch:
-        """Batch `index` of `epoch`."""
+        """Batch `index` of `epoch`; of several processes the own part, with an equal part of the pixels."""
         items = chosen(self._seed, epoch, index, self._batch_size, self._items)
-        crops = [self._random_crop(item, np.random.default_rng([self._seed, epoch, item])) for item in items]
-        windows = [crop.window for crop in crops if crop.window is not None]
+        crops = [self._random_crop(epoch, item) for item in self._ranks.share(items)]
+        windows = [self._window(epoch, item) for item in items]
         # Images smaller than the crop make the whole batch smaller, because its crops must have one size.
         height, width = min(window.height for window in windows), min(window.width for window in windows)
 
@@ -72,17 +85,28 @@ class CropBatches:
             return torch.cat([part[..., :rows, :columns] for part in parts])
 
         levels = {name: together(name, [crop.pyramid[name] for crop in crops]) for name in self._spec.names}
-        pixels = [
-            crop.geometry.original_pixels(window.top, window.left, height, width)
-            for crop, window in zip(crops, windows, strict=True)
+        whole = [
+            (self._geometries[item % len(self._cache)], window) for item, window in zip(items, windows, strict=True)
         ]
+        pixels = [each.original_pixels(window.top, window.left, height, width) for each, window in whole]
         geometry = tuple(
-            crop.geometry.window(window.top, window.left, height, width)
-            for crop, window in zip(crops, windows, strict=True)
+            each.window(window.top, window.left, height, width) for each, window in self._ranks.share(whole)
         )
-        return Batch(Pyramid(levels), sum(pixels), geometry)
+        return Batch(Pyramid(levels), sum(pixels) / self._ranks.size, geometry)
 
-    def _random_crop(self, item: int, rng: np.random.Generator) -> Features:
-        return self._cache.crop(
-            item % len(self._cache), lambda geometry: random_window(geometry, self._crop, self._spec, rng)
-        )
+    def _random_crop(self, epoch: int, item: int) -> Features:
+        image = item % len(self._cache)
+
+        def choose(geometry: ImageGeometry) -> Window:
+            self._geometries[image] = geometry
+            return self._window(epoch, item)
+
+        return self._cache.crop(image, choose)
+
+    def _window(self, epoch: int, item: int) -> Window:
+        """Also of a crop that another process reads."""
+        image = item % len(self._cache)
+        if image not in self._geometries:
+            self._random_crop(epoch, item)  # what it reads is not needed, but this image's geometry is known for good
+        rng = np.random.default_rng([self._seed, epoch, item])
+        return random_window(self._geometries[image], self._crop, self._spec, rng)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -21,6 +21,7 @@ from fpnkit.training.batches import CropBatches, Prefetcher
 from fpnkit.training.loop import Validation
 from fpnkit.training.losses import Batch, Objective, loss_terms
 from fpnkit.training.optim import CodecOptimizers
+from fpnkit.training.ranks import ALONE, Ranks
 from fpnkit.training.rates import Balance, at_quality, validated_qualities, with_quality
 from fpnkit.training.step import codec_step, over_qualities, to_tally, values
 from fpnkit.training.tally import Tally, Values
@@ -38,9 +39,10 @@ class CodecLearner:
         goal: Objective,
         detector_fingerprint: str,
         device: torch.device,
+        ranks: Ranks = ALONE,
     ) -> None:
         settings = config.training
-        self.device, self._config, self._val = device, config, val
+        self.device, self._config, self._val, self._ranks = device, config, val, ranks
         self.detector_fingerprint = detector_fingerprint
         self._codec = codec.to(device)
         self.parameters = sum(each.numel() for each in codec.parameters())
@@ -54,6 +56,7 @@ class CodecLearner:
             crop=settings.crop,
             crops_per_image=settings.crops_per_image,
             seed=config.seed,
+            ranks=ranks,
         )
         self.steps_per_epoch = crops.per_epoch if self.parameters else 0  # `Codec.start` was all of the training
         self._batches = Prefetcher(crops.batch, crops.per_epoch)
@@ -62,7 +65,7 @@ class CodecLearner:
         """One step of both optimizers."""
         self._optimizers.set_lr(lr)
         batch = self._batches.get(epoch, index).to(self.device)
-        batch = with_quality(batch, self.objective, self._codec, [self._config.seed, epoch, index])
+        batch = with_quality(batch, self.objective, self._codec, [self._config.seed, epoch, index], self._ranks)
         settings = self._config.training
         return codec_step(
             self._codec,
@@ -72,6 +75,7 @@ class CodecLearner:
             clip=settings.clip,
             amp=settings.amp,
             balance=self._balance,
+            ranks=self._ranks,
         )
 
     def close(self) -> None:
@@ -85,30 +89,36 @@ class CodecLearner:
     @torch.no_grad()
     def validate(self) -> Validation:
         """Whole pyramids, one image at a time, through a copy with updated medians, so that the reported values are
-        those of the saved model; a codec of several rates at several qualities.
+        those of the saved model; a codec of several rates at several qualities. Several processes share the images.
         """
         codec = copy.deepcopy(self._codec).eval()
         codec.update_quantiles()
         qualities, latents = validated_qualities(codec), LatentRanges()
         tallies = {quality: Tally() for quality in qualities}
         aux_loss = codec.aux_loss()
-        for index in range(len(self._val)):
+
+        def measured(index: int) -> tuple[list[Tally], LatentRanges]:
             features = self._val.load(index)
             whole = Batch(features.pyramid, features.original_pixels, (features.geometry,)).to(self.device)
+            own, ranges = [], LatentRanges()
             for quality in qualities:
                 batch = whole if quality is None else at_quality(whole, self.objective, torch.tensor([quality]))
                 output = codec(batch.pyramid, batch.geometry, batch.quality)
                 terms = loss_terms(codec, output, batch, self.objective)
-                tallies[quality] += to_tally(terms, batch.pixels, aux_loss, torch.zeros_like(aux_loss))
-                for name, level in output.latents.items():
-                    latents.add(name, level)
+                own.append(to_tally(terms, batch.pixels, aux_loss, torch.zeros_like(aux_loss)))
+                ranges.add(output.latents)
+            return own, ranges
+
+        for own, ranges in self._ranks.spread(range(len(self._val)), measured):
+            latents.merge(ranges)
+            for quality, tally in zip(qualities, own, strict=True):
+                tallies[quality] += tally
 
         def content() -> dict[str, Any]:
             codec.make_tables()
             return codec_content(codec.cpu(), self._config, self.detector_fingerprint)
 
-        measured = over_qualities(tallies, self.objective)
-        return Validation(measured, content, latents.report())
+        return Validation(over_qualities(tallies, self.objective), content, latents.report())
 
     def settings(self) -> dict[str, Any]:
         """The config, without secrets."""
@@ -152,9 +162,17 @@ class LatentRanges:
     def __init__(self) -> None:
         self._ranges: dict[str, tuple[Tensor, Tensor]] = {}
 
-    def add(self, name: str, latents: Tensor) -> None:
-        """Rounded latents (batch, channel, height, width) of a level."""
-        low, high = latents.amin((0, 2, 3)), latents.amax((0, 2, 3))
+    def add(self, latents: Mapping[str, Tensor]) -> None:
+        """Rounded latents (batch, channel, height, width) of each level."""
+        for name, level in latents.items():
+            self._widen(name, level.amin((0, 2, 3)).cpu(), level.amax((0, 2, 3)).cpu())
+
+    def merge(self, other: LatentRanges) -> None:
+        """Ranges of further images."""
+        for name, (low, high) in other._ranges.items():
+            self._widen(name, low, high)
+
+    def _widen(self, name: str, low: Tensor, high: Tensor) -> None:
         if name in self._ranges:
             low = torch.minimum(low, self._ranges[name][0])
             high = torch.maximum(high, self._ranges[name][1])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +15,7 @@ from torch.nn.utils import clip_grad_norm_
 from fpnkit.config.load import shown_settings
 from fpnkit.config.schema import DetectorConfig
 from fpnkit.data.images import Category, ImageSet
-from fpnkit.detectors.base import Detector
+from fpnkit.detectors.base import Detections, Detector
 from fpnkit.detectors.one_image import detections_in, features_of
 from fpnkit.errors import DataError, DivergedError
 from fpnkit.metrics.coco_format import GroundTruth
@@ -22,7 +23,8 @@ from fpnkit.metrics.detection import average_precision
 from fpnkit.training.batches import Prefetcher, chosen
 from fpnkit.training.loop import Validation
 from fpnkit.training.optim import detector_optimizer
-from fpnkit.training.tally import Tally, Values
+from fpnkit.training.ranks import ALONE, Ranks
+from fpnkit.training.tally import Tally, Values, of_batch
 
 
 @dataclass(frozen=True)
@@ -48,12 +50,15 @@ class DetectorLearner:
         train: ImageSet,
         val: ImageSet,
         device: torch.device,
+        ranks: Ranks = ALONE,
     ) -> None:
+        """Raises `ConfigError` if several `ranks` cannot have equal parts of a batch."""
+        ranks.require_batch(config.training.batch_size, len(train))
         settings, module = config.training, detector.trainable
         assert module is not None  # `build_trainable` sees to it
         detector.to(device)
         self.device, self._config, self._detector, self._module = device, config, detector, module
-        self._train, self._val = train, val
+        self._train, self._val, self._ranks = train, val, ranks
         self._label = {category.id: index for index, category in enumerate(train.categories, start=1)}
         self._parameters = [parameter for parameter in module.parameters() if parameter.requires_grad]
         self._optimizer = detector_optimizer(self._parameters, settings)
@@ -61,24 +66,31 @@ class DetectorLearner:
         self._batches = Prefetcher(self._batch, self.steps_per_epoch)
 
     def step(self, epoch: int, index: int, lr: float) -> Tally:
-        """Forward, backward, update; raises `DivergedError` before a bad gradient can touch a weight."""
+        """Forward, backward, update; raises `DivergedError` before a bad gradient can touch a weight.
+
+        Several processes average the gradients of their parts: a detector that pads, samples or counts over a batch
+        does so over a part.
+        """
         settings = self._config.training
         batch = self._batches.get(epoch, index)
         self._optimizer.param_groups[0]["lr"] = lr
         self._module.train()
         images = [image.to(self.device) for image in batch.images]
         targets = [{key: value.to(self.device) for key, value in target.items()} for target in batch.targets]
+        self._ranks.draw_apart([self._config.seed, epoch, index])
         with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=settings.amp):
             losses: dict[str, Tensor] = self._module(images, targets)
         loss = torch.stack(list(losses.values())).sum()
         self._optimizer.zero_grad(set_to_none=True)
         torch.autograd.backward(loss)
+        self._ranks.average(each.grad for each in self._parameters if each.grad is not None)
         norm = clip_grad_norm_(self._parameters, settings.clip)
-        if not (loss + norm).isfinite():
+        tally = of_batch(self._ranks.gathered(Tally(count=1, loss=loss.item(), gradient_norm=norm.item())))
+        if not math.isfinite(tally.loss + tally.gradient_norm):
             terms = ", ".join(f"{name} {value.item():.4g}" for name, value in losses.items())
-            raise DivergedError(f"the loss is {loss.item()} ({terms}), the gradient's norm {norm.item()}")
+            raise DivergedError(f"the loss is {tally.loss} ({terms}), the gradient's norm {tally.gradient_norm}")
         self._optimizer.step()
-        return Tally(count=1, loss=loss.item(), gradient_norm=norm.item())
+        return tally
 
     def close(self) -> None:
         """End the thread that reads ahead."""
@@ -92,12 +104,17 @@ class DetectorLearner:
     def validate(self) -> Validation:
         """AP over the validation images, one at a time."""
         self._module.eval()
-        truth, found = [], []
-        for index in range(len(self._val)):
+        buffers = list(self._module.buffers())  # those that follow the images differ between processes; 0's are kept
+        for own, first in zip(buffers, self._ranks.first(buffers), strict=True):
+            own.copy_(first)
+
+        def detected(index: int) -> tuple[GroundTruth, Detections]:
             sample = self._val[index]
-            truth.append(GroundTruth.of(sample))
             features = features_of(self._detector, sample.image)
-            found.append(detections_in(self._detector, features.pyramid, features.geometry))
+            return GroundTruth.of(sample), detections_in(self._detector, features.pyramid, features.geometry)
+
+        pairs = self._ranks.spread(range(len(self._val)), detected)
+        truth, found = [each for each, _ in pairs], [each for _, each in pairs]
         scores = average_precision(truth, found)
         content = {
             "kind": "detection",
@@ -125,7 +142,7 @@ class DetectorLearner:
 
     def _batch(self, epoch: int, index: int) -> LabeledBatch:
         settings, seed = self._config.training, self._config.seed
-        items = chosen(seed, epoch, index, settings.batch_size, len(self._train))
+        items = self._ranks.share(chosen(seed, epoch, index, settings.batch_size, len(self._train)))
         pairs = [self._example(item, np.random.default_rng([seed, epoch, item])) for item in items]
         return LabeledBatch([image for image, _ in pairs], [target for _, target in pairs])
 

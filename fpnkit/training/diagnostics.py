@@ -50,4 +50,7 @@ def _steps(end: EpochEnd) -> list[str]:
         lines.append(f"  mean auxiliary loss         {training.aux_loss / training.count:.6g}")
     lines.append(f"  gradient norm, mean         {training.gradient_norm / training.count:.4g}")
     lines.append(f"  gradient norm, largest      {end.max_gradient_norm:.4g}")
+    if len(end.images_per_second) > 1:
+        rates = ", ".join(f"{rate:.4g}" for rate in end.images_per_second)
+        lines.append(f"  images a second, each rank  {rates}")
     return lines

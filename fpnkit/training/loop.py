@@ -8,7 +8,7 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -21,11 +21,12 @@ from fpnkit.foundation import clock, guest
 from fpnkit.runs import layout
 from fpnkit.runs.metrics import MetricsLine, Split
 from fpnkit.runs.record import trained_seconds
-from fpnkit.runs.writer import RunWriter
+from fpnkit.runs.writer import AnyRun
 from fpnkit.torch_files import save_checkpoint
 from fpnkit.training.background import BackgroundWriter
 from fpnkit.training.checkpoint import remove_older_copies, rng_state, save_best, set_rng_state
 from fpnkit.training.optim import Schedule
+from fpnkit.training.ranks import ALONE, Ranks
 from fpnkit.training.stop import StopRequest
 from fpnkit.training.tally import Tally, Values, describe
 
@@ -122,6 +123,7 @@ class EpochEnd:
     lr: float
     seconds: float
     wait_for_files: Callable[[], None]  # until best_model.pth is that of the best epoch so far; raises StorageError
+    images_per_second: Sequence[float] = ()  # of each process, while it does not wait for the others
 
 
 @dataclass(frozen=True)
@@ -134,16 +136,17 @@ class TrainingEnd:
 
 def train(
     learner: Learner,
-    run: RunWriter,
+    run: AnyRun,
     settings: TrainingBase,
     *,
     warmup_steps: int = 0,
     after_epoch: Sequence[Callable[[EpochEnd], None]] = (),
     resume: dict[str, Any] | None = None,
     trains_on: bool = False,
+    ranks: Ranks = ALONE,
 ) -> TrainingEnd:
     """Train to the end, an early stop or a stop request; the state is saved in each case. `trains_on`: an early stop
-    from before `resume` does not count.
+    from before `resume` does not count. Of several `ranks` all begin as rank 0 does, and only rank 0 writes.
 
     An epoch's files are written during the next epoch's steps, in the order best model, run.json, last.pth; so even
     after a kill the latter two only name models that exist. Everything is written when this returns or raises.
@@ -151,14 +154,23 @@ def train(
     total = settings.epochs * learner.steps_per_epoch
     schedule = Schedule(settings.schedule, settings.lr, total, warmup_steps, settings.plateau_epochs)
     at = Progress() if resume is None else _restore(resume, learner, schedule)
+    if ranks.size > 1:
+        at = _restore(ranks.first(_state(learner, schedule, at)), learner, schedule)
     bar = tqdm(total=total, initial=at.step, unit="step", disable=None, dynamic_ncols=True)
-    with StopRequest(run.stop_requested) as stop, bar, closing(learner), BackgroundWriter() as files:
+    with (
+        StopRequest(run.stop_requested, ranks) as stop,
+        bar,
+        closing(learner),
+        BackgroundWriter(ranks.leads) as files,
+    ):
         while not (over := _over(settings, at, schedule, trains_on=trains_on)):
             trains_on = False
             started = saved = time.monotonic()
+            speed = _Speed(settings.batch_size, ranks)
             while at.index < learner.steps_per_epoch:
                 lr = schedule.lr_at(at.step)
                 _step(learner, at, lr)
+                speed.steps += 1
                 bar.update()
                 if at.step % settings.log_every == 0 or at.index == learner.steps_per_epoch:
                     _log_window(learner, run, at, lr, bar)
@@ -169,8 +181,9 @@ def train(
                     _save(files, run, learner, schedule, at)
                     saved = time.monotonic()
                 if stopping:
-                    return _stopped(files, run, stop, at)
-            end = _validate(learner, run, at, schedule, started, files)
+                    return _stopped(files, run, stop, at, ranks)
+            rates = speed.of_each()
+            end = replace(_validate(learner, run, at, schedule, started, files), images_per_second=rates)
             if end.validation.values.loss < at.best_loss:
                 _keep_best(files, run, at, end.validation, settings.keep_best)
             for function in after_epoch:
@@ -178,8 +191,22 @@ def train(
             at.next_epoch()
             _save(files, run, learner, schedule, at)
             if stop.requested() and at.epoch <= settings.epochs:
-                return _stopped(files, run, stop, at)
+                return _stopped(files, run, stop, at, ranks)
     return TrainingEnd(True, over)
+
+
+class _Speed:
+    """Images per second of each process, without the time in which it waits for the others."""
+
+    def __init__(self, batch_size: int, ranks: Ranks) -> None:
+        self.steps = 0
+        self._share, self._ranks = batch_size / ranks.size, ranks
+        self._started, self._waited = time.monotonic(), ranks.waited_seconds
+
+    def of_each(self) -> list[float]:
+        """By rank, of the steps since the beginning."""
+        busy = time.monotonic() - self._started - (self._ranks.waited_seconds - self._waited)
+        return self._ranks.gathered(self.steps * self._share / busy if self.steps else 0.0)
 
 
 def _over(settings: TrainingBase, at: Progress, schedule: Schedule, *, trains_on: bool) -> str:
@@ -210,7 +237,7 @@ def _step(learner: Learner, at: Progress, lr: float) -> None:
 _EXPLOSION = 100.0  # times the first step's loss, which itself is that of untrained weights
 
 
-def _log_window(learner: Learner, run: RunWriter, at: Progress, lr: float, bar: tqdm[Any]) -> None:
+def _log_window(learner: Learner, run: AnyRun, at: Progress, lr: float, bar: tqdm[Any]) -> None:
     values = learner.values(at.window)
     run.metric(_line("train", at, values, lr, trained_seconds(run.record, clock.now())))
     at.window = Tally()
@@ -219,7 +246,7 @@ def _log_window(learner: Learner, run: RunWriter, at: Progress, lr: float, bar: 
 
 
 def _validate(
-    learner: Learner, run: RunWriter, at: Progress, schedule: Schedule, started: float, files: BackgroundWriter
+    learner: Learner, run: AnyRun, at: Progress, schedule: Schedule, started: float, files: BackgroundWriter
 ) -> EpochEnd:
     lr = schedule.lr_at(max(0, at.step - 1))  # of the epoch's last step
     validation = learner.validate()
@@ -248,7 +275,7 @@ def _line(split: Split, at: Progress, values: Values, lr: float, seconds: float)
     return MetricsLine(time, split, at.epoch, at.step, lr=lr, seconds=seconds, extra=extra, **own)
 
 
-def _keep_best(files: BackgroundWriter, run: RunWriter, at: Progress, validation: Validation, keep: int) -> None:
+def _keep_best(files: BackgroundWriter, run: AnyRun, at: Progress, validation: Validation, keep: int) -> None:
     at.best_loss, at.best_epoch = loss, epoch = validation.values.loss, at.epoch
     metrics = {name: value for name, value in vars(validation.values).items() if value is not None}
 
@@ -263,8 +290,15 @@ def _keep_best(files: BackgroundWriter, run: RunWriter, at: Progress, validation
     files.submit(write)
 
 
-def _save(files: BackgroundWriter, run: RunWriter, learner: Learner, schedule: Schedule, at: Progress) -> None:
-    state = {
+def _save(files: BackgroundWriter, run: AnyRun, learner: Learner, schedule: Schedule, at: Progress) -> None:
+    if not files.writes:
+        return
+    state = copy.deepcopy(_state(learner, schedule, at))  # the next step changes the learner's own
+    files.submit(lambda: save_checkpoint(run.path / layout.LAST, state))
+
+
+def _state(learner: Learner, schedule: Schedule, at: Progress) -> dict[str, Any]:
+    return {
         "kind": "last",
         "config": learner.settings(),
         "learner": learner.state_dict(),
@@ -272,8 +306,6 @@ def _save(files: BackgroundWriter, run: RunWriter, learner: Learner, schedule: S
         "progress": at.plain(),
         "rng": rng_state(learner.device),
     }
-    state = copy.deepcopy(state)  # the next step changes the learner's own
-    files.submit(lambda: save_checkpoint(run.path / layout.LAST, state))
 
 
 def _restore(state: dict[str, Any], learner: Learner, schedule: Schedule) -> Progress:
@@ -283,9 +315,9 @@ def _restore(state: dict[str, Any], learner: Learner, schedule: Schedule) -> Pro
     return Progress.of(state["progress"])
 
 
-def _stopped(files: BackgroundWriter, run: RunWriter, stop: StopRequest, at: Progress) -> TrainingEnd:
+def _stopped(files: BackgroundWriter, run: AnyRun, stop: StopRequest, at: Progress, ranks: Ranks) -> TrainingEnd:
     files.wait()
-    again = f"python -m fpnkit.train --resume {run.path}"
+    again = f"{'python' if ranks.size == 1 else 'torchrun …'} -m fpnkit.train --resume {run.path}"
     if guest.current() is not None:
         again = f'fpnkit.train(fpnkit.run("{run.path}"), detector=…)'
     log.info("stopped by %s after step %d; to go on: %s", stop.reason, at.step, again)

@@ -33,6 +33,7 @@ from fpnkit.training.curvature import measure_curvature, measure_sensitivity
 from fpnkit.training.detector_learner import DetectorLearner, require_labels
 from fpnkit.training.losses import Objective
 from fpnkit.training.preflight import forecast
+from fpnkit.training.ranks import ALONE, Ranks
 from fpnkit.training.views import training_views
 
 log = logging.getLogger(__name__)
@@ -56,12 +57,15 @@ def codec_learner(
     resumed: bool = False,
     dry_run: bool = False,
     check: Callable[[Size], None] = lambda size: None,
+    ranks: Ranks = ALONE,
 ) -> CodecLearner:
     """Check data and detector, fill the feature cache, calibrate, and log what the lambda can buy.
 
-    `check` is called before the cache is filled, and may raise.
+    `check` is called before the cache is filled, and may raise. Several `ranks` fill it side by side, and each does all
+    the rest.
     """
     device = device_of(config.training.device, "training.device")
+    ranks.require_device(device)
     train_set, val_set = build_image_sets(config.data, config.seed)
     for images in (train_set, val_set):
         images.check()
@@ -95,7 +99,7 @@ def codec_learner(
         _measure(config, codec, detector, features, goal)
         _start(config, codec, features, goal)
     log.info("codec %s: %d parameters", config.codec.kind, parameters)
-    return CodecLearner(codec, config, train, val, goal, detector.fingerprint(), device)
+    return CodecLearner(codec, config, train, val, goal, detector.fingerprint(), device, ranks)
 
 
 def _codec(config: CodecConfig, detector: Detector) -> Codec:
@@ -123,9 +127,12 @@ def _collected(problems: list[str]) -> Iterator[None]:
         problems.append(str(error))
 
 
-def detector_learner(config: DetectorConfig, check: Callable[[Size], None] = lambda size: None) -> DetectorLearner:
+def detector_learner(
+    config: DetectorConfig, check: Callable[[Size], None] = lambda size: None, ranks: Ranks = ALONE
+) -> DetectorLearner:
     """Check data, build the detector with its starting weights. `check` may raise."""
     device = device_of(config.training.device, "training.device")
+    ranks.require_device(device)
     train, val = build_image_sets(config.data, config.seed)
     for images in (train, val):
         images.check()
@@ -135,7 +142,7 @@ def detector_learner(config: DetectorConfig, check: Callable[[Size], None] = lam
     log.info("detector %s: %s", detector.name, detector.spec)
     assert detector.trainable is not None
     check(Size(sum(parameter.numel() for parameter in detector.trainable.parameters())))
-    return DetectorLearner(detector, config, train, val, device)
+    return DetectorLearner(detector, config, train, val, device, ranks)
 
 
 def _fill(cache: FeatureCache, name: str) -> None:

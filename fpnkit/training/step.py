@@ -14,14 +14,16 @@ from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
 
 from fpnkit.codecs.base import Codec
+from fpnkit.codecs.noise import share_of_batch
 from fpnkit.container import SHARED
 from fpnkit.errors import DivergedError
 from fpnkit.metrics.distortion import snr_db
 from fpnkit.metrics.rate import bpp
 from fpnkit.training.losses import Batch, LossTerms, Objective, loss_terms
 from fpnkit.training.optim import CodecOptimizers
+from fpnkit.training.ranks import ALONE, Ranks
 from fpnkit.training.rates import Balance
-from fpnkit.training.tally import Tally, Values
+from fpnkit.training.tally import Tally, Values, of_batch
 
 
 def codec_step(
@@ -33,22 +35,27 @@ def codec_step(
     clip: float,
     amp: bool,
     balance: Balance | None = None,
+    ranks: Ranks = ALONE,
 ) -> Tally:
-    """Forward, backward, both updates; raises `DivergedError` before a bad gradient can touch a weight."""
+    """Forward, backward, both updates; raises `DivergedError` before a bad gradient can touch a weight.
+
+    Of several processes each has its part of the batch; all make the same updates, and the tally is the whole batch's.
+    """
     assert optimizers.network is not None  # a learner of a codec without parameters takes no steps
     codec.train()
     device = codec.standardiser.mean.device.type
-    with torch.autocast(device, dtype=torch.bfloat16, enabled=amp):
+    with torch.autocast(device, dtype=torch.bfloat16, enabled=amp), share_of_batch(ranks.rank, ranks.size):
         output = codec(batch.pyramid, batch.geometry, batch.quality)
     terms = loss_terms(codec, output, batch, objective)
     optimizers.network.zero_grad(set_to_none=True)
-    torch.autograd.backward(_minimized(terms, batch, balance))
+    torch.autograd.backward(_minimized(terms, batch, balance, ranks))
+    ranks.average(each.grad for each in optimizers.network_parameters if each.grad is not None)
     norm = clip_grad_norm_(optimizers.network_parameters, clip)
     aux_loss = codec.aux_loss()
     if optimizers.quantiles is not None:
         optimizers.quantiles.zero_grad(set_to_none=True)
         torch.autograd.backward(aux_loss)
-    tally = to_tally(terms, batch.pixels, aux_loss, norm)
+    tally = of_batch(ranks.gathered(to_tally(terms, batch.pixels, aux_loss, norm)))
     _require_finite(codec, tally)
     optimizers.network.step()
     if optimizers.quantiles is not None:
@@ -56,10 +63,10 @@ def codec_step(
     return tally
 
 
-def _minimized(terms: LossTerms, batch: Batch, balance: Balance | None) -> Tensor:
+def _minimized(terms: LossTerms, batch: Batch, balance: Balance | None, ranks: Ranks) -> Tensor:
     if balance is None or terms.each is None or batch.quality is None:
         return terms.loss
-    return balance.balanced(terms.each, batch.quality)
+    return balance.balanced(terms.each, batch.quality, ranks)
 
 
 def to_tally(terms: LossTerms, pixels: float, aux_loss: Tensor, gradient_norm: Tensor) -> Tally:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import functools
+import operator
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -37,6 +39,22 @@ class Tally:
     def plain(self) -> dict[str, Any]:
         """For a checkpoint; `Tally(**plain)` is equal."""
         return asdict(self)
+
+
+def of_batch(parts: Sequence[Tally]) -> Tally:
+    """The tally of a step from those of the batch's equal parts."""
+    total, count = functools.reduce(operator.add, parts), len(parts)
+    return Tally(
+        1,
+        total.loss / count,
+        total.distortion / count,
+        total.aux_loss / count,
+        total.gradient_norm / count,
+        total.pixels,
+        total.bits,
+        {name: value / count for name, value in total.mse.items()},
+        {name: value / count for name, value in total.terms.items()},
+    )
 
 
 def _added(a: Mapping[str, float], b: Mapping[str, float]) -> dict[str, float]:

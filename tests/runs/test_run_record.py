@@ -7,7 +7,15 @@ from hypothesis import strategies as st
 
 from fpnkit.errors import RunError
 from fpnkit.foundation.files import write_json
-from fpnkit.runs.record import Best, ConfigSummary, RunRecord, read_record, record_to_dict, trained_seconds
+from fpnkit.runs.record import (
+    Best,
+    ConfigSummary,
+    Parallel,
+    RunRecord,
+    read_record,
+    record_to_dict,
+    trained_seconds,
+)
 from fpnkit.runs.status import run_status
 from fpnkit.runs.store import run_info
 from fpnkit.runs.table import plain_table
@@ -33,6 +41,7 @@ RECORD = RunRecord(
     size_bytes=1234,
     settings_hash="0123456789abcdef",
     detector_fingerprint="f" * 64,
+    parallel=Parallel(2, ("cuda:0", "cuda:1"), ("lab", "lab"), (17, 18), before=(1,)),
 )
 
 
@@ -51,11 +60,12 @@ def test_the_keys_are_the_agreed_ones():
     keys = (
         "schema_version id name kind created pid pid_created pid_start host heartbeat heartbeat_seconds started ended "
         "exit_reason exit_code epoch epochs step config best last sweep resumed seconds_before size_bytes "
-        "settings_hash detector_fingerprint"
+        "settings_hash detector_fingerprint parallel"
     )
     data = record_to_dict(RECORD)
     assert list(data) == keys.split()
     assert list(data["config"]) == ["lmbda", "lr", "batch_size", "codec", "detector", "dataset", "seed"]
+    assert list(data["parallel"]) == ["world_size", "devices", "hosts", "pids", "before"]
     assert list(data["best"]) == ["epoch", "loss", "file", "metrics", "model_hash"]
 
 

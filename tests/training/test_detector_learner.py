@@ -20,6 +20,7 @@ from fpnkit.runs.writer import RunWriter
 from fpnkit.torch_files import load_checkpoint
 from fpnkit.training.detector_learner import DetectorLearner, require_labels
 from fpnkit.training.loop import train
+from fpnkit.training.ranks import ALONE, Ranks
 from tests.support.plugins import Mean, install
 from tests.support.trainings_alike import Interrupted, assert_same_state, lines
 
@@ -40,12 +41,12 @@ def config(**training: object) -> DetectorConfig:
     return result
 
 
-def learner(settings: DetectorConfig) -> DetectorLearner:
+def learner(settings: DetectorConfig, ranks: Ranks = ALONE) -> DetectorLearner:
     torch.set_num_threads(1)
     torch.manual_seed(settings.seed)
     images = ShapesSet(4)
     detector = build_trainable(settings.detector, images.categories)
-    return DetectorLearner(detector, settings, images, ShapesSet(2, seed=9), CPU)
+    return DetectorLearner(detector, settings, images, ShapesSet(2, seed=9), CPU, ranks)
 
 
 def run(settings: DetectorConfig, folder: Path) -> RunWriter:
