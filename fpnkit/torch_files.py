@@ -67,16 +67,21 @@ def load_checkpoint(path: Path, kind: str) -> dict[str, Any]:
     content = read_torch_file(path)
     found = content.get("kind")
     if found != kind:
-        raise WeightsError(f"{path}: required a checkpoint of kind {kind}, found {found or 'something else'}")
+        raise WeightsError(f"{path}: required a checkpoint of kind {kind}, found {found if isinstance(found, str) and found else 'something else'}")
     version = content.get("schema_version")
     if type(version) is not int:
-        raise WeightsError(f"{path}: required a schema version, found {version!r}")
+        raise WeightsError(f"{path}: required a schema version, found {shown(version)}")
     if version > SCHEMA_VERSION:
         raise WeightsError(
             f"{path}: required schema version {SCHEMA_VERSION} or older, found {version}; "
             "it was written by a newer fpnkit"
         )
     return content
+
+
+def shown(value: object) -> str:
+    """In a message, whatever a file has in that place."""
+    return repr(value)[:100] if isinstance(value, str | int | float | None) else f"a {type(value).__name__}"
 
 
 def _is_plain_pickle(path: Path) -> bool:

@@ -13,28 +13,11 @@ import pytest
 
 from fpnkit.runs import layout
 from tests.support.effort import Effort, sizes
+from tests.support.fault_config import MODULES, base_dir, runs, write_config
 from tests.support.forks import Command, Done, Forks
 from tests.support.run_dirs import content
 from tests.support.wholeness import assert_same_results, assert_same_run, assert_whole, temporaries
 
-MODULES = [
-    *("train", "training.loop", "training.prepare", "training.diagnostics", "analysis.training", "codecs.factorized"),
-    *("evaluate", "evaluation.run", "evaluation.task", "evaluation.models", "detectors.shapes_fcos", "analyze"),
-    *("analysis.report", "anchors.__main__", "sweep", "runs.__main__", "runs.actions", "foundation.logs"),
-]
-CONFIG = """\
-task: fpn_compression
-detector: {kind: shapes_fcos}
-data:
-  train: {kind: shapes, images: 6}
-  val: {kind: shapes, images: 2, seed: 5}
-  test: {kind: shapes, images: 4, seed: 7}
-cache: {directory: FEATURES}
-codec: {channels: 8, latent_channels: 8}
-loss: {lambda: 2.5e-4}
-training:
-  {epochs: 3, batch_size: 2, lr: 1e-3, crop: 64, log_every: 2, keep_best: 1, save_every_seconds: 0.05, device: cpu}
-"""
 LAMBDAS = ("1e-4", "1e-3")
 
 
@@ -63,14 +46,6 @@ class World:
         return home
 
 
-def base_dir(home: Path) -> Path:
-    return home / "checkpoints" / "fpn_compression"
-
-
-def runs(home: Path) -> list[Path]:
-    return sorted(base_dir(home).glob("run_*"))
-
-
 def command(home: Path, module: str, *arguments: object, **options: float) -> Command:
     return Command(module, [str(each) for each in arguments], str(home), **options)  # type: ignore[arg-type]
 
@@ -81,8 +56,8 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     for name in ("forks", "empty", "reference"):
         (folder / name).mkdir()
     base_dir(folder / "empty").mkdir(parents=True)
-    (folder / "config.yaml").write_text(CONFIG.replace("FEATURES", str(folder / "features")))
-    with Forks(folder / "forks", *(f"fpnkit.{module}" for module in MODULES)) as forks:
+    write_config(folder, folder / "features")
+    with Forks(folder / "forks", *MODULES) as forks:
         made = World(forks, folder, {})
         base_dir(made.reference).mkdir(parents=True)
         for _ in range(2):  # the second finds the features
@@ -119,8 +94,7 @@ def _trained(world: World, home: Path) -> None:
 
 def _no_features(world: World, name: str) -> Path:
     home = world.home(name)
-    text = (world.folder / "config.yaml").read_text().replace(str(world.folder / "features"), str(home / "features"))
-    (home / "config.yaml").write_text(text)
+    write_config(home, home / "features")
     return home
 
 
