@@ -67,7 +67,8 @@ def load_checkpoint(path: Path, kind: str) -> dict[str, Any]:
     content = read_torch_file(path)
     found = content.get("kind")
     if found != kind:
-        raise WeightsError(f"{path}: required a checkpoint of kind {kind}, found {found if isinstance(found, str) and found else 'something else'}")
+        known = found if found and isinstance(found, str) else "something else"
+        raise WeightsError(f"{path}: required a checkpoint of kind {kind}, found {known}")
     version = content.get("schema_version")
     if type(version) is not int:
         raise WeightsError(f"{path}: required a schema version, found {shown(version)}")

@@ -118,6 +118,7 @@ def _resume(options: argparse.Namespace, session: cli.Session) -> int:
     from fpnkit.foundation.logs import RunLog
     from fpnkit.torch_files import load_checkpoint
     from fpnkit.training.checkpoint import require_resumable
+    from fpnkit.training.saved_state import restore_learner
 
     if not (path / layout.LAST).exists():
         raise RunError(f"run {path}: required {layout.LAST} to resume from, found none; it ended before its first save")
@@ -127,7 +128,9 @@ def _resume(options: argparse.Namespace, session: cli.Session) -> int:
     run_log = RunLog()
     try:
         learner = _learner(config, session, resumed=True)
-        learner.load_state_dict(state["learner"])  # before the run is touched, so that a mismatch leaves it unchanged
+        restore_learner(
+            path / layout.LAST, state, learner
+        )  # before the run is touched, so that a mismatch leaves it unchanged
         session.early.check()
         run = RunWriter.resume(
             path,

@@ -93,7 +93,9 @@ def _trained(content: Mapping[str, Any]) -> TrainedCodec:
         raise WeightsError(f"required a codec with {', '.join(_CONTENT)}, found no {', '.join(missing)}")
     weights, fingerprint, epoch = (content[name] for name in ("state_dict", "detector_fingerprint", "epoch"))
     if type(epoch) is not int or not isinstance(fingerprint, str):
-        raise WeightsError(f"required an epoch and a detector_fingerprint, found {shown(epoch)} and {shown(fingerprint)}")
+        raise WeightsError(
+            f"required an epoch and a detector_fingerprint, found {shown(epoch)} and {shown(fingerprint)}"
+        )
     config = _config(content["config"])
     codec = _codec(config, content["spec"])
     _require_finite(weights)
