@@ -39,6 +39,7 @@ class Command:
     arguments: Sequence[str]
     home: str
     kill_after: float | None = None  # seconds
+    delay: float = 0.0  # seconds before it begins
     roomy: bool = False  # it is told that there is room on every disk
     env: dict[str, str] = field(default_factory=dict)
 
@@ -160,6 +161,7 @@ def _become(command: Command, output: Path) -> NoReturn:
         if command.roomy:
             usage = shutil.disk_usage("/")._replace(free=10**12)
             shutil.disk_usage = lambda path: usage  # type: ignore[assignment]
+        time.sleep(command.delay)
         module = importlib.import_module(name)
         if hasattr(module, "__path__"):
             module = importlib.import_module(f"{name}.__main__")
