@@ -80,11 +80,6 @@ def load_checkpoint(path: Path, kind: str) -> dict[str, Any]:
     return content
 
 
-def shown(value: object) -> str:
-    """In a message, whatever a file has in that place."""
-    return repr(value)[:100] if isinstance(value, str | int | float | None) else f"a {type(value).__name__}"
-
-
 def _is_plain_pickle(path: Path) -> bool:
     """Whether the bytes are a pickle; they are parsed, not executed."""
     try:
@@ -96,3 +91,8 @@ def _is_plain_pickle(path: Path) -> bool:
 
 def _not_weights(path: Path) -> WeightsError:
     return WeightsError(f"{path}: required a weight file of torch's; it is none, or is torn")
+
+
+def shown(value: object) -> str:
+    """In a message, whatever a file has in that place."""
+    return repr(value)[:100] if isinstance(value, str | int | float | None) else f"a {type(value).__name__}"
