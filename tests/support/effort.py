@@ -7,9 +7,9 @@ and FPNKIT_FAULTS_FIRST, the attempt to begin with, which repeats one that faile
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -74,7 +74,14 @@ def effort(request: pytest.FixtureRequest) -> Iterator[Effort]:
     name, count, long = request.param
     made = Effort(name, count, long=long)
     yield made
-    sys.__stderr__.write(f"\n{made.tell()}\n") if long else print(made.tell())  # type: ignore[union-attr]
+    _print(request.config, made.tell(), long=long)
+
+
+def _print(config: pytest.Config, line: str, *, long: bool) -> None:
+    """What a long form did is seen while the others run."""
+    capture = config.pluginmanager.getplugin("capturemanager")
+    with capture.global_and_fixture_disabled() if long and capture else contextlib.nullcontext():
+        print(f"\n{line}", flush=True)
 
 
 def sizes(name: str, sample: int = 0, long: int = 0) -> pytest.MarkDecorator:

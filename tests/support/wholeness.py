@@ -43,7 +43,7 @@ def _lines(path: Path) -> None:
     if path.name == "metrics.jsonl":
         read_metrics(path)
     for line in path.read_bytes().splitlines(keepends=True):
-        assert json.loads(line) is not None or not line.endswith(b"\n")
+        assert not line.endswith(b"\n") or json.loads(line) is not None
 
 
 def _archive(path: Path) -> None:
