@@ -65,7 +65,7 @@ def _begin(home: Path, generator: random.Random) -> dict[str, dict[str, bytes]]:
 
 
 def _copies(home: Path, name: str) -> list[dict[str, bytes]]:
-    """What there is of a run, in all places, without note and tags."""
+    """What there is of a run, in all places, without what was written meanwhile: note, tags, and how they begin."""
     base, found = base_dir(home), []
     for place in (base / name, *(base / layout.TRASH).glob(f"*/{name}")):
         if place.exists():
@@ -74,7 +74,10 @@ def _copies(home: Path, name: str) -> list[dict[str, bytes]]:
         shutil.unpack_archive(archive, home / "unpacked", filter="tar")
         found.append(content(home / "unpacked" / name))
         shutil.rmtree(home / "unpacked")
-    return [{path: data for path, data in each.items() if path not in (layout.NOTE, layout.TAGS)} for each in found]
+    return [
+        {path: data for path, data in each.items() if path not in (layout.NOTE, layout.TAGS) and path[-4:] != ".tmp"}
+        for each in found
+    ]
 
 
 def _require_told(done: Done, command: list[str]) -> None:
@@ -89,7 +92,8 @@ def test_each_run_is_whole_in_one_place_whoever_comes_first(effort: Effort, fork
         home = tmp_path / str(number)
         before = _begin(home, numbers)
         racers = _racers(numbers)
-        ends = forks.run(*(Command("runs", words, str(home)) for words in racers))
+        delays = [numbers.choice((0.0, numbers.uniform(0, 0.02))) for _ in racers]
+        ends = forks.run(*map(lambda words, delay: Command("runs", words, str(home), delay=delay), racers, delays))
         for done, words in zip(ends, racers, strict=True):
             _require_told(done, words)
             effort.counted[f"commands with code {done.code}"] += 1
