@@ -66,7 +66,7 @@ def load_checkpoint(path: Path, kind: str) -> dict[str, Any]:
     """An fpnkit checkpoint of a `kind`; code in it is refused, not run."""
     content = read_torch_file(path)
     found = content.get("kind")
-    if found != kind:
+    if not isinstance(found, str) or found != kind:
         known = found if found and isinstance(found, str) else "something else"
         raise WeightsError(f"{path}: required a checkpoint of kind {kind}, found {known}")
     version = content.get("schema_version")
