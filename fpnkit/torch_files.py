@@ -67,7 +67,7 @@ def load_checkpoint(path: Path, kind: str) -> dict[str, Any]:
     content = read_torch_file(path)
     found = content.get("kind")
     if not isinstance(found, str) or found != kind:
-        known = found if found and isinstance(found, str) else "something else"
+        known = found if isinstance(found, str) and found else "something else"
         raise WeightsError(f"{path}: required a checkpoint of kind {kind}, found {known}")
     version = content.get("schema_version")
     if type(version) is not int:
