@@ -153,6 +153,8 @@ def train(
     at = Progress() if resume is None else _restore(resume, learner, schedule)
     bar = tqdm(total=total, initial=at.step, unit="step", disable=None, dynamic_ncols=True)
     with StopRequest(run.stop_requested) as stop, bar, closing(learner), BackgroundWriter() as files:
+        if at.step:  # the record may be older than the state
+            run.progress(at.epoch if at.index else at.epoch - 1, at.step)
         while not (over := _over(settings, at, schedule, trains_on=trains_on)):
             trains_on = False
             started = saved = time.monotonic()

@@ -244,6 +244,7 @@ SCENARIOS = {
     "prune": Scenario(_two_runs, _tidy("prune", "--keep-best", "1", "--yes"), _pruned, _both_whole),
     "purge": Scenario(_in_the_trash, _tidy("purge", "--yes"), _none_left),
 }
+LEAVES_SOME = ("archive", "cache")  # when given again: unfinished files of the one that was killed
 ENDS_IN = ("evaluate", "anchors", "analyze", "sweep")  # the reference has what these make
 LONG = dict(zip(SCENARIOS, (250, 50, 150, 80, 30, 60, 130, 80, 90, 80), strict=True))  # kills: 1,000
 SAMPLE = dict(zip(SCENARIOS, (2, 1, 1, 2, 0, 0, 3, 3, 3, 3), strict=True))
@@ -275,6 +276,11 @@ def _kill_and_go_on(
     return done
 
 
+def _never_saved(folder: Path) -> bool:
+    """A run that was killed before its first save, to which nobody comes back."""
+    return (folder / layout.RUN_JSON).exists() and not (folder / layout.LAST).exists()
+
+
 @pytest.mark.parametrize("name", SCENARIOS)
 @sizes("kills")
 def test_what_is_killed_ends_as_if_it_had_not_been(name: str, effort: Effort, world: World) -> None:
@@ -290,7 +296,7 @@ def test_what_is_killed_ends_as_if_it_had_not_been(name: str, effort: Effort, wo
         assert "Traceback" not in done.err
         assert_whole(home)
         scenario.check(world, home)
-        left = temporaries(home)
-        effort.counted["archives that were never finished"] += len(left)
-        assert [path for path in left if Path(path).parent.name != layout.ARCHIVE] == []
+        left = [path for path in temporaries(home) if not _never_saved((home / path).parent)]
+        effort.counted["unfinished files left"] += len(left)
+        assert left == [] or name in LEAVES_SOME
         shutil.rmtree(home)
