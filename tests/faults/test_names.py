@@ -62,7 +62,7 @@ def _require_plain(done: Done, arguments: list[str]) -> None:
     assert odd == set(), (arguments, shown)
 
 
-@sizes("names", sample=40, long=20_000)
+@sizes("names", sample=25, long=20_000)
 def test_commands_about_runs_touch_nothing_else_whatever_things_are_called(
     effort: Effort, forks: Forks, tmp_path: Path
 ) -> None:

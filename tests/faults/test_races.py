@@ -86,7 +86,7 @@ def _require_told(done: Done, command: list[str]) -> None:
     assert (done.code == 0) or done.err.count("\n") >= 1, (command, done)
 
 
-@sizes("races", sample=40, long=10_000)
+@sizes("races", sample=25, long=10_000)
 def test_each_run_is_whole_in_one_place_whoever_comes_first(effort: Effort, forks: Forks, tmp_path: Path) -> None:
     for number, numbers in enumerate(effort.attempts()):
         home = tmp_path / str(number)
