@@ -244,7 +244,7 @@ SCENARIOS = {
     "prune": Scenario(_two_runs, _tidy("prune", "--keep-best", "1", "--yes"), _pruned, _both_whole),
     "purge": Scenario(_in_the_trash, _tidy("purge", "--yes"), _none_left),
 }
-LEAVES_SOME = ("archive", "cache", "sweep")  # when given again: unfinished files of the one that was killed
+LEAVES_SOME = ("archive", "sweep")  # when given again: unfinished files of the one that was killed
 ENDS_IN = ("evaluate", "anchors", "analyze", "sweep")  # the reference has what these make
 LONG = dict(zip(SCENARIOS, (250, 50, 150, 80, 30, 60, 130, 80, 90, 80), strict=True))  # kills: 1,000
 SAMPLE = dict(zip(SCENARIOS, (2, 1, 1, 2, 0, 0, 3, 3, 3, 3), strict=True))
@@ -278,7 +278,7 @@ def _kill_and_go_on(
 
 def _never_saved(folder: Path) -> bool:
     """A run that was killed before its first save, to which nobody comes back."""
-    return (folder / layout.RUN_JSON).exists() and not (folder / layout.LAST).exists()
+    return folder.name.startswith("run_") and not (folder / layout.LAST).exists()
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
