@@ -22,6 +22,7 @@ from fpnkit.foundation.help import described_parser
 from fpnkit.foundation.process_record import Outcome, Reporter
 from fpnkit.foundation.signals import EarlyStop
 from fpnkit.foundation.steps import counted_by
+from fpnkit.foundation.text import printable
 from fpnkit.runs import layout
 
 if TYPE_CHECKING:
@@ -192,8 +193,9 @@ def run(
 
     def end(outcome: Outcome, text: str, error: BaseException) -> None:
         report.end(outcome, text)
-        for line in (f"{prefix}{text}", *getattr(error, "__notes__", ())):
-            print(line, file=sys.stderr)
+        for told in (f"{prefix}{text}", *getattr(error, "__notes__", ())):
+            for line in told.split("\n"):  # names in it may be a stranger's
+                print(printable(line), file=sys.stderr)
 
     try:
         with EarlyStop() as early, _warnings_in(report), counted_by(report.count):

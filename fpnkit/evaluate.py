@@ -33,6 +33,7 @@ from fpnkit.config.load import plain
 from fpnkit.errors import RunError, UserError
 from fpnkit.foundation.callable_module import make_callable
 from fpnkit.foundation.files import to_json
+from fpnkit.foundation.text import printable
 from fpnkit.launch.sweep import sweep_state
 from fpnkit.runs.results import FEWEST_IMAGES, NO_INTERVAL, PARTS, Part, Summary
 from fpnkit.runs.trained import find_candidates
@@ -176,7 +177,7 @@ def _describe(directory: Path, summary: Summary) -> str:
         )
     elif s.images < FEWEST_IMAGES:
         lines.append(f"  {NO_INTERVAL}")
-    return "\n".join(lines)
+    return "\n".join(map(printable, lines))  # the set may be called anything
 
 
 def _of_part(summary: Summary, part: Part) -> str | None:

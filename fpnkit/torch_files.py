@@ -71,11 +71,12 @@ def load_checkpoint(path: Path, kind: str) -> dict[str, Any]:
     """An fpnkit checkpoint of a `kind`; code in it is refused, not run."""
     content = read_torch_file(path)
     found = content.get("kind")
-    if found != kind:
-        raise WeightsError(f"{path}: required a checkpoint of kind {kind}, found {found or 'something else'}")
+    if not isinstance(found, str) or found != kind:
+        known = found if isinstance(found, str) and found else "something else"
+        raise WeightsError(f"{path}: required a checkpoint of kind {kind}, found {known}")
     version = content.get("schema_version")
     if type(version) is not int:
-        raise WeightsError(f"{path}: required a schema version, found {version!r}")
+        raise WeightsError(f"{path}: required a schema version, found {shown(version)}")
     if version > SCHEMA_VERSION:
         raise WeightsError(
             f"{path}: required schema version {SCHEMA_VERSION} or older, found {version}; "
@@ -133,3 +134,8 @@ def _is_plain_pickle(path: Path) -> bool:
 
 def _not_weights(path: Path) -> WeightsError:
     return WeightsError(f"{path}: required a weight file of torch's; it is none, or is torn")
+
+
+def shown(value: object) -> str:
+    """In a message, whatever a file has in that place."""
+    return repr(value)[:100] if isinstance(value, str | int | float | None) else f"a {type(value).__name__}"

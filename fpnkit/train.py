@@ -198,6 +198,7 @@ def _resumed(options: argparse.Namespace, session: cli.Session, ranks: Ranks) ->
 
     from fpnkit.torch_files import load_checkpoint
     from fpnkit.training.checkpoint import require_resumable
+    from fpnkit.training.saved_state import restore_learner
 
     if not (path / layout.LAST).exists():
         raise RunError(f"run {path}: required {layout.LAST} to resume from, found none; it ended before its first save")
@@ -205,7 +206,7 @@ def _resumed(options: argparse.Namespace, session: cli.Session, ranks: Ranks) ->
     finished = before.exit_code == 0
     require_resumable(path, config, state, finished=finished)
     learner = _learner(config, session, ranks, resumed=True)
-    learner.load_state_dict(state["learner"])  # before the run is touched, so that a mismatch leaves it unchanged
+    restore_learner(path / layout.LAST, state, learner)  # before the run is touched: a mismatch leaves it unchanged
 
     def resume(parallel: Parallel | None) -> RunWriter:
         run = RunWriter.resume(

@@ -58,6 +58,7 @@ def with_note(error: FpnkitError) -> FpnkitError:
         (lambda options, session: 130, 130, "", "stopped", None),
         (lambda options, session: 1, 1, "", "failed", None),
         (raising(RunError("run x: none")), 2, "fpnkit.one: run x: none\n", "refused", "run x: none"),
+        (raising(RunError("a\x1b[2J\nb")), 2, "fpnkit.one: a\\x1b[2J\nb\n", "refused", "a\x1b[2J\nb"),
         (
             raising(with_note(FpnkitError("disk: full"))),
             1,
@@ -73,7 +74,7 @@ def with_note(error: FpnkitError) -> FpnkitError:
             "interrupted; nothing was made",
         ),
     ],
-    ids=["done", "stopped", "failed", "wrong input", "error with a note", "interrupt"],
+    ids=["done", "stopped", "failed", "wrong input", "names of a stranger", "error with a note", "interrupt"],
 )
 def test_how_a_command_ends_is_its_exit_code_one_message_and_its_outcome(
     work: Work,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from os import PathLike
 from pathlib import Path
 
@@ -24,7 +25,7 @@ def to_rgb(image: ImageLike) -> Tensor:
     Both are uint8; gray images are taken too. Raises `DataError` for anything else.
     """
     if isinstance(image, str | PathLike):
-        return read_rgb(Path(image).expanduser(), upright=True)
+        return read_rgb(Path(os.path.expanduser(image)), upright=True)
     if isinstance(image, Image.Image):
         return torch.from_numpy(np.array(image.convert("RGB"))).permute(2, 0, 1).contiguous()
     if isinstance(image, np.ndarray):

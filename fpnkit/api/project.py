@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from torch import Tensor
@@ -24,7 +25,7 @@ def base_dir() -> Path:
 
 def load_config(file: str | Path) -> Config:
     """Every setting of a YAML file. Raises `ConfigError` that lists all problems."""
-    return load(Path(file).expanduser())
+    return load(Path(os.path.expanduser(file)))
 
 
 def example_image(number: int = 0) -> Tensor:

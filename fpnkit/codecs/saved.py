@@ -19,9 +19,10 @@ from fpnkit.config.load import shown_settings, validate
 from fpnkit.config.schema import CodecConfig
 from fpnkit.errors import UserError, WeightsError
 from fpnkit.pyramid import LevelSpec, PyramidSpec
-from fpnkit.torch_files import load_checkpoint
+from fpnkit.torch_files import load_checkpoint, shown
 
 _HASH_BYTES = 4
+_MOST = 65536  # channels, and cells that a stride covers
 _CONTENT = ("config", "spec", "detector_fingerprint", "epoch", "state_dict")
 
 
@@ -92,7 +93,9 @@ def _trained(content: Mapping[str, Any]) -> TrainedCodec:
         raise WeightsError(f"required a codec with {', '.join(_CONTENT)}, found no {', '.join(missing)}")
     weights, fingerprint, epoch = (content[name] for name in ("state_dict", "detector_fingerprint", "epoch"))
     if type(epoch) is not int or not isinstance(fingerprint, str):
-        raise WeightsError(f"required an epoch and a detector_fingerprint, found {epoch!r} and {fingerprint!r}")
+        raise WeightsError(
+            f"required an epoch and a detector_fingerprint, found {shown(epoch)} and {shown(fingerprint)}"
+        )
     config = _config(content["config"])
     codec = _codec(config, content["spec"])
     _require_finite(weights)
@@ -124,19 +127,27 @@ def _config(settings: Any) -> CodecConfig:
 def _codec(config: CodecConfig, spec: Any) -> Codec:
     try:
         levels = tuple(LevelSpec(str(name), int(channels), int(stride)) for name, channels, stride in spec)
-        if not levels or any(level.channels < 1 or level.stride < 1 for level in levels):
+        if not levels or not all(map(_is_possible, levels)):
             raise ValueError(f"{spec}"[:100])
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise WeightsError(
             f"spec: required a name, channels and a stride for each level, found {_first(error)}"
         ) from None
     return build_codec(config.codec, PyramidSpec(levels))
 
 
+def _is_possible(level: LevelSpec) -> bool:
+    """Torch takes no other names for parts; the limits are far beyond every detector's."""
+    named = level.name != "" and "." not in level.name
+    return named and 1 <= level.channels <= _MOST and 1 <= level.stride <= _MOST
+
+
 def _require_finite(weights: Any) -> None:
     if not isinstance(weights, Mapping) or not all(isinstance(each, Tensor) for each in weights.values()):
         raise WeightsError("state_dict: required tensors by name, found something else")
     for name, tensor in weights.items():
+        if tensor.layout != torch.strided or tensor.is_quantized or tensor.device.type != "cpu":
+            raise WeightsError(f"{name}: required numbers of a plain tensor, found another kind of tensor")
         if tensor.is_floating_point() and not tensor.isfinite().all():
             raise WeightsError(f"{name}: required finite numbers, found NaN or infinity")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from os.path import expanduser
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,7 @@ def find_weights(text: str, names: Iterable[str] = ()) -> Path:
     A path with a weight file suffix is returned unchecked; `read_weights` checks it. `names` are other values the
     caller accepts, for the message.
     """
-    path = Path(text).expanduser()
+    path = Path(expanduser(text))
     if path.suffix in _SUFFIXES or path.is_file():
         return path
     base_dir = default_base_dir("detection")

@@ -45,7 +45,10 @@ def run_details(run_dir: Path) -> list[DetailSection]:
         sections[1:1] = [_progress(info, record), _settings(run_dir, record), *measured]
     elif info.status == "imported":
         sections[1:1] = [_read_out(info)]
-    printable = [DetailSection(s.title, [(text.printable(a), text.printable(b)) for a, b in s.rows]) for s in sections]
+    printable = [
+        DetailSection(text.printable(each.title), [(text.printable(a), text.printable(b)) for a, b in each.rows])
+        for each in sections
+    ]
     return [section for section in printable if section.rows]
 
 

@@ -90,7 +90,7 @@ def short_name(name: str) -> str:
 def home() -> Path:
     """`$FPNKIT_HOME`, else the nearest folder above that has `checkpoints/`, else the working directory."""
     if given := os.environ.get("FPNKIT_HOME"):
-        return Path(given).expanduser()
+        return Path(os.path.expanduser(given))
     here = Path.cwd()
     return next((folder for folder in (here, *here.parents) if (folder / "checkpoints").is_dir()), here)
 
@@ -131,7 +131,7 @@ def find_run(text: str, base_dir: Path) -> Path:
     Raises RunError if several runs match, none matches, or the path is not a run directory.
     """
     text = text.rstrip("/") or text
-    path = Path(text).expanduser()
+    path = Path(os.path.expanduser(text))  # which, unlike that of pathlib, leaves users that there are not
     if text and (is_run_directory(path) or _is_lone_log(path)):
         return path
     try:

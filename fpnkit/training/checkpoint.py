@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from pydantic import ValidationError
 
 from fpnkit.config.diff import differences, flatten
 from fpnkit.config.identity import FREE_ON_RESUME, within
 from fpnkit.config.load import plain, shown_settings, validate
 from fpnkit.config.schema import Config
-from fpnkit.errors import ConfigError, RunError
+from fpnkit.errors import ConfigError, RunError, WeightsError
 from fpnkit.foundation import clock
 from fpnkit.foundation.files import write_bytes
 from fpnkit.foundation.redact import MASK
@@ -28,7 +29,7 @@ def require_resumable(run_dir: Path, config: Config, state: Mapping[str, Any], *
     is resumed to say it.
     """
     file = run_dir / layout.CONFIG_USED
-    now, before = shown_settings(config), shown_settings(validate(state["config"]))  # with keys that came later
+    now, before = shown_settings(config), shown_settings(_config_of(run_dir, state))  # with keys that came later
     problems = [
         f"{file}: {change.key}: required {change.left!r} as in the run so far, found {change.right!r}"
         for change in differences(before, now)
@@ -41,9 +42,21 @@ def require_resumable(run_dir: Path, config: Config, state: Mapping[str, Any], *
     ]
     if problems:
         raise ConfigError(problems)
-    if finished and state["progress"]["epoch"] > config.training.epochs:
-        done = state["progress"]["epoch"] - 1
+    progress = state.get("progress")
+    epoch = progress.get("epoch") if isinstance(progress, Mapping) else None
+    if finished and type(epoch) is int and epoch > config.training.epochs:
+        done = epoch - 1
         raise RunError(f"run {run_dir}: required epochs left to train, found {done} done; --epochs N trains up to N")
+
+
+def _config_of(run_dir: Path, state: Mapping[str, Any]) -> Config:
+    try:
+        return validate(state["config"])
+    except (ValidationError, TypeError, ValueError, KeyError) as error:
+        told = f"{type(error).__name__}: {error}".splitlines()[0][:200]
+        raise WeightsError(
+            f"{run_dir / layout.LAST}: config: required that of a training, found something else ({told})"
+        ) from None
 
 
 def rng_state(device: torch.device) -> dict[str, torch.Tensor]:

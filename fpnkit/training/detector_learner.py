@@ -22,7 +22,7 @@ from fpnkit.metrics.coco_format import GroundTruth
 from fpnkit.metrics.detection import average_precision
 from fpnkit.training.batches import Prefetcher, chosen
 from fpnkit.training.loop import Validation
-from fpnkit.training.optim import detector_optimizer
+from fpnkit.training.optim import detector_optimizer, restore
 from fpnkit.training.ranks import ALONE, Ranks
 from fpnkit.training.tally import Tally, Values, of_batch
 
@@ -138,7 +138,7 @@ class DetectorLearner:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Module and optimizer."""
         self._module.load_state_dict(state["module"])
-        self._optimizer.load_state_dict(state["optimizer"])
+        restore(self._optimizer, state["optimizer"], "optimizer")
 
     def _batch(self, epoch: int, index: int) -> LabeledBatch:
         settings, seed = self._config.training, self._config.seed

@@ -163,6 +163,8 @@ def train(
         closing(learner),
         BackgroundWriter(ranks.leads) as files,
     ):
+        if at.step:  # the record may be older than the state
+            run.progress(at.epoch if at.index else at.epoch - 1, at.step)
         while not (over := _over(settings, at, schedule, trains_on=trains_on)):
             trains_on = False
             started = saved = time.monotonic()

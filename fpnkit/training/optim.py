@@ -12,6 +12,7 @@ from torch.optim import SGD, Adam, AdamW, Optimizer
 
 from fpnkit.codecs.base import Codec, is_quantile
 from fpnkit.config.schema import CodecTraining, DetectorTraining
+from fpnkit.training.alike import require_optimizer
 
 
 @dataclass(frozen=True)
@@ -54,11 +55,16 @@ class CodecOptimizers:
         return {name: optimizer.state_dict() for name, optimizer in each.items() if optimizer is not None}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """The state of both optimizers."""
-        if self.network is not None:
-            self.network.load_state_dict(state["network"])
-        if self.quantiles is not None:
-            self.quantiles.load_state_dict(state["quantiles"])
+        """The state of both optimizers. Raises `WeightsError`."""
+        for name, own in (("network", self.network), ("quantiles", self.quantiles)):
+            if own is not None:
+                restore(own, state.get(name), f"optimizers.{name}")
+
+
+def restore(optimizer: Optimizer, state: Any, where: str) -> None:
+    """Set the optimizer's state. Raises `WeightsError`, about `where`, for anything but that of the same parameters."""
+    require_optimizer(state, optimizer, where)
+    optimizer.load_state_dict(state)
 
 
 def detector_optimizer(parameters: Sequence[nn.Parameter], settings: DetectorTraining) -> Optimizer:

@@ -104,6 +104,11 @@ def test_weights_that_are_not_finite_are_refused(value: float, factorized: Path,
         assert told.endswith(": required finite numbers, found NaN or infinity")
 
 
+def test_so_are_numbers_that_do_not_all_stand_in_the_file(factorized: Path, tmp_path: Path) -> None:
+    told = refused(factorized, tmp_path, weight(".weight", lambda tensor: tensor.to_sparse()))
+    assert told.endswith(": required numbers of a plain tensor, found another kind of tensor")
+
+
 def set_to(name: str, value: object) -> Change:
     return lambda content: content.update({name: value})
 
@@ -127,6 +132,15 @@ CONTENT = "config, spec, detector_fingerprint, epoch, state_dict"
         (set_to("epoch", "last"), "required an epoch and a detector_fingerprint, found 'last' and "),
         (set_to("spec", "p2 64 4"), "spec: required a name, channels and a stride for each level, found "),
         (set_to("spec", [["p2", -1, 4]]), "spec: required a name, channels and a stride for each level, found "),
+        (
+            set_to("spec", [["p2", float("inf"), 4]]),
+            "spec: required a name, channels and a stride for each level, found ",
+        ),
+        (set_to("spec", [["p.2", 64, 4]]), "spec: required a name, channels and a stride for each level, found "),
+        (set_to("spec", [["p2", 64, 2**40]]), "spec: required a name, channels and a stride for each level, found "),
+        (set_to("schema_version", torch.zeros(2, 2)), "required a schema version, found a Tensor"),
+        (set_to("kind", torch.zeros(2, 2)), "required a checkpoint of kind fpn_compression, found something else"),
+        (set_to("epoch", torch.zeros(2, 2)), "required an epoch and a detector_fingerprint, found a Tensor and '"),
         (set_to("config", {"task": "fpn_compression"}), "config: required that of a codec's training, found "),
         (set_to("config", 3), "config: required that of a codec's training, found something else ("),
         (set_to("state_dict", {"a": 1}), "state_dict: required tensors by name, found something else"),

@@ -150,3 +150,9 @@ def test_trash_and_sweeps_are_never_found(base):
     for text in ("run_old", "sweeps"):
         with pytest.raises(RunError, match="has this in its name"):
             layout.find_run(text, base)
+
+
+def test_a_user_that_there_is_not_is_part_of_a_name(base):
+    with pytest.raises(RunError) as error:
+        layout.find_run("~nobody_has_this_name/run", base)
+    assert str(error.value).startswith("run '~nobody_has_this_name/run': no run in ")

@@ -30,11 +30,16 @@ def test_a_finished_run_trains_on_with_more_epochs_and_its_config_follows(featur
 
 
 def as_if_killed(path: Path) -> None:
-    """Its process is gone, and its record does not say how it ended."""
+    """Its process is gone, and its record says neither how it ended nor what it did last."""
     record = json.loads((path / "run.json").read_text())
-    record |= {"ended": None, "exit_reason": None, "exit_code": None}
+    record |= {"ended": None, "exit_reason": None, "exit_code": None, "epoch": 1, "step": 1}
     (path / "run.json").write_text(json.dumps(record))
     assert status(path)[0] == "killed"
+
+
+def steps(path: Path) -> tuple[int, int]:
+    record = json.loads((path / "run.json").read_text())
+    return record["epoch"], record["step"]
 
 
 @pytest.mark.parametrize(
@@ -47,12 +52,12 @@ def test_a_run_that_was_killed_behind_its_last_save_ends_as_if_it_had_not_been(
     whole = train("--config", config, "--base-dir", tmp_path / "runs", *more)
     path = only_run(tmp_path / "runs")
     assert status(path) == ("finished", reason)
-    before = lines(path), (path / "best_model.pth").read_bytes()
+    before = lines(path), (path / "best_model.pth").read_bytes(), steps(path)
     as_if_killed(path)
     done = train("--resume", path)
     assert (done.returncode, done.stdout) == (0, whole.stdout), done.stderr
     assert status(path) == ("finished", reason)
-    assert (lines(path), (path / "best_model.pth").read_bytes()) == before
+    assert (lines(path), (path / "best_model.pth").read_bytes(), steps(path)) == before
 
 
 def test_a_config_that_was_edited_into_another_run_is_not_resumed(finished: Path, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Save an R-D figure: the figure, its points and its origin as three files."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -32,7 +33,7 @@ class SaveView(widgets.VBox):
         """Raises UserError: no name is given."""
         if not self.file.value.strip():
             raise UserError("file: required the name of a figure, such as rd.png; found none")
-        path = Path(self.file.value.strip()).expanduser()
+        path = Path(os.path.expanduser(self.file.value.strip()))
         if path.is_dir():
             raise UserError(f"{path}: required the name of a figure, such as {path / 'rd.png'}; found a folder")
         return path

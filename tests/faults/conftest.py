@@ -1,0 +1,3 @@
+from tests.support.effort import effort
+
+__all__ = ["effort"]
