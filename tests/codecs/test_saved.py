@@ -106,7 +106,8 @@ def test_weights_that_are_not_finite_are_refused(value: float, factorized: Path,
 
 def test_so_are_numbers_that_do_not_all_stand_in_the_file(factorized: Path, tmp_path: Path) -> None:
     told = refused(factorized, tmp_path, weight(".weight", lambda tensor: tensor.to_sparse()))
-    assert told.endswith(": required numbers of a plain tensor, found another kind of tensor")
+    found = "found [8, 64, 5, 5] of torch.float32, torch.sparse_coo, on cpu"
+    assert told.endswith(f"required tensors of real numbers that all stand in it, {found}")
 
 
 def set_to(name: str, value: object) -> Change:

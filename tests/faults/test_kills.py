@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from fpnkit.runs import layout
-from tests.support.effort import Effort, sizes
+from tests.support.effort import SLOW, Effort
 from tests.support.fault_config import MODULES, base_dir, runs, write_config
 from tests.support.forks import Command, Done, Forks
 from tests.support.run_dirs import content
@@ -280,12 +280,13 @@ def _never_saved(folder: Path) -> bool:
     return folder.name.startswith("run_") and not (folder / layout.LAST).exists()
 
 
-@pytest.mark.parametrize("name", SCENARIOS)
-@sizes("kills")
+SAMPLES = [pytest.param(name, ("kills", 0, False), id=f"sample-{name}") for name in SCENARIOS if SAMPLE[name]]
+ALL = [pytest.param(name, ("kills", 0, True), id=f"long-{name}", marks=SLOW) for name in SCENARIOS]
+
+
+@pytest.mark.parametrize(("name", "effort"), [*SAMPLES, *ALL], indirect=["effort"])
 def test_what_is_killed_ends_as_if_it_had_not_been(name: str, effort: Effort, world: World) -> None:
     effort.name, wanted = f"kills of {name}", (LONG if effort.long else SAMPLE)[name]
-    if wanted == 0:
-        pytest.skip("takes too long for a sample")
     scenario = SCENARIOS[name]
     usual = _usual_seconds(world, name, scenario)
     for numbers in effort.attempts(lambda: effort.counted["kills"] < wanted):

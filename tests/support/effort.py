@@ -84,11 +84,13 @@ def _print(config: pytest.Config, line: str, *, long: bool) -> None:
         print(f"\n{line}", flush=True)
 
 
+SLOW = [pytest.mark.slow, pytest.mark.timeout(6 * 3600)]
+
+
 def sizes(name: str, sample: int = 0, long: int = 0) -> pytest.MarkDecorator:
     """Run the test twice: a sample in the normal suite, and the long form when slow tests are asked for."""
-    slow = [pytest.mark.slow, pytest.mark.timeout(6 * 3600)]
     values = [
         pytest.param((name, sample, False), id="sample"),
-        pytest.param((name, long, True), id="long", marks=slow),
+        pytest.param((name, long, True), id="long", marks=SLOW),
     ]
     return pytest.mark.parametrize("effort", values, indirect=True)
