@@ -116,15 +116,15 @@ def require_accepted(script: str, options: Sequence[str]) -> None:
     _sbatch(["--test-only", *options], script)
 
 
-def cancel(job: str, signal: str | None = None) -> None:
-    """End a job: SIGTERM, and SIGKILL half a minute later by default; or send its script a signal.
+def cancel(*jobs: str, signal: str | None = None) -> None:
+    """End jobs: SIGTERM, and SIGKILL half a minute later by default; or send their scripts a signal.
 
     SIGKILL also reaches everything else in the job. Raises `SchedulerError`.
     """
     how = [] if signal is None else [f"--signal={signal}"]
     if signal not in (None, "KILL"):
         how.append("--batch")
-    _ask(["scancel", *how, job])
+    _ask(["scancel", *how, *jobs])
     ask_again()
 
 

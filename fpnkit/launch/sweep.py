@@ -97,13 +97,27 @@ def new_sweep(file: Path, config: Config, lambdas: Sequence[float], seeds: Seque
     settings = {key: value for key, value in whole.items() if key != "seed"}
     settings["loss"] = {key: value for key, value in whole["loss"].items() if key != "lambda"}
     stem = re.sub(r"[^\w.-]", "_", file.stem)[:_LONGEST_STEM]
-    name = f"{stem}_{settings_hash(shared(whole))[:8]}"
+    name = f"{stem}_{_hash(whole)}"
     return Sweep(name, clock.to_text(clock.now()), settings, tuple(sorted(set(lambdas))), tuple(sorted(set(seeds))))
 
 
 def sweep_path(base_dir: Path, sweep_id: str) -> Path:
     """Path of the plan with this id."""
     return base_dir / layout.SWEEPS / f"{sweep_id}.yaml"
+
+
+def id_fits(sweep_id: str, config: Config) -> bool:
+    """Whether a run of this config could belong to the sweep, whatever its lambda and seed."""
+    return sweep_id.endswith(f"_{_hash(plain(config))}")
+
+
+def _hash(settings: Mapping[str, Any]) -> str:
+    return settings_hash(shared(settings))[:8]
+
+
+def is_plan(path: Path) -> bool:
+    """Whether the path is that of a plan."""
+    return path.parent.name == layout.SWEEPS
 
 
 def config_path(base_dir: Path, sweep_id: str) -> Path:
@@ -197,10 +211,16 @@ def find_point(sweep: Sweep, runs: Sequence[RunInfo], lmbda: float, seed: int) -
     It was made by the sweep, or is finished or running with equal settings, whoever made it.
     """
     near = [run for run in runs if (run.lmbda, run.seed) == (lmbda, seed) and run.kind == "fpn_compression"]
-    wanted = learned(plain(sweep.config(lmbda, seed)))
+    if not near:
+        return SweepPoint(lmbda, seed, None, "missing")
+    wanted: Mapping[str, object] = {}  # costs a millisecond, and most often none is needed
     for status in ("finished", *GOING_ON):
         for run in near:
-            if run.status == status and (run.sweep == sweep.id or learned_by(run.path) == wanted):
+            if run.status != status:
+                continue
+            if run.sweep != sweep.id:
+                wanted = wanted or learned(plain(sweep.config(lmbda, seed)))
+            if run.sweep == sweep.id or learned_by(run.path) == wanted:
                 return SweepPoint(lmbda, seed, run, run.status)
     own = next((run for run in near if run.sweep == sweep.id), None)
     return SweepPoint(lmbda, seed, own, own.status if own else "missing")
