@@ -75,7 +75,7 @@ class Job:
     def told(self) -> str:
         """Its state, for people."""
         if self.waits:
-            return f"job {self.id}: {self.reason}"
+            return f"job {self.id}: {'pending' if self.reason == 'None' else self.reason}"
         if self.state == "COMPLETING":
             return f"job {self.id}: ending"
         return f"job {self.id}: {self.state.lower()} on {self.nodes}"

@@ -130,6 +130,8 @@ def _failure(launch: Launch, record: ProcessRecord) -> str | None:
     """The failure of a command that ended without a run. For a killed sweep its runs tell more than its last lines."""
     if record.outcome == "refused":
         return record.reason or last_words(launch.log)
+    if record.outcome is None and (why := launch.why_ended) is not None:
+        return why
     if record.outcome == "failed" or (record.outcome is None and record.sweep is None):
         return last_words(launch.log, record.reason)
     return None

@@ -63,6 +63,11 @@ class Launch(ABC):
         """What a scheduler says about it, for people, while it may not have begun."""
         return None
 
+    @property
+    def why_ended(self) -> str | None:
+        """Why a scheduler ended it, for people; None if it did not, or nobody knows."""
+        return None
+
     @abstractmethod
     def end(self, how: How) -> str:
         """End it and return a sentence about what was done. Raises RunError if it is gone."""

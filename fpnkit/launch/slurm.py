@@ -84,6 +84,12 @@ class SlurmLaunch(Launch):
         found = self._found()
         return found.told if found is not None and found.lives else None
 
+    @property
+    def why_ended(self) -> str | None:
+        """Such as `time limit`."""
+        why = slurm.why_ended(self.job, self.log)
+        return None if why is None else f"{self.label}: {why}"
+
     def end(self, how: How) -> str:
         """Cancel it while it waits; else ask its command, or kill it."""
         found = self._found()

@@ -31,7 +31,6 @@ from fpnkit.runs.record import read_record
 
 _STOPPED = 130
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
-_KILL_SECONDS = 60.0  # for Slurm to end a job that was requeued
 
 
 @dataclass
@@ -82,7 +81,6 @@ def main(arguments: Sequence[str]) -> int:
     if code in (_STOPPED, -signal.SIGTERM, -signal.SIGINT) and task.asked is not None and _comes_back(task, before):
         say(f"{launch.label}: requeued, it goes on from step {_step(run_of(launch))}")
         slurm.requeue(launch.job)
-        time.sleep(_KILL_SECONDS)
     return code if code >= 0 else 128 - code
 
 

@@ -38,13 +38,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(options: argparse.Namespace, session: cli.Session) -> None:
     if options.action is None:
-        return print_list(options) if options.show_details is None else print_details(options)
+        if options.show_details is not None:
+            return print_details(options)
+        print_list(options)
+        return None if options.json or options.csv else _print_queue(cli.base_dir(options))
     from fpnkit.runs import actions
 
     given = [name for name in _OF_THE_LIST if getattr(options, name)]
     if given:
         raise RunError(f"--{given[0].replace('_', '-')}: applies to the list, not to {options.action}")
     return getattr(actions, options.action)(options, cli.base_dir(options))  # type: ignore[no-any-return]
+
+
+def _print_queue(base_dir: Path) -> None:
+    """What a scheduler has that is no run yet."""
+    if not (base_dir / ".launch").is_dir():
+        return
+    from fpnkit.launch.queue import queued  # not for those who have never launched anything
+
+    for each in queued(base_dir):
+        print(f"queued: {each.describe}")
 
 
 _OF_THE_LIST = ("show_details", "sort", "reverse", "columns", "query", "json", "csv")

@@ -11,11 +11,11 @@ import psutil
 from tests.support import warm
 from tests.support.run_processes import until
 
-_MARK = "FPNKIT_TEST_PROCESS"  # in the environment of all that this process starts, and of what that starts
+MARK = "FPNKIT_TEST_PROCESS"  # in the environment of all that this process starts, and of what that starts
 
 
 def mark() -> None:
-    os.environ[_MARK] = str(os.getpid())
+    os.environ[MARK] = str(os.getpid())
 
 
 def forget_what_stays() -> None:
@@ -48,7 +48,7 @@ def _processes() -> dict[int, str]:
     found = {}
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error):
-            ours = process.environ().get(_MARK) == str(os.getpid()) and process.status() != psutil.STATUS_ZOMBIE
+            ours = process.environ().get(MARK) == str(os.getpid()) and process.status() != psutil.STATUS_ZOMBIE
             command = " ".join(process.cmdline())
             if ours and process.pid not in (os.getpid(), warm.server_pid()):
                 found[process.pid] = command

@@ -15,6 +15,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support import leaks
+
 REQUIRED = "FPNKIT_REQUIRE_SLURM"
 _COMMANDS = ("munged", "slurmctld", "slurmd", "sbatch", "squeue", "scontrol", "scancel")
 _READY_SECONDS = 60.0
@@ -109,7 +111,10 @@ class SlurmServer:
         self._until(lambda: "UP" not in self.ask("scontrol", "ping"), "slurmctld is gone")
 
     def _run(self, *command: str) -> None:
-        subprocess.run(command, env={**os.environ, **self.environment}, check=True, capture_output=True, timeout=60)
+        """A daemon, which outlives the module that needed it first."""
+        environment = {key: value for key, value in os.environ.items() if key != leaks.MARK}
+        path = {"PATH": _PATH}
+        subprocess.run(command, env={**environment, **path, **self.environment}, check=True, timeout=60)
 
     def _until(self, met: object, what: str) -> None:
         end = time.monotonic() + _READY_SECONDS
