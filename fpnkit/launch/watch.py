@@ -122,9 +122,8 @@ def _of_schedulers(base_dir: Path) -> list[Choice]:
     choices = []
     for sweep, own in sweeps.items():
         begun = sum(each.begun for each in own)
-        told = ", ".join(
-            f"{count:,} {what}" for count, what in ((begun, "running"), (len(own) - begun, "queued")) if count
-        )
+        counts = {"running": begun, "queued": len(own) - begun}
+        told = ", ".join(f"{count:,} {what}" for what, count in counts.items() if count)
         choices.append(Choice(_sweep_to_see(base_dir, sweep), f"sweep {sweep}: {told}"))
     return choices + [Choice(each.launch.file, each.describe) for each in without_run(alone)]
 

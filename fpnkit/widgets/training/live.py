@@ -241,7 +241,8 @@ class LiveView(widgets.VBox):
         self.failure.value = html.bounded(html.code(seen.failure)) if seen.failure else ""
         self.stop_button.disabled = self.kill_button.disabled = not seen.running
         self.stop_button.description = "Stop now" if seen.running and seen.asked else "Stop"
-        self.resume_button.disabled = not _can_resume(seen)
+        by_command = self.watched is not None and not is_plan(self.watched)  # which can be given again
+        self.resume_button.disabled = not (by_command and _can_resume(seen))
         if not seen.running:
             self.confirmation.withdraw()
             self.said.value = ""  # what was done to end it
