@@ -32,12 +32,14 @@ def stop(target: Launch | Path, how: How = "graceful") -> str:
     Raises RunError if the process is gone, even if another one has its pid now.
     """
     if isinstance(target, Launch):
-        if target.lives():
-            return _end(target, target.label, how, target.end)
         record = facts(target)
+        ongoing = [] if record.sweep is None else jobs(target.base_dir, record.sweep)
+        if target.lives():
+            said = _end(target, target.label, how, target.end)
+            return "; ".join([said, *([_stop_jobs(ongoing, how)] if ongoing else [])])
         if record.launched is not None and Path(record.launched).exists():
             return stop(load(Path(record.launched)), how)
-        if record.sweep is not None and (ongoing := jobs(target.base_dir, record.sweep)):
+        if ongoing:
             return _stop_jobs(ongoing, how)
         run = None if target.here else run_of(target)
         if run is None:
