@@ -201,9 +201,10 @@ def _submit(
     following = [command(["--sweep", sweep.id, "--base-dir", str(base_dir)], "fpnkit.evaluate")] * options.evaluate
     following += _following_anchors(options, config_path(base_dir, sweep.id))
     work = Submission(sweep, base_dir, _config(sweep).slurm, at_once, following)
-    taken = submit_all(work, points_of(sweep, base_dir, list_runs(base_dir), points))
+    state = points_of(sweep, base_dir, list_runs(base_dir), points)
+    taken = submit_all(work, state)
     print("the queue: squeue --me; how far they are: this command again, or python -m fpnkit.runs", flush=True)
-    return 0, sweep_report(sweep, base_dir, points_of(sweep, base_dir, list_runs(base_dir), points), taken)
+    return 0, sweep_report(sweep, base_dir, state, taken)
 
 
 def _config(sweep: Sweep) -> CodecConfig:

@@ -80,6 +80,7 @@ def sweep(
     seeds: Sequence[int] = (),
     jobs: int | Literal["auto"] = 1,
     devices: Sequence[int | str] = (),
+    on: Literal["here", "slurm"] = "here",
     evaluate: bool = False,
     anchors: Sequence[str] = (),
     detector: Any = None,
@@ -88,14 +89,16 @@ def sweep(
 ) -> pd.DataFrame:
     """One run per lambda and seed; called again it skips what is finished and goes on with the rest.
 
-    `jobs` trainings at a time, each with its share of the cores, or one on each of the CUDA `devices`. Returns the
-    sweep's runs as `fpnkit.runs` does. `detector` and errors are as for `train`.
+    `jobs` trainings at a time, each with its share of the cores, or one on each of the CUDA `devices`. On Slurm, with
+    options such as `slurm__time="04:00:00"`, it is submitted and not waited for. Returns the sweep's runs as
+    `fpnkit.runs` does. `detector` and errors are as for `train`.
     """
     with _file(config) as file:
         arguments = ["--config", file, *_set(settings), *_base_dir(base_dir), "--lambdas", *map(repr, lambdas)]
         arguments += ["--seeds", *map(str, seeds)] if seeds else []
         arguments += ["--jobs", str(jobs)] if jobs != 1 else []
         arguments += ["--devices", ",".join(map(str, devices))] if devices else []
+        arguments += ["--on", on] if on != "here" else []
         arguments += ["--evaluate"] if evaluate else []
         arguments += ["--anchors", *anchors] if anchors else []
         record = _run("fpnkit.sweep", [*arguments, *_given(detector, config)], detector)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import difflib
+import functools
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -56,7 +58,7 @@ def load_config(file: FilePath | str, overrides: Sequence[Override] = ()) -> Con
         raise ConfigError([f"{file}: cannot be read: {error.strerror}"]) from None
     except UnicodeDecodeError:
         raise ConfigError([f"{file}: not YAML: required UTF-8 text"]) from None
-    source = parse(text)
+    source = copy.deepcopy(_parsed(text))
     if source.problems:
         raise ConfigError([f"{file}:{line}: {problem}" for line, problem in source.problems])
     origins = _apply(source.data, overrides)
@@ -67,6 +69,11 @@ def load_config(file: FilePath | str, overrides: Sequence[Override] = ()) -> Con
         found = [_problem(item, source, origins, file) for item in error.errors()]
         found.sort(key=lambda item: item[0])
         raise ConfigError([problem for _, problem in found]) from None
+
+
+@functools.lru_cache(maxsize=8)  # a sweep reads its file once for each lambda
+def _parsed(text: str) -> YamlDocument:
+    return parse(text)
 
 
 def _find_beside(data: dict[str, Any], file: FilePath) -> None:

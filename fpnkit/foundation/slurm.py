@@ -43,7 +43,7 @@ _WRITTEN = (
     (re.compile(r"DUE TO PREEMPTION"), "PREEMPTED"),
     (re.compile(r"DUE TO NODE FAILURE"), "NODE_FAIL"),
     (re.compile(r"oom[-_ ]kill|Out Of Memory", re.IGNORECASE), "OUT_OF_MEMORY"),
-    (re.compile(r"CANCELLED AT"), "CANCELLED"),
+    (re.compile(r"CANCELLED AT \S+ \*\*\*"), "CANCELLED"),
 )
 _BY_STEPD = re.compile(r"^slurmstepd(-\S+)?: ")
 

@@ -6,6 +6,7 @@ job is requeued.
 
 from __future__ import annotations
 
+import functools
 import getpass
 import os
 import shlex
@@ -63,7 +64,7 @@ class SlurmLaunch(Launch):
     @property
     def here(self) -> bool:
         """Whether the scheduler answers here, and to the user whose job it is."""
-        return self.user == getpass.getuser() and slurm.answers()
+        return self.user == _user() and slurm.answers()
 
     def lives(self) -> bool:
         """Whether it waits or runs; False if the scheduler does not answer."""
@@ -105,7 +106,12 @@ class SlurmLaunch(Launch):
         return f"killed {self.label}" if how == "kill" else f"asked {self.label} to stop"
 
     def _found(self) -> slurm.Job | None:
-        return slurm.find(self.job) if self.user == getpass.getuser() else None
+        return slurm.find(self.job) if self.user == _user() else None
+
+
+@functools.cache
+def _user() -> str:
+    return getpass.getuser()
 
 
 def end_all(launches: Sequence[SlurmLaunch], how: How) -> str:
@@ -198,7 +204,7 @@ def _launch(file: Path, argv: Sequence[str]) -> SlurmLaunch:
         cwd=os.getcwd(),
         started=clock.to_text(clock.now()),
         host=host_name(),
-        user=getpass.getuser(),
+        user=_user(),
         job="",
     )
 

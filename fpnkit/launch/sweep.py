@@ -211,16 +211,10 @@ def find_point(sweep: Sweep, runs: Sequence[RunInfo], lmbda: float, seed: int) -
     It was made by the sweep, or is finished or running with equal settings, whoever made it.
     """
     near = [run for run in runs if (run.lmbda, run.seed) == (lmbda, seed) and run.kind == "fpn_compression"]
-    if not near:
-        return SweepPoint(lmbda, seed, None, "missing")
-    wanted: Mapping[str, object] = {}  # costs a millisecond, and most often none is needed
+    wanted = learned(plain(sweep.config(lmbda, seed))) if near else {}
     for status in ("finished", *GOING_ON):
         for run in near:
-            if run.status != status:
-                continue
-            if run.sweep != sweep.id:
-                wanted = wanted or learned(plain(sweep.config(lmbda, seed)))
-            if run.sweep == sweep.id or learned_by(run.path) == wanted:
+            if run.status == status and (run.sweep == sweep.id or learned_by(run.path) == wanted):
                 return SweepPoint(lmbda, seed, run, run.status)
     own = next((run for run in near if run.sweep == sweep.id), None)
     return SweepPoint(lmbda, seed, own, own.status if own else "missing")

@@ -61,11 +61,11 @@ def status_of(run: Path, record: RunRecord, *, now: datetime | None = None) -> R
     found = slurm.find(job.id)
     if found is not None and found.lives and found.state != "COMPLETING":  # of which none knows whether it comes back
         return RunStatus("queued", found.told)
-    if status.word == "stopped":
+    if status.word == "stopped" and status.reason != "SIGTERM":  # not by Slurm
         return status
     why = slurm.why_ended(job.id, Path(job.output))
-    if why is None and not slurm.answers():
-        return status
+    if status.word == "stopped" or (why is None and not slurm.answers()):
+        return status if why is None else RunStatus(status.word, f"job {job.id}: {why}")
     return RunStatus("killed", f"job {job.id}: {why or 'has ended'}")
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
+import fpnkit as fk
 from fpnkit.foundation import slurm
 from fpnkit.launch.launchers import find, run_of
 from fpnkit.launch.queue import jobs, queued
@@ -119,8 +120,8 @@ def test_what_somebody_cancels_is_saved_and_goes_on_where_it_was_submitted(
     run = wait_for_lines(base, 3)
     server.ask("scancel", first.job)
     until(lambda: see(run).status == "stopped", PATIENCE)
-    assert see(run).reason == "SIGTERM"
     until(lambda: job_done(base), PATIENCE)  # nobody asked for it to come back
+    assert (see(run).status, see(run).reason) == ("stopped", f"{first.label}: cancelled")
     step = read_record(run).step
     again = fpnkit("train", "--resume", run, "--on", "slurm")
     assert again.returncode == 0, again.stderr
@@ -143,6 +144,14 @@ def test_the_section_of_the_config_and_the_flag_are_the_same(
     told = server.ask("scontrol", "show", "job", find(base)[0].job)
     assert "TimeLimit=00:30:00" in told
     assert "Nice=7" in told
+
+
+def test_from_python_a_sweep_is_submitted_and_not_waited_for(base: Path, config: Path) -> None:
+    base.mkdir()
+    table = fk.sweep(config, [1e-3, 2e-3], on="slurm", base_dir=base, slurm__time="00:20:00")
+    assert len(find(base)) == 2
+    assert len(table) == 0
+    assert sorted(each.lmbda or 0.0 for each in queued(base)) == [1e-3, 2e-3]
 
 
 def test_what_is_wrong_with_a_submission_is_said_before_it(base: Path, config: Path, fpnkit: Fpnkit) -> None:

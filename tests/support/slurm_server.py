@@ -74,7 +74,8 @@ class SlurmServer:
         return self.ask("squeue", "--noheader", "--array", "--format=%i|%T|%r")
 
     def hasten(self, job: str) -> None:
-        """A requeued job would otherwise wait for a minute."""
+        """A requeued job would otherwise wait for a minute; within a second or two the node would refuse it."""
+        time.sleep(3)
         self.ask("scontrol", "update", f"JobId={job}", "StartTime=now")
 
     def clear(self) -> None:
