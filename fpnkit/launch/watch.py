@@ -322,7 +322,7 @@ def _see_run(run: Path) -> TrainingState:
         record=record,
         log=log,
         failure=failure,
-        asked=asked(run),
+        asked=status.word != "queued" and asked(run),  # else before it was submitted again
         scheduled=scheduled,
     )
 

@@ -64,23 +64,34 @@ def count_in_strip(panel: "Locator", status: str, count: int) -> None:
     expect(badge).to_have_count(count, timeout=PATIENCE * 1000)
 
 
+def attach(panel: "Locator", label: re.Pattern[str]) -> None:
+    """To the first of what is under way with such a label."""
+    choice = panel.get_by_label("Running", exact=True)
+    first = choice.locator("option", has_text=label).first
+    choice.select_option(label=first.inner_text())
+    press(panel, "Attach")
+
+
+def press(panel: "Locator", name: str) -> None:
+    panel.get_by_role("button", name=name, exact=True).click()
+
+
 def test_a_sweep_waits_runs_and_is_ended(lab: "Page", server: SlurmServer, tmp_path: Path) -> None:
     from playwright.sync_api import expect
 
     base = tmp_path / "project" / "runs"
     panel = lab.locator(".jp-OutputArea-output", has=lab.get_by_role("button", name="Start", exact=True))
-    press = lambda name: panel.get_by_role("button", name=name, exact=True).click()  # noqa: E731
     panel.get_by_label("Config", exact=True).select_option(label="long.yaml")
     panel.get_by_label("Where", exact=True).select_option(label="Slurm")
     panel.get_by_label("Lambda, or several").fill("1e-4 1e-3 1e-2")
     panel.get_by_label("Time limit").fill("30")
     panel.get_by_label("Partition").fill("nowhere")
-    press("Start")
+    press(panel, "Start")
     expect(panel.get_by_text("sbatch refused: invalid partition specified: nowhere").first).to_be_visible()
     panel.get_by_label("Partition").fill("")
     command = re.compile(r"^python -m fpnkit\.sweep .* --on slurm --slurm time=30 --base-dir \S+$")
     expect(panel.get_by_label("Command", exact=True)).to_have_value(command)
-    press("Start")
+    press(panel, "Start")
     expect(panel.get_by_text("◷ queued").first).to_be_visible()
     until(lambda: states(base) == ["running"] * 2, PATIENCE)
     count_in_strip(panel, "running", 2)
@@ -93,24 +104,21 @@ def test_a_sweep_waits_runs_and_is_ended(lab: "Page", server: SlurmServer, tmp_p
     lab.get_by_title("Read the directory again").click()
     expect(lab.get_by_text(f"1 queued: job {job}: Resources: train lambda")).to_be_visible()
 
-    run = panel.get_by_label("Running", exact=True).locator("option", has_text="epoch").first
-    panel.get_by_label("Running", exact=True).select_option(label=run.inner_text())
-    press("Attach")
-    press("Stop")
+    attach(panel, re.compile("epoch"))
+    press(panel, "Stop")
     expect(panel.get_by_text("■ stopped")).to_be_visible()
     until(lambda: states(base) == ["running", "running", "stopped"], PATIENCE)  # it took the core that came free
-    press("Resume")  # behind them
+    press(panel, "Resume")  # behind them
     expect(panel.get_by_text("◷ queued")).to_be_visible()
     again = re.compile(r"job \d+_0: (Resources|Priority)")
     expect(panel.get_by_text(again).first).to_be_visible()
     assert states(base) == ["queued", "running", "running"]
-    press("Stop")
+    press(panel, "Stop")
     expect(panel.get_by_text("■ stopped")).to_be_visible()
-    assert states(base) == ["running", "running", "stopped"]
+    until(lambda: states(base) == ["running", "running", "stopped"], PATIENCE)
 
-    panel.get_by_label("Running", exact=True).select_option(label=re.compile("^sweep .*: 2 running$"))
-    press("Attach")
-    press("Kill…")
-    press("Yes, kill it")
+    attach(panel, re.compile(r"^sweep\s.*:\s2\srunning$"))
+    press(panel, "Kill…")
+    press(panel, "Yes, kill it")
     until(lambda: states(base) == ["killed", "killed", "stopped"], PATIENCE)
     expect(panel.get_by_text("■ ended")).to_be_visible()

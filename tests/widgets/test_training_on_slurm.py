@@ -169,6 +169,7 @@ def test_a_run_goes_on_where_it_was_trained(
 ) -> None:
     run = make_run(base, plan(config, [1e-3], None, "slurm.partition=gpu").config(1e-3, 0), ("interrupted", 130))
     write_job(run, SchedulerJob("3_0", str(base / "3.log")))
+    (run / "STOP").touch()
     live = panel.live
     live.watch(run)
     panel.finish()
@@ -182,6 +183,7 @@ def test_a_run_goes_on_where_it_was_trained(
     panel.raise_failures()
     update_until(panel, lambda: "job 8_0: Resources" in live.head.value)
     assert live.watched == run
+    assert live.stop_button.description == "Stop"
     assert status_of(run, read_record(run)).word == "queued"
     assert "--partition=gpu" in queue.submitted()[0]
     click(live.kill_button)
