@@ -117,14 +117,11 @@ def require_accepted(script: str, options: Sequence[str]) -> None:
 
 
 def cancel(*jobs: str, signal: str | None = None) -> None:
-    """End jobs: SIGTERM, and SIGKILL half a minute later by default; or send their scripts a signal.
+    """End jobs: SIGTERM, and SIGKILL half a minute later by default; or send all their processes a signal.
 
-    SIGKILL also reaches everything else in the job. Raises `SchedulerError`.
+    Raises `SchedulerError`.
     """
-    how = [] if signal is None else [f"--signal={signal}"]
-    if signal not in (None, "KILL"):
-        how.append("--batch")
-    _ask(["scancel", *how, *jobs])
+    _ask(["scancel", *([] if signal is None else [f"--signal={signal}"]), *jobs])
     ask_again()
 
 

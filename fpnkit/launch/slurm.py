@@ -24,6 +24,11 @@ from fpnkit.launch.protocol import How, Launch
 Options = Mapping[str, str | int | bool]
 
 _MOST_NAMED = 5
+# A step, because a job that is to be preempted is told of it only there; it has all that the job has.
+_STEP = (
+    *("--nodes=1", "--ntasks=1", '--cpus-per-task="$SLURM_CPUS_ON_NODE"'),
+    *("--mpi=none", "--input=none", "--unbuffered", "--quiet"),
+)
 _TASK = "fpnkit.launch.slurm_task"
 _SIGNAL = "USR1@90"  # before the time limit; a step and saving the state have to fit in
 _SIGNALS: Mapping[How, str | None] = {"graceful": "INT", "now": None, "kill": "KILL"}
@@ -144,8 +149,6 @@ def flags(options: Options) -> list[str]:
     if given.get("no-requeue"):
         given["requeue"] = False
     whole = {**_DEFAULTS, **given}
-    signal = str(whole["signal"])
-    whole["signal"] = signal if ":" in signal else f"B:{signal}"  # to the script, which passes it on
     shown = {key: value for key, value in whole.items() if value is not False}
     return [f"--{key}" if value is True else f"--{key}={value}" for key, value in shown.items()]
 
@@ -212,4 +215,5 @@ def _launch(file: Path, argv: Sequence[str]) -> SlurmLaunch:
 def _script(launches: Sequence[SlurmLaunch]) -> str:
     files = "\n".join(f"  {shlex.quote(str(launch.file))}" for launch in launches)
     task = shlex.join([sys.executable, "-u", "-m", _TASK])
-    return f'#!/bin/bash\ntasks=(\n{files}\n)\nexec {task} "${{tasks[$SLURM_ARRAY_TASK_ID]}}"\n'
+    step = f"srun {' '.join(_STEP)} {task}"
+    return f'#!/bin/bash\ntasks=(\n{files}\n)\nexec {step} "${{tasks[$SLURM_ARRAY_TASK_ID]}}"\n'

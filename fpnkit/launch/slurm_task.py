@@ -1,8 +1,9 @@
 """What a job of Slurm runs: python -m fpnkit.launch.slurm_task FILE
 
-FILE is what `slurm.submit_array` wrote. The command's end is the job's. A signal before the time limit lets a training
-finish its step and save; then the job is requeued, and goes on in the same run directory. A job that is cancelled or
-preempted saves as well; whether it comes back is Slurm's to say.
+FILE is what `slurm.submit_array` wrote. The command's end is the job's. A signal before the time limit, or before the
+job is preempted, lets a training finish its step and save; then the job is requeued, and goes on in the same run
+directory. A job that is cancelled saves as well. Slurm signals all processes of a job, so SIGTERM and SIGINT reach the
+command by themselves.
 """
 
 from __future__ import annotations
@@ -30,7 +31,13 @@ from fpnkit.runs.job import SchedulerJob, job_environment
 from fpnkit.runs.record import read_record
 
 _STOPPED = 130
-_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
+_UNKNOWN = (signal.SIGUSR1, signal.SIGUSR2)  # to the command, which they would end
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, *_UNKNOWN)
+_DEAF = (  # runs first in the process of the command
+    "import os, signal, sys",
+    *(f"signal.signal({int(number)}, signal.SIG_IGN)" for number in _UNKNOWN),
+    "os.execv(sys.argv[1], sys.argv[1:])",
+)
 
 
 @dataclass
@@ -42,7 +49,7 @@ class Task:
     asked: signal.Signals | None = None  # the first that arrived
 
     def receive(self, number: int, frame: FrameType | None) -> None:
-        """Pass it on: twice would end a training at once, and Slurm may well send it twice."""
+        """Remember it, and pass on what the command does not know."""
         if self.asked is None:
             self.asked = signal.Signals(number)
             say(f"{self.launch.label}: {self.asked.name}")
@@ -54,13 +61,14 @@ class Task:
             signal.signal(number, self.receive)
         job = SchedulerJob(self.launch.job, str(self.launch.log))
         environment = {**record_environment(self.launch.record), **_threads(), **job_environment(job)}
-        self.process = subprocess.Popen(self.launch.argv, stdin=subprocess.DEVNULL, env=environment)
+        argv = [sys.executable, "-ISc", "; ".join(_DEAF), *self.launch.argv]
+        self.process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, env=environment)
         self._pass_on()  # what came while it was being started
         return self.process.wait()
 
     def _pass_on(self) -> None:
-        if self.asked is not None and self.process is not None:
-            self.process.send_signal(signal.SIGINT if self.asked == signal.SIGINT else signal.SIGTERM)
+        if self.asked in _UNKNOWN and self.process is not None:
+            self.process.terminate()
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -74,6 +82,8 @@ def main(arguments: Sequence[str]) -> int:
     if launch.module == TRAIN and run is not None and (run / layout.LAST).exists():
         launch = replace(launch, argv=tuple(command(["--resume", str(run)])))
         say(f"{launch.label}: goes on with {run}")
+    elif run is not None:  # of an attempt that did not come as far as saving
+        (run / layout.JOB).unlink(missing_ok=True)
     launch.write()
     before = _step(run)
     task = Task(launch)
@@ -85,7 +95,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _comes_back(task: Task, before: int) -> bool:
-    """Whether it was the time limit, nobody has asked it to stop, and requeuing helps."""
+    """Whether Slurm wants its resources back, nobody has asked it to stop, and requeuing helps."""
     label, run = task.launch.label, run_of(task.launch)
     slurm.ask_again()
     found = slurm.find(task.launch.job)

@@ -87,7 +87,7 @@ def test_a_job_whose_time_is_up_saves_waits_and_goes_on_to_the_same_weights(
     assert submitted.stdout == f"submitted as {launch.label}; its output: {launch.log}\n"
     run = wait_for_lines(base, 3)
     assert read_job(run) == SchedulerJob(launch.job, str(launch.log))
-    server.ask("scancel", "--signal=USR1", "--batch", launch.job)  # what Slurm sends before the limit
+    server.ask("scancel", "--signal=USR1", launch.job)  # what Slurm sends before the limit
     until(lambda: "PENDING" in server.queue(), PATIENCE)
     slurm.ask_again()
     seen = see(run)

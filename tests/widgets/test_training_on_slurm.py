@@ -221,7 +221,7 @@ def test_a_sweep_is_seen_run_by_run_and_ended_with_few_questions(
     asked = queue.times_asked()
     click(live.stop_button)
     panel.raise_failures()
-    assert queue.cancelled() == ["9_0 8_2 8_1", "--signal=INT --batch 8_0"]  # first what would take its place
+    assert queue.cancelled() == ["9_0 8_2 8_1", "--signal=INT 8_0"]  # first what would take its place
     assert queue.times_asked() <= asked + 3
     assert "cancelled 3 jobs (9_0, 8_2, 8_1) that had not begun; asked job 8_0 to stop" in live.said.value
     assert (begun / "STOP").exists()
