@@ -61,8 +61,7 @@ class LiveView(widgets.VBox):
         self._buttons = widgets.HBox([self.stop_button, self.kill_button, self.resume_button])
         self._log = widgets.Accordion([self.output], titles=["Log"])
         parts = [
-            self._looking,
-            self._asking,
+            widgets.HBox([self._looking, self._asking]),
             self.head,
             self.strip,
             self.bar,
