@@ -116,12 +116,12 @@ def require_accepted(script: str, options: Sequence[str]) -> None:
     _sbatch(["--test-only", *options], script)
 
 
-def cancel(job: str, signal: str | None = None) -> None:
-    """End a job: SIGTERM, and SIGKILL half a minute later by default; or send all its processes a signal.
+def cancel(*jobs: str, signal: str | None = None) -> None:
+    """End jobs: SIGTERM, and SIGKILL half a minute later by default; or send all their processes a signal.
 
     Raises `SchedulerError`.
     """
-    _ask(["scancel", *([] if signal is None else [f"--signal={signal}"]), job])
+    _ask(["scancel", *([] if signal is None else [f"--signal={signal}"]), *jobs])
     ask_again()
 
 

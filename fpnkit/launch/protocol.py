@@ -54,6 +54,11 @@ class Launch(ABC):
         """Whether this very command is running; False if this machine cannot tell."""
 
     @property
+    def begun(self) -> bool:
+        """Whether it is known to run, and not to wait for that."""
+        return self.lives()
+
+    @property
     def waits(self) -> str | None:
         """What a scheduler says about it, for people, while it may not have begun."""
         return None

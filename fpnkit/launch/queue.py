@@ -26,6 +26,11 @@ class Queued:
     sweep: str | None
 
     @property
+    def trains(self) -> bool:
+        """Rather than evaluates."""
+        return self.launch.module == TRAIN
+
+    @property
     def describe(self) -> str:
         """For people."""
         what = self.launch.module.removeprefix("fpnkit.")
@@ -42,8 +47,13 @@ def jobs(base_dir: Path, sweep: str | None = None) -> list[Launch]:
 
 def queued(base_dir: Path) -> list[Queued]:
     """Newest first; what goes on with a run is that run's status."""
+    return without_run(jobs(base_dir))
+
+
+def without_run(launches: Sequence[Launch]) -> list[Queued]:
+    """Those of `jobs` that have no run directory."""
     found = []
-    for launch in jobs(base_dir):
+    for launch in launches:
         waits = launch.waits
         if waits is not None and "--resume" not in launch.argv and run_of(launch) is None:
             lmbda, seed = _value(launch, "--lambda"), _value(launch, "--seed")
@@ -54,7 +64,7 @@ def queued(base_dir: Path) -> list[Queued]:
 
 def with_jobs(points: Sequence[SweepPoint], waiting: Sequence[Queued], sweep: str) -> tuple[SweepPoint, ...]:
     """The points, those that a job is to train marked as queued."""
-    own = {(each.lmbda, each.seed): each.told for each in waiting if each.sweep == sweep and _trains(each.launch)}
+    own = {(each.lmbda, each.seed): each.told for each in waiting if each.sweep == sweep and each.trains}
     return tuple(
         replace(point, status="queued", job=own[point.lmbda, point.seed])
         if point.status not in ("finished", "queued", "running") and (point.lmbda, point.seed) in own
@@ -91,10 +101,6 @@ def _may_live(launch: Launch) -> bool:
         return status_of(run, read_record(run)).word in GOING_ON
     except RunError:
         return False
-
-
-def _trains(launch: Launch) -> bool:
-    return launch.module == TRAIN
 
 
 def _value(launch: Launch, flag: str) -> str | None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from fpnkit.config.flags import FLAGS, flag_overrides, override
+from fpnkit.config.flags import FLAGS, flag_overrides, override, slurm_override
 from fpnkit.config.load import Override, load_config, parse_override
 from fpnkit.config.schema import Config
 from fpnkit.errors import ConfigError
@@ -74,17 +74,19 @@ def make_request(
     settings: Sequence[str],
     base_dir: Path | None,
     jobs: str | None = None,
+    slurm: Sequence[str] | None = None,
 ) -> Request:
     """A request for one run, or for a sweep if there are several lambdas; without lambdas, the config's.
 
     Raises UserError, and ConfigError for all problems of the config at once.
 
     `settings` are `key.path=value` texts; `base_dir` None is the default of the config's task; `jobs` of a sweep are
-    trainings at a time.
+    trainings at a time; `slurm` are sbatch's options as `key=value` texts, for a command that submits to Slurm.
     """
-    overrides = [*map(parse_override, settings), *flag_overrides(flags)]
+    overrides = [*map(parse_override, settings), *map(slurm_override, slurm or ()), *flag_overrides(flags)]
     given = [part for flag, text in flags.items() if text is not None for part in (flag, text)]
     given += [part for text in settings for part in ("--set", text)]
+    given += [] if slurm is None else ["--on", "slurm", *(part for text in slurm for part in ("--slurm", text))]
     given += [] if base_dir is None else ["--base-dir", str(base_dir)]
     if len(lambdas) > 1:
         points = read_points(file, overrides, lambdas, [])

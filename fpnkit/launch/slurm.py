@@ -23,6 +23,7 @@ from fpnkit.launch.protocol import How, Launch
 
 Options = Mapping[str, str | int | bool]
 
+_MOST_NAMED = 5
 # A step, because a job that is to be preempted is told of it only there; it has all that the job has.
 _STEP = (
     *("--nodes=1", "--ntasks=1", '--cpus-per-task="$SLURM_CPUS_ON_NODE"'),
@@ -30,6 +31,7 @@ _STEP = (
 )
 _TASK = "fpnkit.launch.slurm_task"
 _SIGNAL = "USR1@90"  # before the time limit; a step and saving the state have to fit in
+_SIGNALS: Mapping[How, str | None] = {"graceful": "INT", "now": None, "kill": "KILL"}
 _DEFAULTS: Options = {"job-name": "fpnkit", "signal": _SIGNAL, "requeue": True}
 _OURS = (
     *(
@@ -75,6 +77,12 @@ class SlurmLaunch(Launch):
         return found is not None and found.lives
 
     @property
+    def begun(self) -> bool:
+        """Whether the scheduler says that it runs."""
+        found = self._found()
+        return found is not None and found.lives and not found.waits
+
+    @property
     def waits(self) -> str | None:
         """What the scheduler says while its command has not begun."""
         if not self.here:
@@ -97,7 +105,7 @@ class SlurmLaunch(Launch):
             if found.waits:
                 slurm.cancel(self.job)
                 return f"cancelled {self.label}, which had not begun"
-            slurm.cancel(self.job, {"graceful": "INT", "now": None, "kill": "KILL"}[how])
+            slurm.cancel(self.job, signal=_SIGNALS[how])
         except slurm.SchedulerError as error:
             raise RunError(f"{self.label}: cannot be ended: {error}") from error
         return f"killed {self.label}" if how == "kill" else f"asked {self.label} to stop"
@@ -109,6 +117,28 @@ class SlurmLaunch(Launch):
 @functools.cache
 def _user() -> str:
     return getpass.getuser()
+
+
+def end_all(launches: Sequence[SlurmLaunch], how: How) -> str:
+    """End each as `SlurmLaunch.end` does, with few questions to the scheduler. Raises `RunError`."""
+    state = [(each.job, each.begun) for each in launches]
+    begun, waiting = ([job for job, has_begun in state if has_begun == wanted] for wanted in (True, False))
+    done = []
+    try:
+        if waiting:  # first, so that none takes the place of one that ends
+            slurm.cancel(*waiting)
+            done.append(f"cancelled {_counted(waiting)} that had not begun")
+        if begun:
+            slurm.cancel(*begun, signal=_SIGNALS[how])
+            done.append(f"killed {_counted(begun)}" if how == "kill" else f"asked {_counted(begun)} to stop")
+    except slurm.SchedulerError as error:
+        raise RunError(f"{_counted([*waiting, *begun])}: cannot be ended: {error}") from error
+    return "; ".join(done)
+
+
+def _counted(jobs: Sequence[str]) -> str:
+    shown = f"{', '.join(jobs[:_MOST_NAMED])}{', …' if len(jobs) > _MOST_NAMED else ''}"
+    return f"job {shown}" if len(jobs) == 1 else f"{len(jobs):,} jobs ({shown})"
 
 
 def flags(options: Options) -> list[str]:

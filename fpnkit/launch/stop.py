@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -16,6 +16,8 @@ from fpnkit.launch.launchers import facts, load, run_of
 from fpnkit.launch.local import end_process
 from fpnkit.launch.protocol import How, Launch
 from fpnkit.launch.queue import jobs
+from fpnkit.launch.slurm import SlurmLaunch, end_all
+from fpnkit.launch.sweep import is_plan
 from fpnkit.runs import layout
 from fpnkit.runs.job import read_job
 from fpnkit.runs.record import read_record
@@ -23,24 +25,30 @@ from fpnkit.runs.status import status_of
 
 
 def stop(target: Launch | Path, how: How = "graceful") -> str:
-    """Ask a command, or the process of a run directory, to end; return a sentence that says what was done.
+    """Ask a command, the process of a run directory, or the jobs of a sweep's plan to end; return what was done.
 
     `graceful`: it finishes the step, saves its state and can be resumed; asking again changes nothing. `now`: the same
     the first time, then it ends immediately with its last saved state. `kill`: immediately, with all its children.
     Raises RunError if the process is gone, even if another one has its pid now.
     """
     if isinstance(target, Launch):
-        if target.lives():
-            return _end(target, target.label, how, target.end)
         record = facts(target)
+        ongoing = [] if record.sweep is None else jobs(target.base_dir, record.sweep)
+        if target.lives():
+            said = _end(target, target.label, how, target.end)
+            return "; ".join([said, *([_stop_jobs(ongoing, how)] if ongoing else [])])
         if record.launched is not None and Path(record.launched).exists():
             return stop(load(Path(record.launched)), how)
-        if record.sweep is not None and (ongoing := jobs(target.base_dir, record.sweep)):
-            return "; ".join(stop(each, how) for each in ongoing)
+        if ongoing:
+            return _stop_jobs(ongoing, how)
         run = None if target.here else run_of(target)
         if run is None:
             raise RunError(f"{target.label} on {target.host}: is not running")
         target = run
+    if is_plan(target):
+        if not (ongoing := jobs(target.parent.parent, target.stem)):
+            raise RunError(f"sweep {target.stem}: no job of it is queued or running")
+        return _stop_jobs(ongoing, how)
     return _stop_run(target, how)
 
 
@@ -73,9 +81,24 @@ def _stop_run(run_dir: Path, how: How) -> str:
     return _end(run_dir, f"process {record.pid}", how, partial(end_process, record.pid))
 
 
+def _stop_jobs(ongoing: Sequence[Launch], how: How) -> str:
+    todo = [each for each in ongoing if isinstance(each, SlurmLaunch)]
+    if how == "graceful":
+        todo = [each for each in todo if not each.begun or not asked(each)]
+        if not todo:
+            return "its jobs were asked to stop before; they end after their step"
+    begun = [each for each in todo if each.begun]
+    said = end_all(todo, how)
+    if how != "kill":
+        for each in begun:  # what had not begun is gone
+            with contextlib.suppress(StorageError):
+                _note(each)
+    return said
+
+
 def _end_job(job: str, done: str, signal: str | None) -> str:
     try:
-        slurm.cancel(job, signal)
+        slurm.cancel(job, signal=signal)
     except slurm.SchedulerError as error:
         raise RunError(f"job {job}: cannot be ended: {error}") from error
     return f"{done} job {job}"

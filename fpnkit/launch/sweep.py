@@ -97,13 +97,27 @@ def new_sweep(file: Path, config: Config, lambdas: Sequence[float], seeds: Seque
     settings = {key: value for key, value in whole.items() if key != "seed"}
     settings["loss"] = {key: value for key, value in whole["loss"].items() if key != "lambda"}
     stem = re.sub(r"[^\w.-]", "_", file.stem)[:_LONGEST_STEM]
-    name = f"{stem}_{settings_hash(shared(whole))[:8]}"
+    name = f"{stem}_{_hash(whole)}"
     return Sweep(name, clock.to_text(clock.now()), settings, tuple(sorted(set(lambdas))), tuple(sorted(set(seeds))))
 
 
 def sweep_path(base_dir: Path, sweep_id: str) -> Path:
     """Path of the plan with this id."""
     return base_dir / layout.SWEEPS / f"{sweep_id}.yaml"
+
+
+def id_fits(sweep_id: str, config: Config) -> bool:
+    """Whether a run of this config could belong to the sweep, whatever its lambda and seed."""
+    return sweep_id.endswith(f"_{_hash(plain(config))}")
+
+
+def _hash(settings: Mapping[str, Any]) -> str:
+    return settings_hash(shared(settings))[:8]
+
+
+def is_plan(path: Path) -> bool:
+    """Whether the path is that of a plan."""
+    return path.parent.name == layout.SWEEPS
 
 
 def config_path(base_dir: Path, sweep_id: str) -> Path:

@@ -23,6 +23,7 @@ from fpnkit.foundation.processes import host_name
 from fpnkit.foundation.steps import Step, Tell, nobody
 from fpnkit.runs import layout, store
 from fpnkit.runs.evaluations import evaluation_directories
+from fpnkit.runs.status import MAY_GO_ON
 from fpnkit.runs.store import RunInfo
 
 _log = logging.getLogger(__name__)
@@ -31,7 +32,7 @@ _SHAPE = " ".join(store.COLUMNS)  # of what is remembered; another one is forgot
 _WORTH_KEEPING = 100  # runs that had to be read: with fewer, the next process reads them as fast
 _TOLD = 50  # runs at once
 _SETTLED = ("finished", "stopped", "crashed", "killed", "stale")  # the status of others can change by itself
-_READ = (layout.RUN_JSON, layout.NOTE, layout.TAGS, layout.METRICS)
+_READ = (layout.RUN_JSON, layout.NOTE, layout.TAGS, layout.METRICS, layout.JOB)
 
 Stamp = tuple[int, int, int]
 Watched = tuple[tuple[str, Stamp], ...]  # every file that was read, and folders in which files may come and go
@@ -70,7 +71,7 @@ class RunIndex:
             known = before.get(entry.name)
             if number % _TOLD == 0:
                 tell(Step("looking at run", number, len(entries)))
-            if known is None or known.info.status not in _SETTLED or _changed(known.watched):
+            if known is None or not _settled(known) or _changed(known.watched):
                 watched = _watch(entry.path)  # before it is read: what changes meanwhile is read next time
                 info = store.look(entry, now)
                 known = None if info is None else _Known(watched, info)
@@ -100,6 +101,14 @@ def _watch(path: str) -> Watched:
         folders = [directory, os.path.dirname(directory), os.path.dirname(os.path.dirname(directory))]
         paths += [f"{directory}/{layout.SUMMARY}", *folders]
     return tuple((each, stamp) for each in dict.fromkeys(paths) if (stamp := file_stamp(each)) is not None)
+
+
+def _settled(known: _Known) -> bool:
+    """Whether its status can only change by its files. That of a run with a job can by the scheduler."""
+    status = known.info.status
+    if status in MAY_GO_ON and any(os.path.basename(path) == layout.JOB for path, _ in known.watched):
+        return False
+    return status in _SETTLED
 
 
 def _changed(watched: Watched) -> bool:

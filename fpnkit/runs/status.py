@@ -4,8 +4,8 @@ exit record             → finished (code 0) · stopped (130, on request) · cr
 none, on this host      → running if its very process lives, else killed
 none, on another host   → running if the heartbeat is fresh, else stale
 
-A run that was stopped, killed or is stale is queued if its scheduler's job is to go on with it; why such a job ended is
-the reason of a kill.
+A run that has ended early is queued if its scheduler's job is to go on with it; why such a job ended is the reason of a
+kill.
 """
 
 from dataclasses import dataclass
@@ -22,6 +22,7 @@ from fpnkit.runs.record import RunRecord, read_record
 
 StatusWord = Literal["queued", "running", "finished", "stopped", "crashed", "killed", "stale", "incomplete", "imported"]
 GOING_ON = ("queued", "running")
+MAY_GO_ON = ("stopped", "crashed", "killed", "stale")  # as soon as a scheduler has a job for it
 
 EXIT_FINISHED = 0
 EXIT_CRASHED = 1
@@ -56,9 +57,13 @@ def run_status(record: RunRecord, *, now: datetime | None = None) -> RunStatus:
 def status_of(run: Path, record: RunRecord, *, now: datetime | None = None) -> RunStatus:
     """The state of a run, as its record and its scheduler tell."""
     status = run_status(record, now=now)
-    if status.word not in ("stopped", "killed", "stale") or (job := read_job(run)) is None:
+    if status.word not in MAY_GO_ON or (job := read_job(run)) is None:
         return status
     found = slurm.find(job.id)
+    if found is not None and found.waits:
+        return RunStatus("queued", found.told)
+    if status.word == "crashed":
+        return status
     if found is not None and found.lives and found.state != "COMPLETING":  # of which none knows whether it comes back
         return RunStatus("queued", found.told)
     if status.word == "stopped" and status.reason != "SIGTERM":  # not by Slurm

@@ -93,7 +93,7 @@ def press(panel: "Locator", name: str) -> None:
 def attach(panel: "Locator") -> None:
     from playwright.sync_api import expect
 
-    expect(panel.get_by_text("1 running: attach to see it.")).to_be_visible()
+    expect(panel.get_by_text("1 under way: attach to see it.")).to_be_visible()
     press(panel, "Attach")
     expect(panel.get_by_text("▶ running")).to_be_visible()
 

@@ -14,7 +14,8 @@ from fpnkit.launch.protocol import SWEEP
 from fpnkit.launch.request import make_request
 from fpnkit.launch.stop import stop
 from fpnkit.launch.sweep import write_sweep
-from fpnkit.launch.watch import running, see, twins
+from fpnkit.launch.twins import twins
+from fpnkit.launch.watch import running, see
 from tests.support.launch_processes import run_made
 from tests.support.run_processes import until
 from tests.support.sweep_runs import make_run, plan

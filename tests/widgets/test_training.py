@@ -150,7 +150,7 @@ def test_a_training_is_started_watched_stopped_resumed_and_killed(
     click(panel.confirmation.no)
     panel.finish()
     other = open_panel()
-    assert "1 running: attach to see it." in other.offer.value
+    assert "1 under way: attach to see it." in other.offer.value
     click(other.attach_button)
     other.finish()
     assert other.run.path == run

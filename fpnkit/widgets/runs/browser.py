@@ -11,8 +11,9 @@ from pathlib import Path
 import ipywidgets as widgets
 
 from fpnkit.errors import RunError
-from fpnkit.foundation import text
+from fpnkit.foundation import slurm, text
 from fpnkit.foundation.steps import Tell
+from fpnkit.launch.queue import Queued, queued
 from fpnkit.runs import layout
 from fpnkit.runs.index import RunIndex
 from fpnkit.runs.run import Run
@@ -40,6 +41,7 @@ _STATUSES = (
     "incomplete",
     "imported",
 )
+_MOST_QUEUED = 3  # that are named
 _TABS = ("Details", "Compare", "Notes", "Archive")  # short: a narrow page cuts long ones
 
 
@@ -55,7 +57,7 @@ class RunBrowser(Panel):
         self.runs: list[RunInfo] = []
         self.matches: list[RunInfo] = []
         self._make_filters()
-        self.count = widgets.HTML()
+        self.count, self.queue = widgets.HTML(), widgets.HTML(layout={"display": "none"})
         self.choice = widgets.Dropdown(description="Run", style=LABEL, layout=WIDE)
         self._choice = Choices(self, self.choice, "show", self._choose_in_table)
         self.table = RunTable()
@@ -68,7 +70,7 @@ class RunBrowser(Panel):
         self.on(self.tabs, "show", self.show_chosen, "selected_index")
         self.on(self.compare.others, "compare", self._mark_in_table)
         about = widgets.HBox([self.count, self._reading], layout={"flex_flow": "row wrap", "grid_gap": "0 14px"})
-        self.show([*self._filter_rows(), about, self.choice, self.table, self.tabs])
+        self.show([*self._filter_rows(), about, self.queue, self.choice, self.table, self.tabs])
         self.refresh()
 
     @property
@@ -91,9 +93,12 @@ class RunBrowser(Panel):
         except RunError as error:
             failure = error
         prepare_search(runs)
-        return lambda: self._show_runs(runs, failure)
+        waiting = queued(self.base_dir) if slurm.is_here() else []
+        return lambda: self._show_runs(runs, waiting, failure)
 
-    def _show_runs(self, runs: list[RunInfo], failure: RunError | None) -> None:
+    def _show_runs(self, runs: list[RunInfo], waiting: list[Queued], failure: RunError | None) -> None:
+        self.queue.value = html.paragraph(_of_queue(waiting), pale=True) if waiting else ""
+        self.queue.layout.display = None if waiting else "none"
         self.runs, first = runs, not self._read_once
         self._read_once = True
         try:
@@ -205,3 +210,10 @@ class RunBrowser(Panel):
         if self.runs:
             return "Choose a run above."
         return NO_RUNS
+
+
+def _of_queue(waiting: list[Queued]) -> str:
+    """One line about jobs without a run directory."""
+    named = [text.printable(each.describe) for each in waiting[:_MOST_QUEUED]]
+    more = ["…"] if len(waiting) > _MOST_QUEUED else []
+    return f"{len(waiting):,} queued: {'; '.join([*named, *more])}"

@@ -1,6 +1,7 @@
 """One training live: status, progress, curves and log; stop it and resume it."""
 
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -8,16 +9,16 @@ import ipywidgets as widgets
 
 from fpnkit.config.diff import flatten
 from fpnkit.errors import RunError
-from fpnkit.foundation import clock, text
+from fpnkit.foundation import clock, slurm, text
 from fpnkit.foundation.process_record import Phase
 from fpnkit.foundation.steps import Step, Tell, forecast, timing
 from fpnkit.launch.launchers import load, submit
 from fpnkit.launch.output import last_lines
-from fpnkit.launch.protocol import FOLDER, How
+from fpnkit.launch.protocol import FOLDER, How, Launch
 from fpnkit.launch.stop import stop
-from fpnkit.launch.sweep import SweepPoint
+from fpnkit.launch.sweep import SweepPoint, is_plan
 from fpnkit.launch.tail import MetricsTail, Pace, pace
-from fpnkit.launch.watch import TrainingState, see
+from fpnkit.launch.watch import TrainingState, followed, see
 from fpnkit.plots.metrics import metric_name
 from fpnkit.plots.training import plot_training
 from fpnkit.runs import layout
@@ -36,7 +37,9 @@ _LOG_SECONDS = 5.0
 _LOG_LINES = 15
 _NO_NUMBER = ("time", "split", "epoch", "step", "seconds")
 _BEFORE_IT_RUNS: dict[Phase, list[str]] = {"starting": [], "preparing": ["preparing data and detector"]}
-_SWEEP_SECONDS = 5.0  # a sweep is looked up among all runs of its directory
+_SELDOM_SECONDS = 5.0  # a sweep is looked up among all runs of its directory, what is queued in the queue
+_MOST_BADGES = 60
+_PLENTIFUL = ("queued", "waiting", "missing", "finished")
 
 
 class LiveView(widgets.VBox):
@@ -48,6 +51,7 @@ class LiveView(widgets.VBox):
     def __init__(self, panel: Panel, now: Callable[[], float] = time.monotonic) -> None:
         self._panel, self._now = panel, now
         self._looking = panel.work("look at the training")
+        self._asking = panel.work("end jobs", lasting=True)  # a scheduler may take seconds to answer
         self.watched: Path | None = None
         self.seen: TrainingState | None = None
         self._tail: MetricsTail | None = None
@@ -57,7 +61,7 @@ class LiveView(widgets.VBox):
         self._buttons = widgets.HBox([self.stop_button, self.kill_button, self.resume_button])
         self._log = widgets.Accordion([self.output], titles=["Log"])
         parts = [
-            self._looking,
+            widgets.HBox([self._looking, self._asking]),
             self.head,
             self.strip,
             self.bar,
@@ -108,7 +112,7 @@ class LiveView(widgets.VBox):
         tell(Step("looking at the training"))
         if not watched.exists():
             return lambda: self._forget(watched)
-        seen = see(watched)
+        seen, path = see(watched), followed(watched)
         before, self._looked = self.seen, self._now()
         if before is None or (seen.status, seen.run) != (before.status, before.run):
             self._drawn = self._logged = float("-inf")
@@ -117,7 +121,7 @@ class LiveView(widgets.VBox):
         numbers = self._draw(seen, tell)
 
         def show() -> None:
-            self.seen = seen
+            self.seen, self.watched = seen, path
             if seen.run is not None and seen.log is not None and not seen.sweep and watched.parent.name == FOLDER:
                 # What a start wrote is tidied away some day; a run without a log may be taken back, as on a full disk.
                 self.watched = seen.run
@@ -130,7 +134,6 @@ class LiveView(widgets.VBox):
     def stop(self) -> None:
         """Stop gracefully, or immediately if already asked. Raises RunError if it has ended."""
         self._end("now" if self._require().asked else "graceful")
-        self._look_at_once()
 
     def ask_kill(self) -> None:
         """Put the question."""
@@ -141,17 +144,21 @@ class LiveView(widgets.VBox):
     def kill(self) -> None:
         """Kill it immediately, with all its children. Raises RunError if it has ended."""
         self._end("kill")
-        self._look_at_once()
 
     def resume(self) -> None:
-        """Resume a run, or the missing runs of a sweep. Raises RunError if it is running or cannot be resumed."""
+        """Resume a run, or the missing runs of a sweep, where it was trained: here or by Slurm.
+
+        Raises RunError if it is running or cannot be resumed.
+        """
         seen = self._require()
         assert self.watched is not None
+        on = ["--on", "slurm"] if seen.scheduled and slurm.is_here() else []
         if self.watched.parent.name == FOLDER:
             launched = load(self.watched)
-            self.watch(submit(launched.argv[launched.argv.index("-m") + 2 :], launched.base_dir, launched.module).file)
-        elif seen.run is not None:
-            self.watch(submit(["--resume", str(seen.run)], seen.run.parent).file)
+            again = [*launched.argv[launched.argv.index("-m") + 2 :], *(on if launched.scheduled else [])]
+            self.watch(submit(again, launched.base_dir, launched.module).file)
+        elif seen.run is not None and not is_plan(self.watched):
+            self.watch(submit(["--resume", str(seen.run), *on], seen.run.parent).file)
 
     def redraw(self) -> None:
         """Redraw in the other colors."""
@@ -175,10 +182,22 @@ class LiveView(widgets.VBox):
         return self.seen
 
     def _end(self, how: How) -> None:
-        self._require()
+        seen = self._require()
         assert self.watched is not None
         target = load(self.watched) if self.watched.parent.name == FOLDER else self.watched
-        self.said.value = html.paragraph(stop(target, how), pale=True)
+        if seen.scheduled:
+            self._asking.ask(lambda tell: self._ask_scheduler(target, how, tell))
+        else:
+            self._show_ending(stop(target, how))
+
+    def _ask_scheduler(self, target: Launch | Path, how: How, tell: Tell) -> Show:
+        tell(Step("asking the scheduler"))
+        said = stop(target, how)
+        return lambda: self._show_ending(said)
+
+    def _show_ending(self, said: str) -> None:
+        self.said.value = html.paragraph(said, pale=True)
+        self._look_at_once()
 
     def _forget(self, path: Path) -> None:
         """The run was moved or deleted; the panel continues without it."""
@@ -190,8 +209,8 @@ class LiveView(widgets.VBox):
         self._look()
 
     def _due(self) -> bool:
-        sweep = self.seen is not None and bool(self.seen.sweep)
-        return not sweep or self._now() - self._looked >= _SWEEP_SECONDS
+        seldom = self.seen is not None and (bool(self.seen.sweep) or self.seen.status == "queued")
+        return not seldom or self._now() - self._looked >= _SELDOM_SECONDS
 
     def _read_metrics(self, seen: TrainingState) -> Pace | None:
         if seen.run is None or seen.record is None:
@@ -221,7 +240,8 @@ class LiveView(widgets.VBox):
         self.failure.value = html.bounded(html.code(seen.failure)) if seen.failure else ""
         self.stop_button.disabled = self.kill_button.disabled = not seen.running
         self.stop_button.description = "Stop now" if seen.running and seen.asked else "Stop"
-        self.resume_button.disabled = not _can_resume(seen)
+        by_command = self.watched is not None and not is_plan(self.watched)  # which can be given again
+        self.resume_button.disabled = not (by_command and _can_resume(seen))
         if not seen.running:
             self.confirmation.withdraw()
             self.said.value = ""  # what was done to end it
@@ -260,13 +280,17 @@ def _facts(seen: TrainingState, speed: Pace | None) -> list[str]:
         running = any(point.run and point.run.path == seen.run and point.status == "running" for point in seen.sweep)
         if not running:
             doing = "evaluating" if seen.phase == "evaluating" else "preparing the next"
-            facts += [doing, *_counted(seen)] if seen.running else []
-            return [*facts, f"showing {text.printable(layout.short_name(seen.run.name))}"]
+            facts += [doing, *_counted(seen)] if seen.running and not seen.scheduled else []
+            facts.append(f"showing {text.printable(layout.short_name(seen.run.name))}")
+            return [*facts, *_reason(seen)]
         facts.append(text.printable(layout.short_name(seen.run.name)))
     if seen.phase in _BEFORE_IT_RUNS:
         facts += [*_BEFORE_IT_RUNS[seen.phase], *_counted(seen)]
-    facts += _progress(seen.record, speed)
-    return [*facts, text.printable(seen.reason)] if seen.reason else facts
+    return [*facts, *_progress(seen.record, speed), *_reason(seen)]
+
+
+def _reason(seen: TrainingState) -> list[str]:
+    return [text.printable(seen.reason)] if seen.reason else []
 
 
 def _counted(seen: TrainingState) -> list[str]:
@@ -319,14 +343,22 @@ def _can_resume(seen: TrainingState) -> bool:
 
 
 def _strip(points: Sequence[SweepPoint], share: float | None) -> str:
-    """A badge per run; the running one shows its progress."""
+    """A badge per run with its progress or its job; of many, those with something to say first."""
+    seeds = len({each.seed for each in points}) > 1
+    first = sorted(points, key=lambda each: each.status in _PLENTIFUL) if len(points) > _MOST_BADGES else points
     cells = []
-    for point in points:
-        running = point.status == "running" and share is not None
-        seed = f" seed {point.seed}" if len({each.seed for each in points}) > 1 else ""
-        more = f" {share:.0%}" if running else ""
-        cells.append((f"λ {text.rate(point.lmbda)}{seed}", point.status, more))
-    return html.badges(cells)
+    for point in first[:_MOST_BADGES]:
+        more = f" {share:.0%}" if point.status == "running" and share is not None else _job(point)
+        cells.append((f"λ {text.rate(point.lmbda)}{f' seed {point.seed}' if seeds else ''}", point.status, more))
+    left = Counter(each.status for each in first[_MOST_BADGES:])
+    told = ", ".join(f"{count:,} {status}" for status, count in left.items())
+    return html.badges(cells) + (html.paragraph(f"and {told}", pale=True) if left else "")
+
+
+def _job(point: SweepPoint) -> str:
+    """What a queued run waits for."""
+    told = point.job or (point.run.reason if point.run is not None and point.status == "queued" else None)
+    return f" {text.printable(told)}" if told else ""
 
 
 def _numbers(train: Sequence[MetricsLine], val: Sequence[MetricsLine]) -> str:

@@ -19,7 +19,8 @@ from fpnkit.foundation.shipped import usual
 from fpnkit.foundation.steps import Step, Tell
 from fpnkit.launch.launchers import submit
 from fpnkit.launch.request import Request
-from fpnkit.launch.watch import Choice, running, twins
+from fpnkit.launch.twins import twins
+from fpnkit.launch.watch import Choice, running
 from fpnkit.runs import layout
 from fpnkit.runs.index import RunIndex
 from fpnkit.runs.run import Run
@@ -32,6 +33,7 @@ from fpnkit.widgets.training.setup import SetupView
 
 # Between looks for what else runs; among thousands of runs a look takes long, and is then taken less often.
 _LIST_SECONDS, _LIST_SHARE = 10.0, 0.01
+_MOST_NAMED = 5
 
 
 class TrainingPanel(Panel):
@@ -99,7 +101,8 @@ class TrainingPanel(Panel):
         seconds = self._now() - began
 
         def show() -> None:
-            shown = self.live.watched, self.live.seen.run if self.live.seen else None
+            seen = self.live.seen
+            shown = (self.live.watched, *((seen.run, seen.plan) if seen else ()))
             others = [each for each in found if each.path not in shown]
             self._next_list = self._now() + max(_LIST_SECONDS, seconds / _LIST_SHARE)
             first = others[0].path if others else None
@@ -153,8 +156,9 @@ class TrainingPanel(Panel):
         return self.setup.request
 
     def _ask_twice(self, same: list[Choice]) -> None:
-        names = ", ".join(candidate.label for candidate in same)
-        question = f"The same training is already running: {names}. Start another one?"
+        names = ", ".join(candidate.label for candidate in same[:_MOST_NAMED])
+        names += f" and {len(same) - _MOST_NAMED:,} more" if len(same) > _MOST_NAMED else ""
+        question = f"The same training is already under way: {names}. Start another one?"
         self.confirmation.ask(question, "Yes, start another", "start", self.start, look="warning")
 
     def _settings_changed(self) -> None:
@@ -167,7 +171,8 @@ class TrainingPanel(Panel):
         self.attach_button.disabled = self.running.value is None
         self._attaching.layout.display = None if count else "none"
         shown = self.live.watched is not None
-        told = f"{count} running: attach to see {'it' if count == 1 else 'one of them'}." if count and not shown else ""
+        told = f"{count} under way: attach to see {'it' if count == 1 else 'one of them'}." if count else ""
+        told = "" if shown else told
         self.offer.value = html.paragraph(told) if told else ""
 
 

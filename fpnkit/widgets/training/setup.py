@@ -14,7 +14,7 @@ import ipywidgets as widgets
 from fpnkit.config.flags import FLAGS
 from fpnkit.config.schema import CodecConfig, Config
 from fpnkit.errors import ConfigError, FpnkitError
-from fpnkit.foundation import text
+from fpnkit.foundation import slurm, text
 from fpnkit.foundation.process_record import ProcessRecord, read_process_record, record_environment
 from fpnkit.foundation.steps import Step, Tell
 from fpnkit.launch.local import command
@@ -31,6 +31,8 @@ from fpnkit.widgets.common.work import Show
 _OUTPUT, _RECORD = "output", "record.json"
 _LOOK_SECONDS, _LONGEST_LINE = 0.2, 100  # while a check runs
 _LABELS = {"--lr": "Learning rate", "--batch-size": "Batch size", "--epochs": "Epochs"}
+_HERE, _SLURM = "This machine", "Slurm"
+_SLURM_LABELS = {"partition": "Partition", "time": "Time limit", "gpus": "GPUs"}  # by sbatch's option
 
 
 class SetupView(widgets.VBox):
@@ -47,7 +49,7 @@ class SetupView(widgets.VBox):
         self.check_button, self.checked = check, widgets.HTML()
         fields = widgets.HBox([self.lambdas, *self.flags.values(), self.jobs], layout={"flex_flow": "row wrap"})
         choice = widgets.HBox([self.config, self.reload_button])
-        super().__init__([choice, fields, self.more, self.problems, self.command])
+        super().__init__([choice, fields, self._places, self.more, self.problems, self.command])
 
     def list_configs(self) -> None:
         """Look for configs again and keep the selection. Raises ConfigError if there are none."""
@@ -65,11 +67,16 @@ class SetupView(widgets.VBox):
         lambdas = re.findall(r"[^,;\s]+", self.lambdas.value)
         flags = {flag: field.value.strip() or None for flag, field in self.flags.items()}
         self.jobs.disabled = len(lambdas) < 2
-        jobs = self.jobs.value.strip() or None
+        jobs, slurm_options = self.jobs.value.strip() or None, self._slurm_options()
+        for field in self.slurm.values():
+            field.layout.display = "none" if slurm_options is None else None
+        self.jobs.placeholder = "1" if slurm_options is None else "all"
         settings = [line.strip() for line in self.more.value.splitlines() if line.strip()]
         if self.config.value is not None:
             try:
-                self.request = make_request(self.config.value, lambdas, flags, settings, self._base_dir, jobs)
+                self.request = make_request(
+                    self.config.value, lambdas, flags, settings, self._base_dir, jobs, slurm_options
+                )
             except FpnkitError as error:
                 told = html.problem(str(error))
         if self.request is not None:
@@ -114,10 +121,15 @@ class SetupView(widgets.VBox):
         self.lambdas = self._field("Lambda, or several")
         self.flags = {flag: self._field(label) for flag, label in _LABELS.items()}
         self.jobs = self._field("At a time")
-        self.jobs.placeholder, self.jobs.tooltip = "1", "Trainings of a sweep side by side: a number, or auto"
+        self.jobs.tooltip = "Trainings of a sweep side by side: a number, or auto"
+        self.where = widgets.Dropdown(options=(_HERE, _SLURM), description="Where", style=LABEL)
+        self.where.layout = {"width": "auto", "flex": "1 1 180px"}
+        self.slurm = {option: self._field(label) for option, label in _SLURM_LABELS.items()}
+        self._places = widgets.HBox([self.where, *self.slurm.values()], layout={"flex_flow": "row wrap"})
+        self._places.layout.display = None if slurm.is_here() else "none"
         self.more = widgets.Textarea(description="Other settings", style=LABEL, layout=WIDE, rows=2)
         self.more.placeholder = "key.path=value, one per line, such as training.crop=128"
-        for control in (self.lambdas, *self.flags.values(), self.jobs, self.more):
+        for control in (self.lambdas, *self.flags.values(), self.jobs, self.where, *self.slurm.values(), self.more):
             self._panel.on(control, "read the settings", self.read)
         self.problems = widgets.HTML()
         self.command = widgets.Textarea(description="Command", style=LABEL, layout=WIDE, rows=2)
@@ -125,6 +137,13 @@ class SetupView(widgets.VBox):
 
     def _field(self, label: str) -> widgets.Text:
         return widgets.Text(description=label, style=LABEL, layout={"width": "auto", "flex": "1 1 180px"})
+
+    def _slurm_options(self) -> list[str] | None:
+        """What `--slurm` is to say; None for a training on this machine."""
+        if self.where.value == _HERE:
+            return None
+        given = ((option, field.value.strip()) for option, field in self.slurm.items())
+        return [f"{option}={value}" for option, value in given if value]
 
     def _show_command(self) -> None:
         """Show the command; edits in this field are undone, because it is only for copying."""
@@ -137,6 +156,8 @@ class SetupView(widgets.VBox):
         self.lambdas.placeholder = f"{config.loss.lmbda:g}" if isinstance(config, CodecConfig) else "codecs only"
         for flag, field in self.flags.items():
             field.placeholder = f"{getattr(config.training, FLAGS[flag][-1]):g}"
+        for option, field in self.slurm.items():
+            field.placeholder = str(config.slurm.get(option, "Slurm's default"))
 
 
 def _stamp(file: Path | None) -> tuple[int, int] | None:
@@ -149,8 +170,8 @@ def _stamp(file: Path | None) -> tuple[int, int] | None:
 
 
 def _demand(request: Request, parameters: int | None) -> list[str]:
-    """Disk and time of one run; a sweep reports them itself."""
-    if request.module == SWEEP or not isinstance(request.config, CodecConfig):
+    """Disk and time of one run; a sweep reports them itself, and what only asks Slurm knows no size."""
+    if request.module == SWEEP or parameters is None or not isinstance(request.config, CodecConfig):
         return []
     lmbda, seed = request.config.loss.lmbda, request.config.seed
     sweep = new_sweep(Path(request.arguments[1]), request.config, [lmbda], [seed])
