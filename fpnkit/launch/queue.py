@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from fpnkit.errors import RunError
+from fpnkit.foundation import text
 from fpnkit.launch.launchers import facts, find, run_of
 from fpnkit.launch.protocol import TRAIN, Launch
 from fpnkit.launch.sweep import SweepPoint
@@ -34,7 +35,7 @@ class Queued:
     def describe(self) -> str:
         """For people."""
         what = self.launch.module.removeprefix("fpnkit.")
-        named = [f"lambda {self.lmbda:g}"] if self.lmbda is not None else []
+        named = [f"lambda {text.rate(self.lmbda)}"] if self.lmbda is not None else []
         named += [f"seed {self.seed}"] if self.seed is not None else []
         return f"{self.told}: {' '.join([what, ', '.join(named)]).strip()}"
 

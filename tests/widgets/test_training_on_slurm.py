@@ -269,10 +269,10 @@ def test_runs_that_wait_are_a_line_above_the_runs(
     click(browser.reload)
     browser.raise_failures()
     assert browser.queue.layout.display is None
-    assert "4 queued: job 9_0: Dependency: evaluate; job 8_2: Resources: train lambda 0.004, seed 0; " in (
+    assert "4 queued: job 9_0: Dependency: evaluate; job 8_2: Resources: train lambda 4e-3, seed 0; " in (
         browser.queue.value
     )
-    assert "job 8_1: Resources: train lambda 0.002, seed 0; …" in browser.queue.value
+    assert "job 8_1: Resources: train lambda 2e-3, seed 0; …" in browser.queue.value
     monkeypatch.setenv("PATH", str(tmp_path))  # no Slurm
     click(browser.reload)
     browser.raise_failures()
