@@ -119,8 +119,8 @@ def test_another_object_is_told_apart_by_its_fingerprint(base: Path) -> None:
     run.detector(Mean())
     assert run.codec().encode(run.detector().pyramid(ShapesSet(1, 3)[0].image))
     assert refused(lambda: fk.train(run, detector=Mean("mean 2"), training__epochs=2)) == (
-        "detector: required the one that the run began with, fingerprint mean 1; found mean 2: its weights or its "
-        "preprocessing changed"
+        f"{run.path}/last.pth: detector: required the one that the run began with, fingerprint mean 1; found mean 2: "
+        "its weights or its preprocessing changed"
     )
     assert refused(lambda: fk.train(run, detector=Mean(name="two"), training__epochs=2)) == (
         f"run {run.path}: required its detector Mean, found one of the name two"

@@ -105,6 +105,7 @@ def test_a_sweep_waits_runs_and_is_ended(lab: "Page", server: SlurmServer, tmp_p
     expect(lab.get_by_text(f"1 queued: job {job}: Resources: train lambda")).to_be_visible()
 
     attach(panel, re.compile("epoch"))
+    expect(panel.get_by_text(re.compile(r"run_\w+_lambda_\S+ · epoch"))).to_be_visible()
     press(panel, "Stop")
     expect(panel.get_by_text("■ stopped")).to_be_visible()
     until(lambda: states(base) == ["running", "running", "stopped"], PATIENCE)  # it took the core that came free
@@ -118,6 +119,7 @@ def test_a_sweep_waits_runs_and_is_ended(lab: "Page", server: SlurmServer, tmp_p
     until(lambda: states(base) == ["running", "running", "stopped"], PATIENCE)
 
     attach(panel, re.compile(r"^sweep\s.*:\s2\srunning$"))
+    expect(panel.get_by_text(re.compile(r"sweep \w+ · \d of 3 finished"))).to_be_visible()
     press(panel, "Kill…")
     press(panel, "Yes, kill it")
     until(lambda: states(base) == ["killed", "killed", "stopped"], PATIENCE)

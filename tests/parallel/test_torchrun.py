@@ -17,7 +17,7 @@ from tests.support.trainings_alike import assert_same_state
 WEIGHTS = 1e-4  # relative; sums of floats in another order grow apart from step to step
 NONE = torch.zeros(0)
 IMPORT = "import fpnkit.errors"
-STEPS = 105  # of an epoch of the long training
+STEPS = 42  # of an epoch of the long training
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +28,7 @@ def features(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def long(tmp_path_factory: pytest.TempPathFactory, features: Path) -> Path:
     """A config whose training can be interrupted."""
-    return torchrun.write_config(tmp_path_factory.mktemp("long") / "config.yaml", features, crops=30)
+    return torchrun.write_config(tmp_path_factory.mktemp("long") / "config.yaml", features, crops=12)
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +40,13 @@ def whole(tmp_path_factory: pytest.TempPathFactory, long: Path) -> Path:
     return only_run(base_dir)
 
 
-@pytest.mark.parametrize("kind", [torchrun.FACTORIZED, torchrun.FUSED], ids=["factorized", "fused"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        pytest.param(torchrun.FACTORIZED, id="factorized", marks=pytest.mark.slow),
+        pytest.param(torchrun.FUSED, id="fused"),
+    ],
+)
 def test_two_processes_train_as_one(kind: tuple[str, str], features: Path, tmp_path: Path) -> None:
     config = torchrun.write_config(tmp_path / "config.yaml", features, kind)
     record = tmp_path / "record.json"

@@ -40,7 +40,7 @@ def test_an_array_runs_as_many_at_a_time_as_there_are_cores_and_the_rest_is_queu
     array = one.job.partition("_")[0]
     assert [each.job for each in (one, two, three)] == [f"{array}_{task}" for task in range(3)]
     until(lambda: sum(trains(each) for each in (one, two, three)) == 2, PATIENCE)
-    slurm.ask_again()
+    until(lambda: slurm.ask_again() or [each.told.endswith(": Resources") for each in queued(base)] == [True], PATIENCE)
     (waiting,) = queued(base)
     assert waiting.launch in (one, two, three)
     assert waiting.describe == f"{waiting.launch.label}: Resources: tests.support.fake_trainer"
