@@ -6,6 +6,7 @@ its answer serves for some seconds, however many runs are looked at.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import re
@@ -119,9 +120,14 @@ def require_accepted(script: str, options: Sequence[str]) -> None:
 def cancel(*jobs: str, signal: str | None = None) -> None:
     """End jobs: SIGTERM, and SIGKILL half a minute later by default; or send all their processes a signal.
 
-    Raises `SchedulerError`.
+    SIGKILL comes at once, which by itself Slurm precedes by SIGTERM. Raises `SchedulerError`.
     """
-    _ask(["scancel", *([] if signal is None else [f"--signal={signal}"]), *jobs])
+    how = [] if signal is None else [f"--signal={signal}"]
+    if signal == "KILL":
+        with contextlib.suppress(SchedulerError):  # one that is only about to begin has no step
+            _ask(["scancel", *how, *(f"{job}.0" for job in jobs)])
+        how = ["--quiet"]  # about those that have ended by it
+    _ask(["scancel", *how, *jobs])
     ask_again()
 
 
