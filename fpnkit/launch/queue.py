@@ -97,7 +97,7 @@ def _may_live(launch: Launch) -> bool:
     if launch.here:
         return launch.lives()
     if (run := run_of(launch)) is None:
-        return facts(launch).outcome is None
+        return launch.waits is not None and facts(launch).outcome is None
     try:
         return status_of(run, read_record(run)).word in GOING_ON
     except RunError:

@@ -85,8 +85,8 @@ class SlurmLaunch(Launch):
     @property
     def waits(self) -> str | None:
         """What the scheduler says while its command has not begun."""
-        if not self.here:
-            return f"{self.label}: the scheduler does not answer"
+        if not self.here:  # a machine without Slurm, to which runs were copied, has nothing to wait for
+            return f"{self.label}: the scheduler does not answer" if slurm.is_here() else None
         found = self._found()
         return found.told if found is not None and found.lives else None
 
