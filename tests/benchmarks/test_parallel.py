@@ -21,7 +21,7 @@ FIRST, LAST, PAIRS = 10, 30, 3
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("kind", ["factorized", "fused"])
 def test_two_processes_against_one(kind: str, threads: int, tmp_path: Path) -> None:
-    codec = "{kind: factorized}" if kind == "factorized" else "{kind: fused, rates: 1}", "{lambda: 2.5e-4}"
+    codec = "{kind: factorized}" if kind == "factorized" else "{kind: fused, rates: 1, components: 128}", "{lambda: 2.5e-4}"
     config = torchrun.write_config(tmp_path / "config.yaml", tmp_path / "features", codec, crops=36)
     text = (
         config.read_text()
