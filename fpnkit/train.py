@@ -32,7 +32,7 @@ from fpnkit.config.flags import FLAGS
 from fpnkit.config.identity import loss_settings, settings_hash
 from fpnkit.config.load import load_config, shown_settings, to_yaml
 from fpnkit.config.schema import CodecConfig, Config
-from fpnkit.errors import AmbiguousRunError, ConfigError, DivergedError, FpnkitError, RunError, UserError
+from fpnkit.errors import ConfigError, DivergedError, FpnkitError, RunError, UserError
 from fpnkit.foundation import guest
 from fpnkit.foundation.callable_module import make_callable
 from fpnkit.foundation.files import same_disk, write_text
@@ -43,7 +43,7 @@ from fpnkit.launch.needs import needs_of_run
 from fpnkit.launch.slurm import require_accepted
 from fpnkit.runs import layout
 from fpnkit.runs.create import require_base_directory
-from fpnkit.runs.job import SchedulerJob, write_job
+from fpnkit.runs.job import SchedulerJob, hand_over
 from fpnkit.runs.record import Parallel, RunRecord, read_record
 from fpnkit.runs.settings import summary_of
 from fpnkit.runs.writer import AnyRun, RunWriter, UnwrittenRun, refuse_running
@@ -58,7 +58,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("fpnkit.train")  # the module's name is `__main__` when it runs as a command
 
-KINDS: tuple[layout.Kind, ...] = ("fpn_compression", "detection")
 _INTERRUPTED = "interrupted before training began; no run directory was made"
 
 
@@ -141,11 +140,7 @@ def _parser() -> argparse.ArgumentParser:
 def _new(options: argparse.Namespace, session: cli.Session, ranks: Ranks) -> _Ready:
     config, base_dir = _config(options)
     ranks.require_batch(config.training.batch_size)
-    from fpnkit.detectors.build import (
-        with_weights_file,  # torch only from here on, so that a mistyped key is reported immediately
-    )
-
-    config = config.model_copy(update={"detector": with_weights_file(config.detector)})
+    config = _with_weights(config)  # torch only from here on, so that a mistyped key is reported immediately
     learner = _learner(config, session, ranks, dry_run=options.dry_run, base_dir=base_dir)
     if options.dry_run:
         log.info("dry run: everything is in order; a run would be created in %s", base_dir)
@@ -177,6 +172,13 @@ def _config(options: argparse.Namespace) -> tuple[Config, Path]:
     return config, base_dir
 
 
+def _with_weights(config: Config) -> Config:
+    """With the name of a file in place of that of a run."""
+    from fpnkit.detectors.build import with_weights_file
+
+    return config.model_copy(update={"detector": with_weights_file(config.detector)})
+
+
 def _to_resume(options: argparse.Namespace) -> Path:
     """The run, which nobody trains."""
     given = [
@@ -185,8 +187,10 @@ def _to_resume(options: argparse.Namespace) -> Path:
     if given:
         names = ", ".join(f"--{name.strip('-').replace('_', '-')}" for name in given)
         raise ConfigError([f"--resume takes every setting from the run but --epochs; found {names}"])
-    path = _find(options.resume, _base_dir(options))
+    path = layout.find_run_of_either_kind(options.resume, _base_dir(options))
     refuse_running(path, read_record(path))
+    if not (path / layout.LAST).exists():
+        raise RunError(f"run {path}: required {layout.LAST} to resume from, found none; it ended before its first save")
     return path
 
 
@@ -200,8 +204,6 @@ def _resumed(options: argparse.Namespace, session: cli.Session, ranks: Ranks) ->
     from fpnkit.training.checkpoint import require_resumable
     from fpnkit.training.saved_state import restore_learner
 
-    if not (path / layout.LAST).exists():
-        raise RunError(f"run {path}: required {layout.LAST} to resume from, found none; it ended before its first save")
     state = load_checkpoint(path / layout.LAST, "last")
     finished = before.exit_code == 0
     require_resumable(path, config, state, finished=finished)
@@ -224,7 +226,7 @@ def _resumed(options: argparse.Namespace, session: cli.Session, ranks: Ranks) ->
 
 
 def _submit(options: argparse.Namespace, session: cli.Session) -> int:
-    """Hand the same command, without `--on`, to Slurm."""
+    """Check all that a training needs but its device, and hand the same command, without `--on`, to Slurm."""
     if guest.current() is not None:
         raise UserError("--on slurm: required a detector that is no object, which no other process has")
     if options.resume:
@@ -241,13 +243,19 @@ def _submit(options: argparse.Namespace, session: cli.Session) -> int:
             part for key, value in config.slurm.items() for part in ("--set", f"slurm.{key}={json.dumps(value)}")
         ]
     arguments += [part for flag, value in cli.given_flags(options).items() for part in (flag, value)]
+    require_accepted(config.slurm)
+    if run is None:
+        from fpnkit.foundation.logs import RunLog
+
+        here = config.model_copy(update={"training": config.training.model_copy(update={"device": "cpu"})})
+        with closing(RunLog()):
+            _learner(_with_weights(here), session, ALONE, dry_run=True, base_dir=base_dir)
     if options.dry_run:
-        require_accepted(config.slurm)
-        print("dry run: Slurm would accept it; nothing was submitted")
+        print("dry run: everything is in order, and Slurm would accept it; nothing was submitted")
         return 0
     launch = submit_to_slurm([command(arguments)], base_dir, config.slurm)[0]
     if run is not None:
-        write_job(run, SchedulerJob(launch.job, str(launch.log)))
+        hand_over(run, SchedulerJob(launch.job, str(launch.log)))
     session.report.tell(launched=str(launch.file))
     print(f"submitted as {launch.label}; its output: {launch.log}")
     return 0
@@ -256,26 +264,6 @@ def _submit(options: argparse.Namespace, session: cli.Session) -> int:
 def _base_dir(options: argparse.Namespace) -> Path | None:
     given: Path | None = options.base_dir
     return None if given is None else given.absolute()
-
-
-def _find(text: str, base_dir: Path | None) -> Path:
-    """A run of either kind, unless a base directory is given; a name that matches one of each kind is refused."""
-    if base_dir is not None:
-        return layout.find_run(text, base_dir).absolute()
-    found: list[Path] = []
-    errors: list[RunError] = []
-    for kind in KINDS:
-        try:
-            found.append(layout.find_run(text, layout.default_base_dir(kind)).absolute())
-        except AmbiguousRunError:
-            raise
-        except RunError as error:
-            errors.append(error)
-    if not found:
-        raise errors[0]
-    if len(set(found)) > 1:
-        raise RunError(f"run {text!r}: two runs match; name one of them: {', '.join(map(str, found))}")
-    return found[0]
 
 
 def _learner(

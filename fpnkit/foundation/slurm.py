@@ -87,6 +87,12 @@ def is_here() -> bool:
     return shutil.which("sbatch") is not None and shutil.which("squeue") is not None
 
 
+def require_here() -> None:
+    """Raise `UserError` without Slurm's commands."""
+    if not is_here():
+        raise UserError("required Slurm's commands, such as sbatch and squeue, found none on this machine")
+
+
 def find(job: str) -> Job | None:
     """The job; None if the queue no longer has it, or if the scheduler cannot be asked, see `answers`."""
     return (_queue.jobs() or {}).get(job)
@@ -105,7 +111,7 @@ def ask_again() -> None:
 def submit(script: str, options: Sequence[str]) -> str:
     """Give a script to `sbatch` and return the job's id.
 
-    Raises `UserError` with sbatch's words if it refuses, `SchedulerError` if it is not here or does not answer.
+    Raises `UserError` with sbatch's words if it refuses, and without Slurm; `SchedulerError` if it does not answer.
     """
     out = _sbatch(["--parsable", *options], script)
     ask_again()
@@ -230,12 +236,11 @@ def _written(output: Path) -> str | None:
 
 
 def _sbatch(options: Sequence[str], script: str) -> str:
+    require_here()
     try:
         done = subprocess.run(
             ["sbatch", *options], input=script, capture_output=True, text=True, timeout=_SUBMIT_SECONDS
         )
-    except FileNotFoundError:
-        raise SchedulerError("required Slurm's command sbatch, found none on this machine") from None
     except subprocess.TimeoutExpired:
         raise SchedulerError(
             f"sbatch: no answer within {_SUBMIT_SECONDS:g} s; see squeue before trying again"

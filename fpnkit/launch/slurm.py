@@ -33,22 +33,23 @@ _TASK = "fpnkit.launch.slurm_task"
 _SIGNAL = "USR1@90"  # before the time limit; a step and saving the state have to fit in
 _SIGNALS: Mapping[How, str | None] = {"graceful": "INT", "now": None, "kill": "KILL"}
 _DEFAULTS: Options = {"job-name": "fpnkit", "signal": _SIGNAL, "requeue": True}
-_OURS = (
-    *(
-        "array",
-        "chdir",
-        "dependency",
-        "error",
-        "help",
-        "input",
-        "open-mode",
-        "output",
-        "parsable",
-        "quiet",
-        "test-only",
-    ),
-    *("usage", "version", "wait", "wrap"),
-)
+_OURS = [
+    "array",
+    "chdir",
+    "dependency",
+    "error",
+    "help",
+    "input",
+    "open-mode",
+    "output",
+    "parsable",
+    "quiet",
+    "test-only",
+    "usage",
+    "version",
+    "wait",
+    "wrap",
+]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -53,7 +53,8 @@ class Task:
         if self.asked is None:
             self.asked = signal.Signals(number)
             say(f"{self.launch.label}: {self.asked.name}")
-            self._pass_on()
+            if self.asked in _UNKNOWN and self.process is not None:
+                self.process.terminate()
 
     def run(self) -> int:
         """Run the command to its end."""
@@ -63,19 +64,16 @@ class Task:
         environment = {**record_environment(self.launch.record), **_threads(), **job_environment(job)}
         argv = [sys.executable, "-ISc", "; ".join(_DEAF), *self.launch.argv]
         self.process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, env=environment)
-        self._pass_on()  # what came while it was being started
-        return self.process.wait()
-
-    def _pass_on(self) -> None:
-        if self.asked in _UNKNOWN and self.process is not None:
+        if self.asked is not None:  # while it was being started, so that it may not have heard it
             self.process.terminate()
+        return self.process.wait()
 
 
 def main(arguments: Sequence[str]) -> int:
     """Run the task and return its exit code."""
     launch = cast(SlurmLaunch, load(Path(arguments[0])))
     launch = replace(launch, job=slurm.own_job() or launch.job)
-    run = run_of(launch)
+    run = run_of(launch) or _to_resume(launch)
     if run is not None and (run / layout.STOP).exists():
         say(f"{launch.label}: there is a file {run / layout.STOP}; it does not go on")
         return _STOPPED
@@ -92,6 +90,11 @@ def main(arguments: Sequence[str]) -> int:
         say(f"{launch.label}: requeued, it goes on from step {_step(run_of(launch))}")
         slurm.requeue(launch.job)
     return code if code >= 0 else 128 - code
+
+
+def _to_resume(launch: SlurmLaunch) -> Path | None:
+    argv = launch.argv
+    return Path(argv[argv.index("--resume") + 1]) if "--resume" in argv else None
 
 
 def _comes_back(task: Task, before: int) -> bool:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from fpnkit.errors import RunError
 from fpnkit.foundation import slurm
 from fpnkit.launch.launchers import submit_to_slurm
 from fpnkit.launch.protocol import TRAIN, Launch
@@ -14,7 +16,7 @@ from fpnkit.launch.slurm import Options, SlurmLaunch, array_of
 from fpnkit.launch.sweep import Sweep, SweepPoint, find_point
 from fpnkit.launch.sweep_report import Action, action_for
 from fpnkit.launch.sweep_training import TO_DO, command_for, name_of, told
-from fpnkit.runs.job import SchedulerJob, write_job
+from fpnkit.runs.job import SchedulerJob, hand_over
 from fpnkit.runs.store import RunInfo
 
 
@@ -32,7 +34,10 @@ class Submission:
 def points_of(
     sweep: Sweep, base_dir: Path, runs: Sequence[RunInfo], points: Sequence[tuple[float, int]]
 ) -> list[SweepPoint]:
-    """The state of the points, in the queue too. Raises `SchedulerError` without an answer: they may all be queued."""
+    """The state of the points, in the queue too. Raises `UserError` without Slurm, and
+    `SchedulerError` without an answer: they may all be queued.
+    """
+    slurm.require_here()
     slurm.ask_again()
     if not slurm.answers():
         raise slurm.SchedulerError("squeue: no answer, so that it is not known what is queued already; try again")
@@ -48,7 +53,7 @@ def submit_all(work: Submission, state: Sequence[SweepPoint]) -> dict[tuple[floa
     launches = submit_to_slurm(commands, work.base_dir, work.options, at_once=work.at_once) if todo else []
     for point, launch in zip(todo, launches, strict=True):
         if point.resumable and point.run is not None:
-            write_job(point.run.path, SchedulerJob(launch.job, str(launch.log)))
+            hand_over(point.run.path, SchedulerJob(launch.job, str(launch.log)))
     by_point = {(point.lmbda, point.seed): launch for point, launch in zip(todo, launches, strict=True)}
     for number, point in enumerate(state, start=1):
         mine = by_point.get((point.lmbda, point.seed))
@@ -67,7 +72,8 @@ def _submit_following(work: Submission, launches: Sequence[SlurmLaunch]) -> None
     if not work.following or (before and not launches):
         return
     for each in before:
-        print(each.end("graceful"), flush=True)
+        with contextlib.suppress(RunError):  # it has ended meanwhile
+            print(each.end("graceful"), flush=True)
     trainings = {array_of(each.job) for each in of_sweep if isinstance(each, SlurmLaunch) and each.module == TRAIN}
     after = sorted(trainings | {array_of(each.job) for each in launches})
     for launch in submit_to_slurm(work.following, work.base_dir, work.options, after=after):

@@ -190,8 +190,9 @@ def _stopped_early(launched: Launch, seen: ProcessState) -> bool:
 
 def _early(launched: Launch) -> TrainingState:
     """Without the traceback, which would only show where it was."""
-    told = {"log": launched.log, "asked": True, "scheduled": launched.scheduled}
-    return TrainingState(launched.label, "stopped", False, _BEFORE_IT_BEGAN, **told)  # type: ignore[arg-type]
+    return TrainingState(
+        launched.label, "stopped", False, _BEFORE_IT_BEGAN, log=launched.log, asked=True, scheduled=launched.scheduled
+    )
 
 
 def _see_sweep(launched: Launch) -> TrainingState:

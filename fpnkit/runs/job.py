@@ -42,6 +42,12 @@ def write_job(run: Path, job: SchedulerJob) -> None:
     write_json(run / layout.JOB, {"schema_version": SCHEMA_VERSION, **asdict(job)})
 
 
+def hand_over(run: Path, job: SchedulerJob) -> None:
+    """The job is to go on with the run; a STOP from before is not meant for it. Raises StorageError."""
+    (run / layout.STOP).unlink(missing_ok=True)
+    write_job(run, job)
+
+
 def job_environment(job: SchedulerJob) -> dict[str, str]:
     """For a trainer within the job."""
     return {VARIABLE: json.dumps(asdict(job))}

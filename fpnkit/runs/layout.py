@@ -125,6 +125,26 @@ def _composed(text: str) -> str:
     return unicodedata.normalize("NFC", text)
 
 
+def find_run_of_either_kind(text: str, base_dir: Path | None) -> Path:
+    """A run of either kind, unless a base directory is given; a name that matches one of each kind is refused."""
+    if base_dir is not None:
+        return find_run(text, base_dir).absolute()
+    found: list[Path] = []
+    errors: list[RunError] = []
+    for kind in get_args(Kind):
+        try:
+            found.append(find_run(text, default_base_dir(kind)).absolute())
+        except AmbiguousRunError:
+            raise
+        except RunError as error:
+            errors.append(error)
+    if not found:
+        raise errors[0]
+    if len(set(found)) > 1:
+        raise RunError(f"run {text!r}: two runs match; name one of them: {', '.join(map(str, found))}")
+    return found[0]
+
+
 def find_run(text: str, base_dir: Path) -> Path:
     """The run directory, or lone old-style log, for a path, a name, a short name or a unique part of a name.
 

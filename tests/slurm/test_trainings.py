@@ -21,6 +21,7 @@ from tests.support.launch_processes import PATIENCE
 from tests.support.run_processes import until
 from tests.support.slurm_server import SlurmServer
 from tests.support.train_process import lines, only_run, wait_for_lines
+from tests.support.trainings_alike import assert_same_state
 
 pytestmark = [pytest.mark.slurm, pytest.mark.usefixtures("server")]
 
@@ -103,7 +104,7 @@ def test_a_job_whose_time_is_up_saves_waits_and_goes_on_to_the_same_weights(
     assert lines(run) == lines(alone)
     assert len((run / "metrics.jsonl").read_text().splitlines()) == len(lines(alone))  # no gap, no line twice
     ours, theirs = (torch.load(each / "last.pth", weights_only=True)["learner"] for each in (run, alone))
-    assert str(ours) == str(theirs)
+    assert_same_state(ours, theirs)
 
 
 def test_what_somebody_cancels_is_saved_and_goes_on_where_it_was_submitted(
@@ -129,6 +130,15 @@ def test_what_somebody_cancels_is_saved_and_goes_on_where_it_was_submitted(
     assert see(run).status == "stopped"
     assert run_of(second) == run
 
+    assert fpnkit("train", "--resume", run, "--on", "slurm", "--slurm", "begin=now+1hour").returncode == 0
+    assert not (run / "STOP").exists()
+    third = next(each for each in find(base) if each.job not in (first.job, second.job))
+    (run / "STOP").touch()  # while it waits
+    server.hasten(third.job)
+    until(lambda: job_done(base), PATIENCE)
+    assert f"{third.label}: there is a file {run / 'STOP'}; it does not go on" in third.log.read_text()
+    assert (see(run).status, len(read_record(run).resumed)) == ("stopped", 1)
+
 
 def test_the_section_of_the_config_and_the_flag_are_the_same(
     base: Path, config: Path, fpnkit: Fpnkit, server: SlurmServer
@@ -147,6 +157,16 @@ def test_from_python_a_sweep_is_submitted_and_not_waited_for(base: Path, config:
     assert len(find(base)) == 2
     assert len(table) == 0
     assert sorted(each.lmbda or 0.0 for each in queued(base)) == [1e-3, 2e-3]
+
+
+MISSING = "data.train={kind: folder, images: /nowhere}"
+
+
+def test_a_training_without_its_data_is_refused_before_it_waits(base: Path, config: Path, fpnkit: Fpnkit) -> None:
+    done = fpnkit("train", "--config", config, "--base-dir", base, "--on", "slurm", "--set", MISSING)
+    assert done.returncode == 2
+    assert done.stderr == "fpnkit.train: /nowhere: required a folder of images, found nothing\n"
+    assert not base.exists()
 
 
 def test_what_is_wrong_with_a_submission_is_said_before_it(base: Path, config: Path, fpnkit: Fpnkit) -> None:
