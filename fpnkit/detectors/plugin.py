@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
-from importlib.util import module_from_spec, spec_from_file_location
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -17,6 +13,7 @@ from torch import nn
 from fpnkit.config.schema import PluginDetector
 from fpnkit.data.images import Category
 from fpnkit.detectors.base import Detector
+from fpnkit.detectors.plugin_code import load_maker
 from fpnkit.errors import UserError
 
 GROUP = "fpnkit.detectors"  # name → callable (options) -> detector
@@ -137,31 +134,12 @@ def _build(settings: PluginDetector, group: str, *more: object) -> Detector:
         return detector
     code = _source(settings, group)
     try:
-        make = _entry_point(settings.title, group).load() if settings.code is None else _loaded(settings.code)
+        entry = _entry_point(settings.title, group) if settings.code is None else None
+        make = load_maker(code, _METHODS) if entry is None else entry.load()
         return PluginAdapter(make(dict(settings.options), *more), settings.title)
     except Exception as error:  # whatever the plugin's own code raises
         found = f"{type(error).__name__}: {error}"
         raise UserError(f"detector `{settings.title}`: its plugin {code} failed: {found}") from error
-
-
-def _loaded(code: str) -> Any:
-    """`module:Name`, or `/path/to/file.py:Name`, whose folder the file may import from."""
-    where, _, name = code.rpartition(":")
-    if not where.endswith(".py"):
-        return getattr(import_module(where), name)
-    path = Path(where)
-    if not path.is_file():
-        raise FileNotFoundError(f"{path} does not exist")
-    spec = spec_from_file_location(path.stem, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = module_from_spec(spec)
-    sys.path.append(str(path.parent))
-    try:
-        spec.loader.exec_module(module)
-    finally:
-        sys.path.remove(str(path.parent))
-    return getattr(module, name)
 
 
 def _entry_point(name: str, group: str) -> EntryPoint:

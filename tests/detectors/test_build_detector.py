@@ -207,7 +207,6 @@ def test_a_class_needs_no_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         ("nowhere_at_all:Mean", "failed: ModuleNotFoundError: No module named 'nowhere_at_all'"),
         ("/gone/lab.py:Mean", "failed: FileNotFoundError: /gone/lab.py does not exist"),
         ("json:Yolox", "failed: AttributeError: module 'json' has no attribute 'Yolox'"),
-        ("json:dumps", "failed: AttributeError: 'str' object has no attribute 'spec'"),
     ],
 )
 def test_a_class_that_cannot_be_had_says_why(code: str, message: str) -> None:

@@ -1,3 +1,4 @@
 from tests.support.effort import effort
+from tests.support.fault_world import world
 
-__all__ = ["effort"]
+__all__ = ["effort", "world"]
