@@ -20,6 +20,7 @@ from fpnkit.analysis.statistics.epochs import epochs_table
 from fpnkit.analysis.statistics.sensitivity import weights_or_none, weights_yaml
 from fpnkit.analysis.subject import Subject, feature_facts
 from fpnkit.foundation.files import make_directory, write_text
+from fpnkit.foundation.lock import used
 from fpnkit.foundation.temporaries import remove_temporaries
 from fpnkit.metrics.distortion import level_weights
 from fpnkit.plots.save import save_all
@@ -53,8 +54,14 @@ def analyze(
 ) -> AnalysisResult:
     """Fill the directory, reusing tables that were computed from the same facts.
 
-    `small`: only what differs between codecs, one image in detail, figures as PNG only.
+    `small`: only what differs between codecs, one image in detail, figures as PNG only. Raises `RunError` if the run is
+    being moved away.
     """
+    with used(subject.run):
+        return _analyze(subject, directory, sensitivity=sensitivity, small=small, dark=dark)
+
+
+def _analyze(subject: Subject, directory: Path, *, sensitivity: bool, small: bool, dark: bool) -> AnalysisResult:
     make_directory(directory)
     remove_temporaries(directory)
     parts = Parts(directory)

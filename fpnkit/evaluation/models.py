@@ -52,7 +52,7 @@ class Model:
         origin = Origin(self.path.name, trained.hash, trained.epoch, lmbda, quality, steps)
         coder = self.coder(task.detector, quality)
         recipe = ModelRecipe(self.path, trained.hash, quality, steps, task.device)
-        return Job(coder, directory, origin, trained.codec.standardiser.variance(), recipe)
+        return Job(coder, directory, origin, trained.codec.standardiser.variance(), recipe, self.path)
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,7 @@ from fpnkit.evaluation.room import SAMPLED_IMAGES, require_room
 from fpnkit.evaluation.task import Task
 from fpnkit.foundation import clock
 from fpnkit.foundation.files import make_directory
+from fpnkit.foundation.lock import used
 from fpnkit.foundation.progress import Progress
 from fpnkit.foundation.temporaries import remove_temporaries
 from fpnkit.metrics import rate
@@ -75,6 +76,7 @@ class Job:
     origin: Origin
     variance: Mapping[str, float] | None = None  # the model's reference for SNR; None: that of the images
     recipe: CoderRecipe | None = None  # of the coder; without it only this process can measure it
+    run: Path | None = None  # that the directory is in
 
     def reference_variance(self, task: Task) -> Mapping[str, float]:
         """The reference variance for SNR."""
@@ -94,9 +96,12 @@ def evaluate(
     Continues an interrupted evaluation, with any number of workers, and returns a finished one unchanged. `workers`:
     processes side by side; 1: this one; None: as many as help. Their number changes no result. Raises `UserError` if a
     directory holds an evaluation of other images, another detector or another coder, or where results do not fit on
-    the disk; `FpnkitError` in the end if coders failed, once the others are finished.
+    the disk; `RunError` if a run is being moved away; `FpnkitError` in the end if coders failed, once the others are
+    finished.
     """
     with ExitStack() as stack:
+        for run in {job.run for job in jobs if job.run is not None}:
+            stack.enter_context(used(run))
         journals = [
             stack.enter_context(closing(Journal(job.directory, _identity(job, task), task.device.type))) for job in jobs
         ]

@@ -1,5 +1,6 @@
 """Several processes that do the same thing to the same run: one does it, the others are told who."""
 
+import contextlib
 import os
 import shutil
 import signal
@@ -93,7 +94,7 @@ def test_a_run_is_locked_until_it_is_archived_and_moved(base, monkeypatch):
         def call(*arguments):
             refused.append(python(code, path).stderr.splitlines()[-1])
             result = step(*arguments)
-            refused.append(python(code, path).stderr.splitlines()[-1])
+            refused.append(python(USES, path).stderr.splitlines()[-1])
             return result
 
         return call
@@ -103,6 +104,35 @@ def test_a_run_is_locked_until_it_is_archived_and_moved(base, monkeypatch):
     archive(require_movable(str(path), base), base)
     assert set(refused) == {f"fpnkit.errors.RunError: {path}: another process is archiving this run"}
     assert len(refused) == 4
+
+
+USES = """
+import sys
+from pathlib import Path
+from fpnkit.foundation.lock import used
+with used(Path(sys.argv[1])):
+    print("in", flush=True)
+    sys.stdin.readline()
+"""
+
+
+@pytest.mark.parametrize("move", [archive, trash])
+def test_a_run_that_others_evaluate_stays_where_it_is_and_may_be_trained(base, move):
+    path = large_run(base)
+    run, before = require_movable(str(path), base), content(path)
+    pipe = subprocess.PIPE
+    command = [sys.executable, "-c", USES, str(path)]
+    with contextlib.ExitStack() as stack:
+        for _ in range(2):
+            process = stack.enter_context(subprocess.Popen(command, cwd=ROOT, text=True, stdin=pipe, stdout=pipe))
+            assert process.stdout.readline() == "in\n"
+        assert message(move, run, base) == f"{path}: another process is evaluating or analyzing this run"
+        DirectoryLock(path).release()
+        assert content(path) == before
+    move(run, base)
+    assert not path.exists()
+    assert python(USES, path).stderr.splitlines()[-1] == f"fpnkit.errors.RunError: {path}: {GONE}"
+    assert not path.exists()
 
 
 def test_a_directory_that_moved_while_its_lock_was_waited_for_is_gone(base, monkeypatch):
