@@ -3,8 +3,9 @@
     python -m tests.support.mutants metrics ratedist --count 40 --seed 17
 
 The breaks are those of cosmic-ray: another operator, another number, a condition turned round, a loop or a decorator
-left out. A sample of them depends on the seed and the code of the room alone. Tests that run the broken line go first,
-the quickest of them before all. What no test notices is shown; `--numbers 3 7` tries these of a sample again.
+left out. A sample depends on the seed, the code of the room and cosmic-ray's version alone. Tests that run the broken
+line go first, the quickest of them before all; files of tests that neither run it nor start processes are left out.
+`--numbers 3 7` tries these of a sample again.
 """
 
 from __future__ import annotations
@@ -12,9 +13,11 @@ from __future__ import annotations
 import argparse
 import ast
 import json
+import math
 import os
 import random
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -43,6 +46,7 @@ TESTS = {
 }
 PLAN = Path("mutants.json")  # in the copy: for each line of the room its tests, and the seconds of each test
 MARKS = "not slow and not benchmark and not slurm"
+STARTS = {"subprocess.Popen", "os.fork", "os.posix_spawn", "socket.connect"}  # the last: a warm process
 Place = tuple[int, int]
 
 
@@ -108,8 +112,14 @@ class Recorder:
         import coverage
 
         self.seconds, self.failed = Counter[str](), list[str]()
+        self._now, self._starting = "", set[str]()
+        sys.addaudithook(self._audit)
         self._files = files
         self._coverage = coverage.Coverage(data_file=None, include=[str(path) for path in files])
+
+    def _audit(self, event: str, _: object) -> None:
+        if event in STARTS:
+            self._starting.add(file_of(self._now))
 
     def pytest_sessionstart(self) -> None:
         self._coverage.start()
@@ -117,6 +127,7 @@ class Recorder:
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logstart(self, nodeid: str) -> None:
         self._coverage.switch_context(nodeid)
+        self._now = nodeid
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         self.seconds[report.nodeid] += report.duration
@@ -127,7 +138,8 @@ class Recorder:
         self._coverage.stop()
         data = self._coverage.get_data()
         lines = {str(path): data.contexts_by_lineno(str(path.resolve())) for path in self._files}
-        PLAN.write_text(json.dumps({"lines": lines, "seconds": self.seconds, "failed": self.failed}))
+        found = {"lines": lines, "seconds": self.seconds, "failed": self.failed, "starting": sorted(self._starting)}
+        PLAN.write_text(json.dumps(found))
 
 
 class Sorter:
@@ -135,12 +147,21 @@ class Sorter:
 
     def __init__(self, path: Path, line: int) -> None:
         plan = json.loads(PLAN.read_text())
-        self._near = set(plan["lines"][str(path)].get(str(line), ()))
+        contexts = plan["lines"][str(path)].get(str(line), [""])
+        self._near = set(contexts)
+        self._files = {file_of(nodeid) for nodeid in (*contexts, *plan["starting"])}
+        self._all = contexts == [""]  # what runs when a file is imported, or only in other processes
         self._seconds = plan["seconds"]
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        items[:] = [item for item in items if self._all or file_of(item.nodeid) in self._files]
         items.sort(key=lambda item: (item.nodeid not in self._near, self._seconds.get(item.nodeid, 0)))
+
+
+def file_of(nodeid: str) -> str:
+    """Tests of one file may share what one of them made."""
+    return nodeid.partition("::")[0]
 
 
 def run_pytest(room: str, plugin: object) -> int:
@@ -185,6 +206,7 @@ def attempt(room: str, mutant: Mutant, limit_s: float) -> tuple[str, str]:
         code, output = in_warm_process(["--sorted", room, str(mutant.path), str(mutant.line)], limit_s)
     finally:
         mutant.path.write_text(before)
+    assert code != pytest.ExitCode.NO_TESTS_COLLECTED, output
     if code == 0:
         return "NOT NOTICED", difference
     if code is None:
@@ -193,9 +215,10 @@ def attempt(room: str, mutant: Mutant, limit_s: float) -> tuple[str, str]:
     return f"noticed: {said[0][:150] if said else f'exit {code}'}", difference
 
 
-def try_room(room: str, count: int, seed: int, numbers: Sequence[int]) -> None:
+def try_room(room: str, given: argparse.Namespace) -> None:
     """Record, then break."""
     began = time.monotonic()
+    last_start = began + 60 * given.minutes
     code, output = in_warm_process(["--record", room], None)
     plan = json.loads(PLAN.read_text()) if PLAN.exists() else {}
     if code or plan.get("failed"):
@@ -203,15 +226,17 @@ def try_room(room: str, count: int, seed: int, numbers: Sequence[int]) -> None:
     seconds = time.monotonic() - began
     print(f"{room}: {len(plan['seconds'])} tests, {seconds:.0f} s", flush=True)
     noticed = tried = 0
-    for number, mutant in enumerate(sample(room, count, seed)):
-        if numbers and number not in numbers:
+    for number, mutant in enumerate(sample(room, given.count, given.seed)):
+        if given.numbers and number not in given.numbers:
             continue
         began = time.monotonic()
+        if began > last_start:
+            break
         result, difference = attempt(room, mutant, 60 + 3 * seconds)
         tried, noticed = tried + 1, noticed + (result != "NOT NOTICED")
         print(f"{room} {number}: {time.monotonic() - began:.0f} s, {mutant.path}:{mutant.line}, {result}", flush=True)
         print("\n".join(f"    {line}" for line in difference.splitlines()[3:]), flush=True)
-    print(f"{room}: seed {seed}, {tried} mutants, {noticed} noticed, {tried - noticed} not", flush=True)
+    print(f"{room}: seed {given.seed}, {tried} mutants, {noticed} noticed, {tried - noticed} not", flush=True)
 
 
 def copied_files() -> Iterator[Path]:
@@ -231,7 +256,11 @@ def in_copy(arguments: Sequence[str]) -> int:
         subprocess.run(["git", "init", "-q"], cwd=folder, check=True)
         environment = {**os.environ, "PYTHONPATH": folder, "PYTHONDONTWRITEBYTECODE": "1"}
         command = [sys.executable, "-m", "tests.support.mutants", "--here", *arguments]
-        return subprocess.run(command, cwd=folder, env=environment).returncode
+        with subprocess.Popen(command, cwd=folder, env=environment) as process:
+            try:
+                return process.wait()
+            finally:
+                process.terminate()  # does nothing to one that has ended
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -244,13 +273,18 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("rooms", nargs="+", choices=sorted(TESTS), metavar="ROOM", help=", ".join(sorted(TESTS)))
     parser.add_argument("--count", type=int, default=35, help="of each room")
     parser.add_argument("--seed", type=int, default=17)
+    parser.add_argument("--minutes", type=float, default=math.inf, help="of each room; no mutant begins later")
     parser.add_argument("--numbers", type=int, nargs="+", default=[], help="only these of the sample")
     parser.add_argument("--here", action="store_true", help=argparse.SUPPRESS)
     given = parser.parse_args(arguments)
-    if not given.here:
-        return in_copy(arguments)
-    for room in given.rooms:
-        try_room(room, given.count, given.seed, given.numbers)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends what was started, removes the copy
+    try:
+        if not given.here:
+            return in_copy(arguments)
+        for room in given.rooms:
+            try_room(room, given)
+    except KeyboardInterrupt:
+        return 130
     return 0
 
 
