@@ -218,14 +218,13 @@ def attempt(room: str, mutant: Mutant, limit_s: float) -> tuple[str, str]:
 def try_room(room: str, given: argparse.Namespace) -> None:
     """Record, then break."""
     began = time.monotonic()
-    last_start = began + 60 * given.minutes
     code, output = in_warm_process(["--record", room], None)
     plan = json.loads(PLAN.read_text()) if PLAN.exists() else {}
     if code or plan.get("failed"):
         sys.exit(f"{room}: required tests that pass on unbroken code, found\n{output[-3000:]}")
     seconds = time.monotonic() - began
     print(f"{room}: {len(plan['seconds'])} tests, {seconds:.0f} s", flush=True)
-    noticed = tried = 0
+    noticed, tried, last_start = 0, 0, time.monotonic() + 60 * given.minutes
     for number, mutant in enumerate(sample(room, given.count, given.seed)):
         if given.numbers and number not in given.numbers:
             continue
