@@ -90,7 +90,8 @@ def mutants(path: Path) -> dict[Place, list[Mutant]]:
     for name in sorted(operator_names()):
         if get_operator(name).arguments():  # of names that the caller would have to give
             continue
-        places = [start for node in nodes for start, _ in get_operator(name)().mutation_positions(node)]
+        operator = get_operator(name)()
+        places = [start for node in nodes for start, _ in operator.mutation_positions(node)]
         for occurrence, place in enumerate(places):
             if not any(start <= place < end for start, end in without_effect):
                 found.setdefault(place, []).append(Mutant(path, place[0], name, occurrence))
