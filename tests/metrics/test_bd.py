@@ -106,6 +106,15 @@ def test_curves_that_share_no_values_are_refused(shift: float) -> None:
     )
 
 
+@pytest.mark.parametrize(("share", "compared"), [(0.09, False), (0.11, True)])
+def test_a_tenth_of_the_shorter_range_must_be_shared_whichever_curve_has_it(share: float, compared: bool) -> None:
+    short = np.array([0.10, 0.15, 0.16, 0.20])
+    long = 0.20 - 0.1 * share + np.array([0.0, 0.1, 0.2, 0.5])
+    for first, second in ((short, long), (long, short)):
+        result = bd(series(RATES[:4], first, "anchor"), series(RATES[:4], second))
+        assert (result.reason is None) == compared
+
+
 def test_curves_that_share_no_rates_have_no_difference_at_equal_rate() -> None:
     result = bd(ANCHOR, series(RATES / 100, VALUES))
     assert result.bd_rate_percent == pytest.approx(-99)
@@ -145,3 +154,4 @@ def test_the_point_that_beats_another_is_named() -> None:
     rates, values = [0.1, 0.2, 0.3, 0.3], [0.2, 0.3, 0.25, 0.3]
     assert [dominated_by(index, rates, values) for index in range(4)] == [None, None, 1, 1]
     assert dominated_by(0, [0.1, 0.1], [0.2, 0.2]) is None
+    assert dominated_by(2, [0.2, 0.1, 0.3], [0.3, 0.3, 0.2]) == 1  # of equally good ones that of the lowest rate

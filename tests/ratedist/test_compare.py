@@ -53,6 +53,21 @@ def test_a_codec_at_a_quarter_of_the_rate_saves_75_percent_in_every_resample(poi
     assert result.interval_reason is None
 
 
+def test_intervals_of_a_comparison_lie_around_it(points: RdPoints, base: Path, tmp_path: Path) -> None:
+    """The other curve finds more at the same rates, in some images: in a resample there are more of these, or fewer."""
+    for quality, (found, bpp) in enumerate(zip(FOUND, BPP, strict=True)):
+        write_anchor(tmp_path, "webp_input", quality, found + 0.05, bpp)
+    both = read_points(list(base.iterdir()), home=tmp_path)
+    result = compare(both.curve("factorized"), both.curve("webp_input"), Resampler("bpp", "map", 60))
+    assert result.bd_rate_percent is not None
+    assert result.bd_rate_interval is not None
+    assert result.bd_rate_interval[0] < result.bd_rate_percent - 1
+    assert result.bd_rate_percent + 1 < result.bd_rate_interval[1] < 0
+    assert result.bd_metric is not None
+    assert result.bd_metric_interval is not None
+    assert 0 < result.bd_metric_interval[0] < result.bd_metric < result.bd_metric_interval[1] < 0.2
+
+
 def test_curves_of_other_images_or_detectors_are_refused(points: RdPoints) -> None:
     anchor, test, sampler = points.curve("jpeg_input"), points.curve("factorized"), Resampler("bpp", "map", 10)
     other = compare(replace(anchor, data_id="b" * 16, dataset="bccd"), test, sampler)

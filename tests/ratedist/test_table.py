@@ -67,6 +67,18 @@ def test_a_run_of_several_qualities_is_several_points_of_one_curve(base: Path, t
     assert points.warnings == ()
 
 
+def test_lambda_and_quality_of_a_point_are_those_it_was_measured_at(base: Path, tmp_path: Path) -> None:
+    """One run that trained for a whole curve, whose own lambda is the highest; an old evaluation says none."""
+    run = write_run(base, 1e-3)
+    for quality, lmbda, bpp in ((0.0, 1e-5, 0.02), (1.0, 1e-4, 0.1), (2.0, None, 0.4)):
+        directory = evaluation_directory(run, "coco-val", "0000aaaa", quality)
+        origin = {"run": run.name, "checkpoint": "0000aaaa", "epoch": 6}
+        write_evaluation(directory, 0.3 + bpp, bpp, quality=quality, lmbda=lmbda, **origin)
+    table = frame(read_points([run], home=tmp_path))
+    assert table["quality"].tolist() == [0.0, 1.0, 2.0]
+    assert table["lmbda"].tolist() == [1e-5, 1e-4, 1e-3]
+
+
 def test_mean_snr_averages_noise_not_decibels(base: Path, tmp_path: Path) -> None:
     """10 dB and 20 dB are noise-to-signal ratios of 0.1 and 0.01, in the mean 0.055."""
     run = write_run(base, 1e-3, 0.7, 0.4, snr_db={"p3": 10.0, "p4": 20.0})
