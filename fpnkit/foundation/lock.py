@@ -43,7 +43,7 @@ class DirectoryLock:
         except OSError as error:
             if is_machine_error(error):
                 raise storage_error(path, error) from error
-            raise RunError(f"{directory}: must be a directory that can be written to: {error.strerror}") from error
+            raise RunError(f"{directory}: required a directory that can be written to: {error.strerror}") from error
         try:
             self._take(directory, doing)
         except BaseException:

@@ -23,7 +23,7 @@ from fpnkit.foundation.temporaries import remove_temporaries
 from fpnkit.runs import commands, layout, provenance
 from fpnkit.runs.create import create_run_directory
 from fpnkit.runs.job import note_job, read_job, surrounding_job
-from fpnkit.runs.metrics import MetricsLine, MetricsWriter
+from fpnkit.runs.metrics import MetricsLine, MetricsWriter, read_metrics
 from fpnkit.runs.record import Best, ConfigSummary, Parallel, RunRecord, read_record, record_to_dict, trained_seconds
 from fpnkit.runs.status import EXIT_CRASHED, EXIT_FINISHED, status_of
 
@@ -116,6 +116,7 @@ class RunWriter:
                 before,
                 heartbeat_seconds=heartbeat_seconds,
                 epochs=epochs or before.epochs,
+                last=_last_line(run_dir) or before.last,  # a killed process may not have noted it
                 ended=None,
                 exit_reason=None,
                 exit_code=None,
@@ -302,6 +303,11 @@ def refuse_running(run_dir: Path, record: RunRecord) -> None:
         raise RunError(f"{run_dir}: is queued ({status.reason}); cancel that first")
     if status.word == "running":
         raise RunError(f"{run_dir}: is running as process {record.pid} on {record.host} since {record.started}")
+
+
+def _last_line(run_dir: Path) -> dict[str, Any] | None:
+    lines = read_metrics(run_dir / layout.METRICS)
+    return lines[-1].to_dict() if lines else None
 
 
 def _unused(path: Path) -> Path:

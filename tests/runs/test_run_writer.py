@@ -95,6 +95,16 @@ def test_progress_best_and_last_line_are_in_the_record(new_run):
     assert record.size_bytes >= (run.path / "metrics.jsonl").stat().st_size
 
 
+def test_a_resume_notes_the_last_line_that_a_killed_process_did_not(base, trainer):
+    process, path = trainer("create", base, "--lines", 3, "--heartbeat", 60)
+    wait_for(process, "line 2")
+    process.kill()
+    process.wait()
+    assert read_record(path).last is None
+    RunWriter.resume(path, argv=["train"]).end("finished", 0)
+    assert read_record(path).last == read_metrics(path / "metrics.jsonl")[2].to_dict()
+
+
 def test_after_the_end_nothing_is_measured_any_more(new_run):
     run = new_run()
     run.end("finished", 0)
