@@ -35,7 +35,7 @@ class DirectoryLock:
     """
 
     def __init__(self, directory: Path, doing: Doing = "train") -> None:
-        path = directory / LOCK
+        self.path = path = directory / LOCK  # written now
         try:
             self._file = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
         except FileNotFoundError as error:
@@ -56,6 +56,7 @@ class DirectoryLock:
                 fcntl.lockf(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError as error:
                 if error.errno not in (errno.EACCES, errno.EAGAIN):
+                    self._note(doing)
                     return  # a file system without locks: the facts in run.json must suffice
                 if (holder := os.pread(self._file, 20, 0).decode(errors="replace")) in _TAKEN:
                     raise RunError(f"{directory}: {_TAKEN[holder]}") from error
