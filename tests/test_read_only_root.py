@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from fpnkit import analyze, evaluate, init
+from fpnkit import analyze, evaluate, init, sweep, train
 from fpnkit.anchors import __main__ as anchors
 from tests.support.curve_run import copy_run
 from tests.support.disks import make_read_only, mounted
+from tests.support.fault_config import write_config
 
 Command = Callable[[Sequence[str]], int]
 REQUIRED = "required a directory that can be written to: Read-only file system"
@@ -44,6 +45,19 @@ def test_what_measures_names_the_place_of_its_results(
         assert told.startswith(f"fpnkit.analyze: {run}/fpn_analysis/lambda_")
         assert told.endswith(f": {REQUIRED}")
         assert not (root / "checkpoints" / "ceilings").exists()
+
+
+def test_what_trains_names_the_folder_of_its_runs(
+    tmp_path: Path, last_line: Callable[[Command, list[str]], str]
+) -> None:
+    config = write_config(tmp_path, tmp_path / "features")
+    with mounted(tmp_path / "root", "size=1m,ro"):
+        base = tmp_path / "root" / "runs"
+        arguments = ["--config", str(config), "--base-dir", str(base)]
+        assert last_line(train.main, arguments) == f"fpnkit.train: base directory {base}: {REQUIRED}"
+        told = last_line(sweep.main, [*arguments, "--lambdas", "1e-4", "1e-3"])
+        assert told == f"fpnkit.sweep: base directory {base}: {REQUIRED}"
+    assert not (tmp_path / "features").exists()
 
 
 def test_a_run_on_such_a_disk_is_still_evaluated_where_its_results_are(

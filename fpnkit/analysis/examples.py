@@ -6,7 +6,6 @@ import io
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import torch
 from PIL import Image
@@ -14,6 +13,7 @@ from PIL import Image
 from fpnkit.analysis.parts import FOLDER, Tables
 from fpnkit.analysis.statistics import maps as shown
 from fpnkit.analysis.subject import Subject
+from fpnkit.data.files import read_rgb
 from fpnkit.foundation.files import make_directory, write_bytes
 from fpnkit.metrics.detection import SELF_MAP_SCORE
 from fpnkit.plots.maps import Photo
@@ -80,10 +80,9 @@ def thumbnail(pixels: torch.Tensor) -> Image.Image:
 
 
 def read_photos(directory: Path, table: pd.DataFrame) -> list[Photo]:
-    """As `shown_tables` left them."""
+    """As `shown_tables` left them. Raises `DataError` for what is no such image."""
     photos = []
     for number, image, width, height in table[["number", "image", "width", "height"]].to_numpy().tolist():
-        with Image.open(directory / FOLDER / f"photo_{number}.png") as file:
-            pixels = np.asarray(file.convert("RGB"))
+        pixels = read_rgb(directory / FOLDER / f"photo_{number}.png", upright=False).permute(1, 2, 0).numpy()
         photos.append(Photo(number, image, pixels, (height, width)))
     return photos

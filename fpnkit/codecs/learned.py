@@ -8,7 +8,8 @@ from fpnkit.codecs.coder import CodedImage, CoderInput, ReceivedFeatures
 from fpnkit.codecs.saved import TrainedCodec
 from fpnkit.codecs.sender import SenderSearch
 from fpnkit.container import SHARED, FilePayload, StreamFile
-from fpnkit.errors import StreamError
+from fpnkit.errors import PyramidError, StreamError
+from fpnkit.pyramid import Pyramid
 
 # Decoding takes about 12 bytes for each: 600 MB. 1920 x 1080 pixels have 44 million at 256 channels from stride 4 on.
 MOST_VALUES = 50_000_000
@@ -30,6 +31,7 @@ class LearnedCoder:
 
     def encode(self, source: CoderInput) -> CodedImage:
         """Raises `PyramidError`, `StreamError` or `UserError` for features, sizes or a quality that cannot be coded."""
+        _require_finite(source.pyramid)
         encode = self._codec.encode if self._search is None else self._search.encode
         streams = encode(source.pyramid, source.geometry, self._quality)
         names = self._codec.spec.names
@@ -107,3 +109,11 @@ class LearnedCoder:
                     f"level {level.name}: required at most {most[0]} x {most[1]} at stride {level.stride} of a canvas "
                     f"of {rows} x {columns}, found {height} x {width}"
                 )
+
+
+def _require_finite(pyramid: Pyramid) -> None:
+    """Latents and symbols of one value that is not finite would no longer tell where it was."""
+    for name, level in pyramid.items():
+        if not bool(level.isfinite().all()):
+            found = "nan" if bool(level.isnan().any()) else "inf"
+            raise PyramidError(f"level {name}: required finite features, found {found}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,11 @@ from typing import Any
 
 import torch
 from pydantic import ValidationError
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.modules.module import (
+    register_module_buffer_registration_hook,
+    register_module_parameter_registration_hook,
+)
 
 from fpnkit.codecs.base import Codec
 from fpnkit.codecs.build import build_codec
@@ -23,6 +28,7 @@ from fpnkit.torch_files import load_checkpoint, shown
 
 _HASH_BYTES = 4
 _MOST = 65536  # channels, and cells that a stride covers
+_BESIDE = 10_000_000  # numbers of a codec that are not stored
 _CONTENT = ("config", "spec", "detector_fingerprint", "epoch", "state_dict")
 
 
@@ -97,8 +103,9 @@ def _trained(content: Mapping[str, Any]) -> TrainedCodec:
             f"required an epoch and a detector_fingerprint, found {shown(epoch)} and {shown(fingerprint)}"
         )
     config = _config(content["config"])
-    codec = _codec(config, content["spec"])
+    spec = _spec(content["spec"])
     _require_finite(weights)
+    codec = _codec(config, spec, sum(each.numel() for each in weights.values()))
     try:
         codec.load_state_dict(weights)
     except (RuntimeError, AttributeError, TypeError) as error:  # torch's list has a line for each
@@ -124,16 +131,37 @@ def _config(settings: Any) -> CodecConfig:
     return config
 
 
-def _codec(config: CodecConfig, spec: Any) -> Codec:
+def _spec(stored: Any) -> PyramidSpec:
     try:
-        levels = tuple(LevelSpec(str(name), int(channels), int(stride)) for name, channels, stride in spec)
+        levels = tuple(LevelSpec(str(name), int(channels), int(stride)) for name, channels, stride in stored)
         if not levels or not all(map(_is_possible, levels)):
-            raise ValueError(f"{spec}"[:100])
+            raise ValueError(f"{stored}"[:100])
     except (TypeError, ValueError, OverflowError) as error:
         raise WeightsError(
             f"spec: required a name, channels and a stride for each level, found {_first(error)}"
         ) from None
-    return build_codec(config.codec, PyramidSpec(levels))
+    return PyramidSpec(levels)
+
+
+def _codec(config: CodecConfig, spec: PyramidSpec, stored: int) -> Codec:
+    """Built, but not further than the file has weights for: a few words in it can ask for gigabytes."""
+    builds, registered = threading.get_ident(), 0
+
+    def count(module: nn.Module, name: str, value: Tensor | None) -> None:
+        nonlocal registered
+        if value is not None and threading.get_ident() == builds:  # the hook is that of all threads
+            registered += value.numel()
+            if registered > stored + _BESIDE:
+                raise WeightsError(f"state_dict: required the weights of its config's codec, found {stored:,} numbers")
+
+    hooks = register_module_parameter_registration_hook(count), register_module_buffer_registration_hook(count)
+    try:
+        return build_codec(config.codec, spec)
+    except (RuntimeError, MemoryError):  # of torch, which was to have far too much
+        raise WeightsError("config: required a codec that fits into memory, found a larger one") from None
+    finally:
+        for hook in hooks:
+            hook.remove()
 
 
 def _is_possible(level: LevelSpec) -> bool:

@@ -39,7 +39,7 @@ class DirectoryLock:
     """
 
     def __init__(self, directory: Path, doing: Doing = "train") -> None:
-        path = directory / LOCK
+        self.path = path = directory / LOCK  # written now
         try:
             self._file = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
         except FileNotFoundError as error:
@@ -47,7 +47,7 @@ class DirectoryLock:
         except OSError as error:
             if is_machine_error(error):
                 raise storage_error(path, error) from error
-            raise RunError(f"{directory}: must be a directory that can be written to: {error.strerror}") from error
+            raise RunError(f"{directory}: required a directory that can be written to: {error.strerror}") from error
         try:
             self._take(directory, doing)
         except BaseException:
@@ -59,6 +59,7 @@ class DirectoryLock:
             try:
                 taken = _locked(self._file, _WORK, fcntl.LOCK_EX)
             except OSError:
+                self._note(doing)
                 return  # a file system without locks: the facts in run.json must suffice
             if taken:
                 if not _is_at(self._file, directory):  # moved between opening and locking

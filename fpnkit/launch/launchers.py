@@ -153,7 +153,7 @@ def _new_log(folder: Path) -> Path:
 def _explain(folder: Path, error: OSError) -> FpnkitError:
     if is_machine_error(error):
         return storage_error(folder, error)
-    return RunError(f"{folder}: must be a directory that can be written to: {error.strerror}")
+    return RunError(f"{folder}: required a directory that can be written to: {error.strerror}")
 
 
 def _read(folder: Path) -> Iterator[Launch]:

@@ -147,7 +147,7 @@ def write_sweep(base_dir: Path, sweep: Sweep) -> None:
     except OSError as error:
         if is_machine_error(error):
             raise storage_error(config.parent, error) from error
-        raise RunError(f"{config.parent}: must be a directory that can be written to: {error.strerror}") from error
+        raise RunError(f"{config.parent}: required a directory that can be written to: {error.strerror}") from error
     write_text(config, to_yaml(plain(sweep.config(*sweep.points()[0]))))
     head = {"schema_version": SCHEMA_VERSION, "id": sweep.id, "created": sweep.created}
     varied = {"lambdas": list(sweep.lambdas), "seeds": list(sweep.seeds)}

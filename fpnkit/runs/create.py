@@ -34,7 +34,9 @@ def require_base_directory(base_dir: Path) -> None:
     if not nearest.is_dir():
         raise _explain(base_dir, NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR)))
     if not os.access(nearest, os.W_OK | os.X_OK):
-        raise _explain(base_dir, PermissionError(errno.EACCES, os.strerror(errno.EACCES)))
+        read_only = os.statvfs(nearest).f_flag & os.ST_RDONLY  # which `access` does not tell from a lack of rights
+        number = errno.EROFS if read_only else errno.EACCES
+        raise _explain(base_dir, OSError(number, os.strerror(number)))
 
 
 def _explain(base_dir: Path, error: OSError) -> FpnkitError:
@@ -43,4 +45,4 @@ def _explain(base_dir: Path, error: OSError) -> FpnkitError:
     file = next((part for part in (base_dir, *base_dir.parents) if part.exists() and not part.is_dir()), None)
     if file is not None:
         return RunError(f"base directory {base_dir}: must be a directory, found the file {file}")
-    return RunError(f"base directory {base_dir}: must be a directory that can be written to: {error.strerror}")
+    return RunError(f"base directory {base_dir}: required a directory that can be written to: {error.strerror}")

@@ -79,6 +79,7 @@ class RunRecord:
     sweep: str | None = None
     resumed: tuple[str, ...] = ()
     seconds_before: float = 0.0  # trained by earlier processes of this run
+    seconds: float | None = None  # by this one, up to the heartbeat, whatever its clock did; None: an older run
     size_bytes: Integer = 0
     settings_hash: str | None = None  # of what defines the loss, see `fpnkit.config.identity`; None: an older run
     detector_fingerprint: str | None = None  # of the frozen detector; None: it is being trained, or an older run
@@ -97,7 +98,9 @@ def read_record(run_dir: Path) -> RunRecord:
 
 
 def trained_seconds(record: RunRecord, now: datetime | None = None) -> float:
-    """Wall time of all processes that trained the run, up to its end, its last heartbeat, or `now`."""
+    """Time of all processes that trained it, up to the last one's end or heartbeat; of an older run up to `now`."""
+    if record.seconds is not None:
+        return record.seconds_before + record.seconds
     started = clock.from_text(record.started)
     last = now or clock.from_text(record.ended) or clock.from_text(record.heartbeat)
     if started is None or last is None:

@@ -2,12 +2,13 @@
 
 exit record             → finished (code 0) · stopped (130, on request) · crashed (any other)
 none, on this host      → running if its very process lives, else killed
-none, on another host   → running if the heartbeat is fresh, else stale
+none, on another host   → running if the heartbeat is fresh, by its own time or by that of its file; else stale
 
 A run that has ended early is queued if its scheduler's job is to go on with it; why such a job ended is the reason of a
 kill.
 """
 
+import os
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -29,6 +30,8 @@ EXIT_CRASHED = 1
 EXIT_STOPPED = 130
 
 _MISSED_BEATS = 3
+_LONGEST = 1e9  # seconds, which a timedelta can hold
+_CLOCKS = timedelta(days=1)  # differ by less
 
 
 @dataclass(frozen=True)
@@ -49,7 +52,7 @@ def run_status(record: RunRecord, *, now: datetime | None = None) -> RunStatus:
             return RunStatus("running")
         return RunStatus("killed", f"process {record.pid} is gone")
     # A heartbeat from the future means a wrong clock: no more a sign of life than an old one.
-    if age is not None and abs(age).total_seconds() <= _MISSED_BEATS * record.heartbeat_seconds:
+    if age is not None and abs(age) <= _silence(record):
         return RunStatus("running", f"on {record.host}")
     return RunStatus("stale", f"no sign of life from {record.host} since {record.heartbeat}")
 
@@ -57,6 +60,8 @@ def run_status(record: RunRecord, *, now: datetime | None = None) -> RunStatus:
 def status_of(run: Path, record: RunRecord, *, now: datetime | None = None) -> RunStatus:
     """The state of a run, as its record and its scheduler tell."""
     status = run_status(record, now=now)
+    if status.word == "stale" and _is_being_written(run, record, now or clock.now()):
+        status = RunStatus("running", f"on {record.host}, whose clock differs")
     if status.word not in MAY_GO_ON or (job := read_job(run)) is None:
         return status
     found = slurm.find(job.id)
@@ -82,6 +87,33 @@ def no_model(run: Path) -> RunError:
         lives = False
     said = f"run {run}: required {layout.BEST_MODEL}, found none; it has not finished an epoch"
     return RunError(f"{said}: try again when it has" if lives else said)
+
+
+def beats_by_the_disk(run: Path, record: RunRecord, written_now: Path) -> bool:
+    """Whether the heartbeat is fresh compared with a file that was just written, both by the clock of their disk."""
+    try:
+        age = os.stat(written_now).st_mtime - os.stat(run / layout.RUN_JSON).st_mtime
+    except OSError:
+        return False
+    return record.exit_code is None and abs(age) <= _silence(record).total_seconds()
+
+
+def _is_being_written(run: Path, record: RunRecord, now: datetime) -> bool:
+    """By a process whose clock differs from ours; on a share a file's time is that of the server.
+
+    A copy of a run has a new time as well, but rarely one close to the heartbeat in it.
+    """
+    heartbeat = clock.from_text(record.heartbeat)
+    try:
+        written = datetime.fromtimestamp(os.stat(run / layout.RUN_JSON).st_mtime).astimezone()
+    except (OSError, ValueError, OverflowError):
+        return False
+    return heartbeat is not None and abs(now - written) <= _silence(record) and abs(written - heartbeat) <= _CLOCKS
+
+
+def _silence(record: RunRecord) -> timedelta:
+    """Longer than a live process is silent."""
+    return timedelta(seconds=min(_MISSED_BEATS * record.heartbeat_seconds, _LONGEST))
 
 
 def _exit_status(code: int, reason: str | None) -> RunStatus:

@@ -5,10 +5,11 @@ import logging
 import os
 import shutil
 import threading
+import time
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -23,9 +24,9 @@ from fpnkit.foundation.temporaries import remove_temporaries
 from fpnkit.runs import commands, layout, provenance
 from fpnkit.runs.create import create_run_directory
 from fpnkit.runs.job import note_job, read_job, surrounding_job
-from fpnkit.runs.metrics import MetricsLine, MetricsWriter
+from fpnkit.runs.metrics import MetricsLine, MetricsWriter, read_metrics
 from fpnkit.runs.record import Best, ConfigSummary, Parallel, RunRecord, read_record, record_to_dict, trained_seconds
-from fpnkit.runs.status import EXIT_CRASHED, EXIT_FINISHED, status_of
+from fpnkit.runs.status import EXIT_CRASHED, EXIT_FINISHED, beats_by_the_disk, status_of
 
 _log = logging.getLogger(__name__)
 
@@ -110,17 +111,23 @@ class RunWriter:
         before = None
         try:
             # Read again: another process may have resumed, and even ended, before the lock was taken.
-            before = read_record(run_dir)
+            found = read_record(run_dir)
+            # On a share without locks, and with clocks that differ, this is what protects a live run.
+            if found.host != host_name() and beats_by_the_disk(run_dir, found, lock.path):
+                raise _is_running(run_dir, found)
+            before = found
             now = clock.now()
             record = replace(
                 before,
                 heartbeat_seconds=heartbeat_seconds,
                 epochs=epochs or before.epochs,
+                last=_last_line(run_dir) or before.last,  # a killed process may not have noted it
                 ended=None,
                 exit_reason=None,
                 exit_code=None,
                 resumed=(*before.resumed, clock.to_text(now)),
                 seconds_before=trained_seconds(before),
+                seconds=None,
                 settings_hash=before.settings_hash or settings_hash,
                 detector_fingerprint=before.detector_fingerprint or detector_fingerprint,
                 parallel=parallel,
@@ -152,7 +159,7 @@ class RunWriter:
         self._noting = threading.RLock()  # the thread that trains and the one that writes its files both note facts
         self._ended = threading.Event()
         self._lock = lock
-        self._start = start
+        self._began = time.monotonic()
         pid, pid_created = own_process()
         self._record = replace(
             record,
@@ -195,6 +202,11 @@ class RunWriter:
         """The content of run.json, now or at the next heartbeat."""
         return self._record
 
+    @property
+    def seconds(self) -> float:
+        """For which all its processes have trained it so far; a clock that is set changes nothing."""
+        return self._record.seconds_before + time.monotonic() - self._began
+
     def redact(self, text: str) -> str:
         """The text without this process's secrets, for other files in the directory."""
         return self._redactor.text(text)
@@ -233,7 +245,7 @@ class RunWriter:
             return
         self._ended.set()
         self._heart.join()
-        end = clock.now()
+        end, spent = clock.now(), timedelta(seconds=time.monotonic() - self._began)
         reason = self._redactor.text(exit_reason)
         self._note(
             ended=clock.to_text(end),
@@ -243,7 +255,7 @@ class RunWriter:
         )
         self._try_to_write()
         try:
-            commands.append_end(self.path, end, end - self._start, reason, exit_code)
+            commands.append_end(self.path, end, spent, reason, exit_code)
         except StorageError as error:
             _log.warning("%s", error, extra={"kind": "storage"})
         self._metrics.close()
@@ -266,7 +278,8 @@ class RunWriter:
 
     def _write_record(self) -> None:
         with self._writing:
-            record = replace(self._record, heartbeat=clock.to_text(clock.now()))
+            spent = round(time.monotonic() - self._began, 3)
+            record = replace(self._record, heartbeat=clock.to_text(clock.now()), seconds=spent)
             write_json(self.path / layout.RUN_JSON, record_to_dict(record))
 
 
@@ -275,6 +288,7 @@ class UnwrittenRun:
 
     path = Path()
     record = RunRecord(id="", name="", kind="", created="")
+    seconds = 0.0
 
     def metric(self, line: MetricsLine) -> None:
         """Nothing."""
@@ -301,7 +315,16 @@ def refuse_running(run_dir: Path, record: RunRecord) -> None:
     if status.word == "queued" and surrounding_job() != read_job(run_dir):
         raise RunError(f"{run_dir}: is queued ({status.reason}); cancel that first")
     if status.word == "running":
-        raise RunError(f"{run_dir}: is running as process {record.pid} on {record.host} since {record.started}")
+        raise _is_running(run_dir, record)
+
+
+def _is_running(run_dir: Path, record: RunRecord) -> RunError:
+    return RunError(f"{run_dir}: is running as process {record.pid} on {record.host} since {record.started}")
+
+
+def _last_line(run_dir: Path) -> dict[str, Any] | None:
+    lines = read_metrics(run_dir / layout.METRICS)
+    return lines[-1].to_dict() if lines else None
 
 
 def _unused(path: Path) -> Path:

@@ -20,7 +20,6 @@ from fpnkit.errors import DivergedError
 from fpnkit.foundation import clock, guest
 from fpnkit.runs import layout
 from fpnkit.runs.metrics import MetricsLine, Split
-from fpnkit.runs.record import trained_seconds
 from fpnkit.runs.writer import AnyRun
 from fpnkit.torch_files import save_checkpoint
 from fpnkit.training.background import BackgroundWriter
@@ -241,7 +240,7 @@ _EXPLOSION = 100.0  # times the first step's loss, which itself is that of untra
 
 def _log_window(learner: Learner, run: AnyRun, at: Progress, lr: float, bar: tqdm[Any]) -> None:
     values = learner.values(at.window)
-    run.metric(_line("train", at, values, lr, trained_seconds(run.record, clock.now())))
+    run.metric(_line("train", at, values, lr, run.seconds))
     at.window = Tally()
     log.debug("step %d (epoch %d): %s", at.step, at.epoch, describe(values))  # for tail -f; the terminal has the bar
     bar.set_postfix_str(f"epoch {at.epoch}, loss {values.loss:.4f}")
@@ -253,7 +252,7 @@ def _validate(
     lr = schedule.lr_at(max(0, at.step - 1))  # of the epoch's last step
     validation = learner.validate()
     _require_finite(at, validation.values)
-    run.metric(_line("val", at, validation.values, lr, trained_seconds(run.record, clock.now())))
+    run.metric(_line("val", at, validation.values, lr, run.seconds))
     seconds = time.monotonic() - started
     log.info("epoch %d: validation %s (%.1f s)", at.epoch, describe(validation.values), seconds)
     schedule.epoch_ended(validation.values.loss)

@@ -1,6 +1,7 @@
 import copy
 import hashlib
 import json
+import math
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -9,16 +10,17 @@ import numpy as np
 import pytest
 import torch
 
+from fpnkit.codecs.base import Codec
 from fpnkit.codecs.coder import CodedImage, CoderInput
 from fpnkit.codecs.learned import LearnedCoder
-from fpnkit.codecs.saved import load_codec, model_hash
+from fpnkit.codecs.saved import TrainedCodec, load_codec, model_hash
 from fpnkit.container import of_each_level, read, write
 from fpnkit.errors import PyramidError, StreamError
 from fpnkit.geometry import ImageGeometry
 from fpnkit.pyramid import Pyramid
 from fpnkit.runs.record import read_record
 from fpnkit.training.loop import train
-from tests.support import ROOT, tiny, warm
+from tests.support import ROOT, fused, linear_codec, tiny, warm
 from tests.support.fixed_codec import coder, fixed_codec, trained
 from tests.support.golden import FOLDER, GOLDEN
 
@@ -109,13 +111,20 @@ def test_other_symbols_than_were_coded_are_refused() -> None:
     assert message(changed(payloads=of_each_level(wrong_first, second))).startswith("symbols: required the checksum ")
 
 
-@pytest.mark.parametrize("value", [float("nan"), float("inf")])
-def test_features_that_are_not_finite_are_refused(value: float) -> None:
-    original = source()
-    original.pyramid["p3"][0, 0, 2, 3] = value
+@pytest.mark.parametrize(("value", "found"), [(math.nan, "nan"), (math.inf, "inf"), (-math.inf, "inf")])
+@pytest.mark.parametrize("kind", ["factorized", "fused", "linear"])
+def test_features_that_are_not_finite_are_refused_by_their_level(kind: str, value: float, found: str) -> None:
+    codecs: dict[str, tuple[Codec, Pyramid, ImageGeometry, float | None]] = {
+        "factorized": (fixed_codec(), source().pyramid, source().geometry, None),
+        "fused": (fused.codec(), fused.pyramid(1), fused.geometry(), 1.0),
+        "linear": (linear_codec.shared(), linear_codec.pyramid(64, 64), linear_codec.geometry(64, 64), 1.0),
+    }
+    codec, pyramid, geometry, quality = codecs[kind]
+    model = TrainedCodec(codec, tiny.config(), "f" * 64, 1, "0" * 8)
+    pyramid["p3"][0, 0, 2, 3] = value
     with pytest.raises(PyramidError) as error:
-        coder().encode(original)
-    assert str(error.value) == "level p3: required features whose latents lie within 16777216, found nan"
+        LearnedCoder(model, quality).encode(CoderInput(torch.zeros(3, 8, 8), pyramid, geometry))
+    assert str(error.value) == f"level p3: required finite features, found {found}"
 
 
 def test_latents_beyond_what_the_coder_can_take_are_refused() -> None:

@@ -68,10 +68,11 @@ def test_any_size(codec: FusedPyramidCodec, size: tuple[int, int]) -> None:
 
 
 @torch.no_grad()
-def test_one_level_and_levels_of_one_stride() -> None:
+def test_one_level_levels_of_one_stride_and_of_one_channel() -> None:
     for spec in (
         PyramidSpec((LevelSpec("p4", 40, 16),)),
         PyramidSpec((LevelSpec("p5", 30, 32), LevelSpec("p5b", 9, 32))),
+        PyramidSpec((LevelSpec("p3", 1, 8), LevelSpec("p5", 1, 32))),  # 17 values a cell
     ):
         codec, levels = fused.codec(spec), fused.pyramid(3, spec=spec)
         streams = codec.encode(levels, fused.geometry(), 1.5)

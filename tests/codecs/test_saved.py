@@ -163,5 +163,24 @@ def test_what_is_no_checkpoint_of_a_codec_is_one_message(
     assert "\n" not in told
 
 
+def config_of_codec(**options: int) -> Change:
+    return lambda content: content["config"]["codec"].update(options)
+
+
+def test_a_config_of_a_far_larger_codec_is_refused_before_that_takes_memory(factorized: Path, tmp_path: Path) -> None:
+    stored = sum(each.numel() for each in read_torch_file(factorized)["state_dict"].values())
+    told = refused(factorized, tmp_path, config_of_codec(channels=4096, latent_channels=4096))
+    assert told == f"state_dict: required the weights of its config's codec, found {stored:,} numbers"
+
+    def beyond_memory(content: dict[str, Any]) -> None:  # and beyond what a processor can address
+        config_of_codec(channels=4096)(content)
+        content["spec"] = [[name, 2**30, stride] for name, _, stride in content["spec"]]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("fpnkit.codecs.saved._MOST", 2**30)
+        told = refused(factorized, tmp_path, beyond_memory)
+    assert told == "config: required a codec that fits into memory, found a larger one"
+
+
 def test_what_was_not_changed_loads(factorized: Path) -> None:
     assert load_codec(factorized).hash == read_torch_file(factorized)["model_hash"]

@@ -75,8 +75,8 @@ for base in ("base", "base/below"):
     done = python(code, cwd=tmp_path)
     assert done.stderr == ""
     assert done.stdout == (
-        2 * "base directory base: must be a directory that can be written to: Permission denied\n"
-        + 2 * "base directory base/below: must be a directory that can be written to: Permission denied\n"
+        2 * "base directory base: required a directory that can be written to: Permission denied\n"
+        + 2 * "base directory base/below: required a directory that can be written to: Permission denied\n"
     )
     assert os.listdir(tmp_path / "base") == []
 
@@ -85,5 +85,5 @@ def test_a_name_that_the_file_system_refuses_is_an_error_of_the_user(tmp_path):
     with pytest.raises(RunError) as error:
         create_run_directory(tmp_path, "x" * 300)
     assert str(error.value) == (
-        f"base directory {tmp_path}: must be a directory that can be written to: File name too long"
+        f"base directory {tmp_path}: required a directory that can be written to: File name too long"
     )

@@ -59,7 +59,7 @@ def test_a_record_comes_back_as_written(tmp_path):
 def test_the_keys_are_the_agreed_ones():
     keys = (
         "schema_version id name kind created pid pid_created pid_start host heartbeat heartbeat_seconds started ended "
-        "exit_reason exit_code epoch epochs step config best last sweep resumed seconds_before size_bytes "
+        "exit_reason exit_code epoch epochs step config best last sweep resumed seconds_before seconds size_bytes "
         "settings_hash detector_fingerprint parallel"
     )
     data = record_to_dict(RECORD)

@@ -217,7 +217,7 @@ print([main(["--base-dir", ".", *action]) for action in ([], ["trash", "run_a"],
 """
     done = subprocess.run([sys.executable, "-c", code], cwd=base, capture_output=True, text=True)
     assert done.stdout.splitlines()[-1:] == ["[0, 2, 1]"], done.stderr
-    assert done.stderr.splitlines()[0] == "run_a: must be a directory that can be written to: Permission denied"
+    assert done.stderr.splitlines()[0] == "run_a: required a directory that can be written to: Permission denied"
     assert os.listdir(base) == ["run_a"]
     assert os.listdir(base / "run_a") == ["run.json"]
 

@@ -50,7 +50,7 @@ def test_a_new_run_has_all_its_first_files(new_run):
 def test_the_record_says_who_trains_what(new_run):
     run = new_run(sweep="s1", heartbeat_seconds=7.0)
     record = read_record(run.path)
-    assert replace(record, heartbeat=None) == run.record
+    assert replace(record, heartbeat=None, seconds=None) == run.record
     assert (record.name, record.kind, record.pid, record.epochs) == (run.path.name, "fpn_compression", os.getpid(), 5)
     assert (record.config, record.sweep, record.heartbeat_seconds) == (SUMMARY, "s1", 7.0)
     assert record.created == record.started
@@ -93,6 +93,16 @@ def test_progress_best_and_last_line_are_in_the_record(new_run):
     assert (record.epoch, record.step, record.last) == (1, 20, read_metrics(run.path / "metrics.jsonl")[0].to_dict())
     assert record.best == Best(1, 0.5, "best_model.pth", {"bpp_estimated": 0.25})
     assert record.size_bytes >= (run.path / "metrics.jsonl").stat().st_size
+
+
+def test_a_resume_notes_the_last_line_that_a_killed_process_did_not(base, trainer):
+    process, path = trainer("create", base, "--lines", 3, "--heartbeat", 60)
+    wait_for(process, "line 2")
+    process.kill()
+    process.wait()
+    assert read_record(path).last is None
+    RunWriter.resume(path, argv=["train"]).end("finished", 0)
+    assert read_record(path).last == read_metrics(path / "metrics.jsonl")[2].to_dict()
 
 
 def test_after_the_end_nothing_is_measured_any_more(new_run):

@@ -18,7 +18,7 @@ from fpnkit import container
 from fpnkit.runs.metrics import read_metrics
 from tests.support.trainings_alike import assert_same_state, lines
 
-_TIMES = ("encode_seconds", "decode_seconds", "peak_memory_mb", "created")
+_TIMES = ("encode_seconds", "decode_seconds", "peak_memory_mb", "created", "time", "seconds")
 
 
 def assert_whole(folder: Path) -> int:
@@ -93,6 +93,7 @@ def assert_same_run(run: Path, other: Path) -> None:
     facts = [json.loads((each / "run.json").read_text()) for each in (run, other)]
     for name in ("epoch", "epochs", "step", "exit_code", "exit_reason", "settings_hash", "detector_fingerprint"):
         assert facts[0][name] == facts[1][name], name
+    assert _without_times(facts[0]["last"]) == _without_times(facts[1]["last"])
     for name in ("epoch", "loss", "metrics", "model_hash"):
         assert facts[0]["best"][name] == facts[1]["best"][name], name
     assert (run / "config_used.yaml").read_bytes() == (other / "config_used.yaml").read_bytes()

@@ -120,6 +120,6 @@ def test_a_read_only_base_directory_is_said(open_panel: Open, base: Path) -> Non
         panel.raise_failures()
         click(panel.start_button)
         panel.finish()
-        told = f"base directory {base}: must be a directory that can be written to: Permission denied"
+        told = f"base directory {base}: required a directory that can be written to: Read-only file system"
         assert str(panel.failures["start"]) == told
         assert panel.live.watched is None

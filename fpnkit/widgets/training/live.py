@@ -304,7 +304,7 @@ def _counted(seen: TrainingState) -> list[str]:
 
 def _seconds_since(time: str | None) -> float:
     began = clock.from_text(time)
-    return 0.0 if began is None else (clock.now() - began).total_seconds()
+    return 0.0 if began is None else max(0.0, (clock.now() - began).total_seconds())
 
 
 def _share(seen: TrainingState, speed: Pace | None) -> float | None:
