@@ -30,9 +30,9 @@ def test_the_symbols_are_those_of_then_and_the_features_nearly() -> None:
     "settings",
     [
         {"ATEN_CPU_CAPABILITY": "default"},
-        {"ATEN_CPU_CAPABILITY": "avx2"},
-        {"OMP_NUM_THREADS": "2", "MKL_CBWR": "COMPATIBLE"},
         {"ONEDNN_MAX_CPU_ISA": "SSE41"},
+        pytest.param({"ATEN_CPU_CAPABILITY": "avx2"}, marks=pytest.mark.slow),
+        pytest.param({"OMP_NUM_THREADS": "2", "MKL_CBWR": "COMPATIBLE"}, marks=pytest.mark.slow),
     ],
     ids=lambda settings: " ".join(f"{key}={value}" for key, value in settings.items()),
 )

@@ -154,6 +154,7 @@ def test_a_crash_shows_its_traceback(lab: "Page", base_dir: Path) -> None:
     assert running(base_dir) == []
 
 
+@pytest.mark.slow
 def test_as_an_app_a_training_outlives_the_closed_tab(
     browser: "Browser", project: Path, home: Path, base_dir: Path
 ) -> None:

@@ -76,6 +76,7 @@ def press(panel: "Locator", name: str) -> None:
     panel.get_by_role("button", name=name, exact=True).click()
 
 
+@pytest.mark.slow
 def test_a_sweep_waits_runs_and_is_ended(lab: "Page", server: SlurmServer, tmp_path: Path) -> None:
     from playwright.sync_api import expect
 

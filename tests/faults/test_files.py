@@ -24,7 +24,7 @@ MOST_KILOBYTES = 200_000
 MOST_SECONDS = 5.0
 
 
-@sizes("best_model.pth", sample=120, long=5000)
+@sizes("best_model.pth", sample=50, long=5000)
 def test_a_changed_model_is_refused_or_codes(effort: Effort, tmp_path: Path) -> None:
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "MALLOC_PERTURB_": "165"}
     command = [sys.executable, "-W", "ignore", "-m", "tests.support.hostile_models", str(tmp_path)]

@@ -78,7 +78,7 @@ def _require_same(world: World, longer: Path, home: Path, kinds: list[str]) -> N
         assert_same_run(run, longer / run.relative_to(home) if resumed else world.run)
 
 
-@sizes("races of work", sample=2, long=400)
+@sizes("races of work", sample=1, long=400)
 def test_who_works_on_the_same_runs_gets_what_one_alone_gets(effort: Effort, world: World) -> None:
     longer = _make_references(world)
     for numbers in effort.attempts():

@@ -103,7 +103,7 @@ def test_a_crash_before_there_is_a_run_directory_shows_its_traceback(base: Path,
     assert seen.failure is not None
     lines = seen.failure.splitlines()
     assert lines[0] == "Traceback (most recent call last):"
-    assert lines[-1].startswith("fpnkit.errors.RunError: base directory /proc/no/such/place: must be a directory")
+    assert lines[-1].startswith("fpnkit.errors.RunError: base directory /proc/no/such/place: required a directory")
 
 
 def test_wrong_input_shows_the_message_of_the_command_in_full(base: Path, launch: Begin) -> None:

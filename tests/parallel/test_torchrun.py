@@ -111,6 +111,7 @@ def test_stopped_killed_and_resumed_equals_uninterrupted(whole: Path, long: Path
     assert_same_state(torchrun.learned(path), torchrun.learned(whole))
 
 
+@pytest.mark.slow
 def test_a_stop_asked_of_one_stops_all_and_another_number_goes_on(long: Path, tmp_path: Path) -> None:
     process = torchrun.start(2, "--config", long, "--base-dir", tmp_path)
     path = wait_for_lines(tmp_path, 10)
