@@ -122,7 +122,7 @@ def _tidy(*arguments: str) -> Start:
 def _archive(world: World, home: Path) -> Command:
     if (base_dir(home) / world.run.name).exists():
         return command(home, "runs", "archive", world.run.name)
-    return command(home, "runs")
+    return command(home, "runs", "purge", "--yes")  # which ends a deletion that was interrupted
 
 
 def _archived(world: World, home: Path) -> None:
