@@ -231,9 +231,10 @@ def _kill_and_go_on(
     return done
 
 
-def _never_saved(folder: Path) -> bool:
-    """A run that was killed before its first save, to which nobody comes back."""
-    return folder.name.startswith("run_") and not (folder / layout.LAST).exists()
+def _given_up(path: Path) -> bool:
+    """In a run that was killed and to which nobody came back: one before its first save, or of the filling of a cache."""
+    run = next((folder for folder in path.parents if folder.name.startswith("run_")), None)
+    return run is not None and not _is_over(run)
 
 
 SAMPLES = [pytest.param(name, ("kills", 0, False), id=f"sample-{name}") for name in SCENARIOS if SAMPLE[name]]
@@ -252,7 +253,7 @@ def test_what_is_killed_ends_as_if_it_had_not_been(name: str, effort: Effort, wo
         assert "Traceback" not in done.err
         assert_whole(home)
         scenario.check(world, home)
-        left = [path for path in temporaries(home) if not _never_saved((home / path).parent)]
+        left = [path for path in temporaries(home) if not _given_up(home / path)]
         effort.counted["unfinished files left"] += len(left)
         assert left == []
         shutil.rmtree(home)
