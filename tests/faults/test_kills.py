@@ -232,7 +232,7 @@ def _kill_and_go_on(
 
 
 def _given_up(path: Path) -> bool:
-    """In a run that was killed and to which nobody came back: one before its first save, or of the filling of a cache."""
+    """In a run that was killed and to which nobody came back, such as one before its first save."""
     run = next((folder for folder in path.parents if folder.name.startswith("run_")), None)
     return run is not None and not _is_over(run)
 
