@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import random
 import shutil
 from collections.abc import Callable
@@ -13,7 +12,7 @@ import pytest
 
 from fpnkit.runs import layout
 from tests.support.effort import SLOW, Effort
-from tests.support.fault_config import base_dir, runs, write_config
+from tests.support.fault_config import base_dir, is_over, runs, write_config
 from tests.support.fault_world import World, command
 from tests.support.forks import Command, Done
 from tests.support.run_dirs import content
@@ -104,15 +103,10 @@ def _sweep(world: World, home: Path) -> Command:
 
 def _swept(world: World, home: Path) -> None:
     for lmbda in LAMBDAS:
-        own, other = ([run for run in runs(each) if f"_lambda_{float(lmbda):.2e}_" in run.name and _is_over(run)]
+        own, other = ([run for run in runs(each) if f"_lambda_{float(lmbda):.2e}_" in run.name and is_over(run)]
                       for each in (home, world.reference))  # fmt: skip
         assert len(own) == 1
         assert_same_run(own[0], other[0])
-
-
-def _is_over(run: Path) -> bool:
-    record = run / layout.RUN_JSON
-    return record.exists() and json.loads(record.read_text())["exit_code"] == 0
 
 
 def _tidy(*arguments: str) -> Start:
@@ -234,7 +228,7 @@ def _kill_and_go_on(
 def _given_up(path: Path) -> bool:
     """In a run that was killed and to which nobody came back, such as one before its first save."""
     run = next((folder for folder in path.parents if folder.name.startswith("run_")), None)
-    return run is not None and not _is_over(run)
+    return run is not None and not is_over(run)
 
 
 SAMPLES = [pytest.param(name, ("kills", 0, False), id=f"sample-{name}") for name in SCENARIOS if SAMPLE[name]]

@@ -1,6 +1,9 @@
 """A training so small that hundreds of them can be spoiled, and what a process that forks has to load for it."""
 
+import json
 from pathlib import Path
+
+from fpnkit.runs import layout
 
 CONFIG = """\
 task: fpn_compression
@@ -36,3 +39,9 @@ def base_dir(home: Path) -> Path:
 
 def runs(home: Path) -> list[Path]:
     return sorted(base_dir(home).glob("run_*"))
+
+
+def is_over(run: Path) -> bool:
+    """Whether it came to its end."""
+    record = run / layout.RUN_JSON
+    return record.exists() and json.loads(record.read_text())["exit_code"] == 0
