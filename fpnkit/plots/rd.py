@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from matplotlib import rcParams
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, Locator, LogLocator, MaxNLocator, NullFormatter
 
-from fpnkit.plots.panels import below, note
+from fpnkit.plots.panels import below, figure_of, note
 from fpnkit.plots.style import CurveStyle, codec_look, ink_color, new_axes
 from fpnkit.ratedist.points import ANCHOR, MEAN_SNR, PERCENT, Curve, Point, RdPoints, mean_of
 from fpnkit.runs.results import PARTS
@@ -31,6 +33,7 @@ _Y_NAMES = {
 _TRAIL = 10  # validations that are shown of a run on its way
 _MOST_INSIDE = 4  # entries of a legend inside the axes
 _TITLE_POINTS = 6.5
+_WIDEST = 0.97  # of a legend, in widths of the figure: letters shrink in steps
 _ONE_DECADE, _MANY_DECADES = 8, 300  # largest by smallest rate
 
 Values = Mapping[str, float]
@@ -204,7 +207,14 @@ def _legend(ax: Axes, told: Mapping[str, str], hollow: bool, title: str | None) 
     if len(labels) <= _MOST_INSIDE:
         ax.legend(handles, labels, loc="lower right", handlelength=2.8, title=title, title_fontsize=_TITLE_POINTS)
     else:
-        ax.legend(
+        _legend_below(ax, handles, labels, title)
+
+
+def _legend_below(ax: Axes, handles: Sequence[Artist], labels: Sequence[str], title: str | None) -> None:
+    """In two columns, in smaller letters where long names would not fit into the figure."""
+    size = float(rcParams["legend.fontsize"])
+    for _ in range(2):
+        legend = ax.legend(
             handles,
             labels,
             loc="upper center",
@@ -213,6 +223,8 @@ def _legend(ax: Axes, told: Mapping[str, str], hollow: bool, title: str | None) 
             ncols=2,
             handlelength=2.2,
             columnspacing=0.8,
+            fontsize=size,
             title=title,
             title_fontsize=_TITLE_POINTS,
         )
+        size *= min(1.0, _WIDEST * figure_of(ax).bbox.width / legend.get_window_extent().width)

@@ -12,6 +12,8 @@ from fpnkit.plots.style import codec_look, style
 from fpnkit.ratedist.table import read_points
 from tests.support.rd_store import ap_of, write_anchor, write_run
 
+LONG_NAME = "features_as_somebody_codes_them"
+
 
 @pytest.fixture
 def runs(tmp_path: Path) -> list[Path]:
@@ -85,6 +87,18 @@ def test_two_curves_of_a_codec_can_be_told_apart(runs: list[Path], tmp_path: Pat
     ax = plot_rd(read_points(runs, home=tmp_path, anchors=[]), intervals=False)
     lines = [line_of(ax, f"factorized channels={channels}") for channels in (64, 96)]
     assert lines[0].get_color() != lines[1].get_color()
+
+
+def test_a_legend_of_long_names_is_not_wider_than_the_figure(runs: list[Path], tmp_path: Path) -> None:
+    for number in range(5):
+        for quality, found, bpp in ((40, 0.6, 0.9), (80, 0.7, 1.9)):
+            write_anchor(tmp_path, f"{LONG_NAME}_{number}", quality, found, bpp)
+    with style():
+        ax = plot_rd(read_points(runs, home=tmp_path), intervals=False)
+        legend = ax.get_legend()
+        assert legend is not None
+        assert sum(text.get_text().startswith(LONG_NAME) for text in legend.get_texts()) == 5
+        assert legend.get_window_extent().width <= figure_of(ax).bbox.width + 1
 
 
 @pytest.mark.parametrize("dark", [False, True])
