@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -128,7 +129,7 @@ def _identity(config: CodecConfig, split: str, images: ImageSet, indices: tuple[
     labels = file_identity(Path(source.annotations)) if isinstance(source, CocoData) else ""
     renamed = [f"{sorted(matching.ids.items())}"] if matching.changes else []
     texts = [labels, *renamed, *(images.identity(index) for index in indices)]
-    return hashlib.sha256("\n".join(texts).encode()).hexdigest()[:16]
+    return hashlib.sha256(os.fsencode("\n".join(texts))).hexdigest()[:16]
 
 
 def load_subject(run: Path, bench: CachedBench, quality: float | None = None) -> Subject:

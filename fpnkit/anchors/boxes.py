@@ -18,6 +18,7 @@ from __future__ import annotations
 import bisect
 import functools
 import hashlib
+import os
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -118,7 +119,7 @@ def see_boxes(detector: Detector, images: ImageSet) -> SeenBoxes:
     """The detections on up to 300 of these images, spread over the set."""
     count = min(_IMAGES, len(images))
     chosen = [index * len(images) // count for index in range(count)]
-    digest = hashlib.sha256("\n".join(images.identity(index) for index in chosen).encode()).hexdigest()[:8]
+    digest = hashlib.sha256(os.fsencode("\n".join(images.identity(index) for index in chosen))).hexdigest()[:8]
     detections, sizes = [], []
     for index in chosen:
         image = images[index].image

@@ -11,6 +11,7 @@ the heads feel save 3 to 17 %, weights of levels nothing. Of 96 components 48 do
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
@@ -108,7 +109,7 @@ def fit_reduction(detector: Detector, images: ImageSet) -> Reduction:
     """Measured on up to 64 of these images, spread over the set. Raises `DataError` for features without variance."""
     count = min(_IMAGES, len(images))
     chosen = [index * len(images) // count for index in range(count)]
-    digest = hashlib.sha256("\n".join(images.identity(index) for index in chosen).encode()).hexdigest()[:8]
+    digest = hashlib.sha256(os.fsencode("\n".join(images.identity(index) for index in chosen))).hexdigest()[:8]
 
     def features() -> Iterator[tuple[Pyramid, ImageGeometry]]:
         for index in chosen:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import os
 import logging
 import random
 import shutil
@@ -213,4 +214,4 @@ class FeatureCache:
 
 
 def _digest(text: str, length: int) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:length]
+    return hashlib.sha256(os.fsencode(text)).hexdigest()[:length]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import os
 import json
 import logging
 import math
@@ -155,9 +156,9 @@ def _key(source: ImageSource, images: ImageSet, fingerprint: str, matching: Matc
     if matching.changes:
         digest.update(f"{sorted(matching.ids.items())}".encode())
     if isinstance(source, CocoData):
-        digest.update(file_identity(Path(source.annotations)).encode())
+        digest.update(os.fsencode(file_identity(Path(source.annotations))))
     for index in range(len(images)):
-        digest.update(f"\n{images.identity(index)}".encode())
+        digest.update(os.fsencode(f"\n{images.identity(index)}"))
     return digest.hexdigest()[:8]
 
 
