@@ -18,8 +18,8 @@ from __future__ import annotations
 import bisect
 import functools
 import hashlib
-import os
 import math
+import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import os
 import logging
+import os
 import random
 import shutil
 import time

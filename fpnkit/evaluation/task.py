@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import os
 import json
 import logging
 import math
+import os
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
