@@ -105,7 +105,7 @@ def test_results_stay_in_the_run_whatever_the_data_set_is_called(
         (run,) = base_dir(home).glob("run_*")
         images = home / "data" / odd_name(numbers)
         images.mkdir(parents=True)
-        Image.new("RGB", (64, 64), (200, 10, 10)).save(images / f"{odd_name(numbers)[:40]}.png")
+        Image.new("RGB", (64, 64), (200, 10, 10)).save(images / f"{odd_name(numbers)[:40]}.png", "PNG")
         source = {"kind": "folder", "images": str(images)}
         (done,) = forks.run(Command("evaluate", [run.name, "--set", f"data.test={json.dumps(source)}"], str(home)))
         _require_plain(done, [str(images)])
