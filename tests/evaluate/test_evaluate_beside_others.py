@@ -46,6 +46,6 @@ def test_a_picture_whose_name_is_no_utf_8_is_measured(tmp_path: Path, monkeypatc
     images.mkdir()
     Image.new("RGB", (64, 64), (200, 10, 10)).save(images / os.fsdecode(b"\xe9.png"), "PNG")
     source = json.dumps({"kind": "folder", "images": str(images)})
-    assert evaluate.main([str(run), "--set", f"data.test={source}"]) == 0
+    assert evaluate.main([str(run), "--qualities", "0", "--set", f"data.test={source}"]) == 0
     (summary,) = run.glob("evaluation/*/*/**/summary.json")
     assert json.loads(summary.read_text())["images"] == 1
