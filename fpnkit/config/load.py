@@ -134,6 +134,8 @@ def _problem(
         path = (*path, str(error["ctx"]["discriminator"]).strip("'"))
     if error["type"] == "unfit":
         path = (*path, *error["ctx"]["key"])
+    if error["type"] == "json_invalid":  # all that YAML and JSON hold but UTF-8 cannot
+        path = _undecodable(source.data) or path
     text = f"{'.'.join(map(str, path))}: {_text(error, path, source.data)}"
     overridden = next((path[:n] for n in range(len(path), 0, -1) if path[:n] in origins), None)
     if overridden is None and path not in source.lines:  # a section that only an override brought in
@@ -142,6 +144,14 @@ def _problem(
         return (1, list(origins).index(overridden)), f"{origins[overridden]}: {text}"
     line = source.line(path)
     return (0, line), f"{file}:{line}: {text}"
+
+
+def _undecodable(data: Any) -> Path | None:
+    """Where the first text lies that came from bytes which are no UTF-8, such as a file's name."""
+    if isinstance(data, str):
+        return None if data.isascii() or data.encode(errors="ignore").decode() == data else ()
+    items = data.items() if isinstance(data, dict) else enumerate(data) if isinstance(data, list) else ()
+    return next(((key, *inner) for key, value in items if (inner := _undecodable(value)) is not None), None)
 
 
 def _without_tags(loc: Path, data: Any) -> Path:
@@ -192,6 +202,8 @@ def _text(error: ErrorDetails, path: Path, data: Mapping[str, Any]) -> str:
         return f"unknown value {found}; " + _nearest(str(error["input"]), choices)
     if kind == "unfit":
         return str(context["problem"])
+    if kind == "json_invalid":
+        return "required text in UTF-8, found other bytes"
     if kind == "value_error":
         return str(context["error"])
     if kind in _REQUIRED:

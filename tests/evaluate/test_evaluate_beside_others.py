@@ -49,3 +49,14 @@ def test_a_picture_whose_name_is_no_utf_8_is_measured(tmp_path: Path, monkeypatc
     assert evaluate.main([str(run), "--qualities", "0", "--set", f"data.test={source}"]) == 0
     (summary,) = run.glob("evaluation/*/*/**/summary.json")
     assert json.loads(summary.read_text())["images"] == 1
+
+
+def test_a_folder_whose_name_is_no_utf_8_is_refused_by_its_key(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("FPNKIT_HOME", str(tmp_path))
+    source = json.dumps({"kind": "folder", "images": os.fsdecode(b"im\xffages")})
+    assert evaluate.main([str(copy_run(tmp_path / "runs")), "--set", f"data.test={source}"]) == 2
+    assert capsys.readouterr().err.splitlines()[-1] == (
+        f"fpnkit.evaluate: --set data.test={source}: data.test.images: required text in UTF-8, found other bytes"
+    )
